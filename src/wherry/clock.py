@@ -1,0 +1,48 @@
+"""Time, identifiers and randomness as replaceable functions.
+
+Nothing else calls ``time.time()``, ``uuid4()`` or ``random``: a test replaces an attribute of
+this module and everything follows. Import the module, not its names.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from datetime import UTC, datetime
+
+
+def now() -> datetime:
+    """The present moment in UTC, aware."""
+    return datetime.now(UTC)
+
+
+def timestamp() -> float:
+    """Seconds since 1970, for leases that other processes read."""
+    return time.time()
+
+
+def monotonic() -> float:
+    """Seconds of a clock that never steps back, for durations."""
+    return time.monotonic()
+
+
+def new_uuid() -> str:
+    """A random UUID (RFC 9562 version 4), lower case."""
+    return str(uuid.uuid4())
+
+
+def random_hex(digits: int) -> str:
+    """``digits`` random lower-case hexadecimal digits, from the operating system."""
+    return os.urandom((digits + 1) // 2).hex()[:digits]
+
+
+def orthanc_date(moment: datetime) -> str:
+    """``YYYYMMDDTHHMMSS`` in UTC, Orthanc's date format."""
+    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%S")
+
+
+def orthanc_date_precise(moment: datetime) -> str:
+    """``YYYYMMDDTHHMMSS.ffffff`` in UTC; the fraction is left out when exactly 0 (jobs)."""
+    text = orthanc_date(moment)
+    return f"{text}.{moment.microsecond:06d}" if moment.microsecond else text

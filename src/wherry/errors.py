@@ -1,0 +1,249 @@
+"""The one exception tree of Wherry.
+
+Every class knows how it is answered: the Orthanc error code and its exact text, the HTTP status
+and the DIMSE status (PS3.4, PS3.7 Annex C). The numbers are those of the Orthanc Book's table of
+error codes, so that a client written for Orthanc recognises them.
+
+    WherryError                    -1   500  something is broken on our side
+    ├── Refused                              the request cannot be honoured as it is
+    │   ├── ParameterOutOfRange     3   400  a value is outside its range
+    │   ├── BadParameterType        5   400  a value has the wrong type
+    │   ├── BadRequest              8   400  the request makes no sense
+    │   │   └── TooLarge            8   413  a body or declaration passes a bound
+    │   ├── BadFileFormat          15   400  the bytes are not what they should be
+    │   ├── BadJson                28   400  a JSON document does not parse
+    │   ├── Unauthorized           29   401  missing or wrong credentials
+    │   ├── Forbidden              45   403  known, but not allowed
+    │   ├── RangeNotSatisfiable    41   416  a byte range lies outside the resource
+    │   ├── Conflict               46   409  the resource exists already
+    │   └── UnsupportedMediaType 3000   415  no such representation
+    ├── NotFound                             what is named does not exist
+    │   ├── InexistentItem          7   404  an item of a known resource
+    │   ├── UnknownResource        17   404  a resource
+    │   └── InexistentTag          21   404  a DICOM tag that is needed
+    ├── UnknownDicomTag            27   500  a tag name that no dictionary knows
+    ├── BadSequenceOfCalls          6   500  right call, wrong moment
+    ├── NetworkProtocol             9   500  the other machine did not answer as it should
+    │   └── PeerUnavailable         9   500  … and trying again later may help
+    ├── DatabaseError              11   500  the index failed
+    │   ├── IncompatibleDatabase   18   500  the index has another schema version
+    │   └── DatabaseUnavailable    36   503  the index is out of reach for now
+    ├── CannotWriteFile            14   500  the storage area refused the bytes
+    │   └── StorageFull            19   507  … because it is full
+    ├── MissingFile              2006   500  a stored file is not there any more
+    ├── CorruptedFile              20   500  bytes differ from their digest or identity
+    ├── Unavailable                36   503  a bound on concurrent work is reached, try later
+    ├── JobCanceled                37   500  somebody cancelled the job
+    └── ConfigurationError          8   500  the server cannot start like this
+
+Not here: text for logs only, and the control flow of jobs (see ``jobs``).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class WherryError(Exception):
+    """Base of all errors; raised itself only for a defect of our own.
+
+    ``details`` is one sentence for the person who reads the answer. It never holds patient data,
+    secrets or paths of the server.
+    """
+
+    code: ClassVar[int] = -1
+    text: ClassVar[str] = "Internal error"
+    http_status: ClassVar[int] = 500
+    dimse_status: ClassVar[int] = 0x0110  # Processing failure
+
+    def __init__(self, details: str = "") -> None:
+        super().__init__(details or self.text)
+        self.details = details
+
+
+class Refused(WherryError):
+    """The request cannot be honoured as it is; the same request will fail again."""
+
+    code, text, http_status = 8, "Bad request", 400
+    dimse_status = 0xA900
+
+
+class ParameterOutOfRange(Refused):
+    """A value is outside its range."""
+
+    code, text = 3, "Parameter out of range"
+
+
+class BadParameterType(Refused):
+    """A value has the wrong type."""
+
+    code, text = 5, "Bad type for a parameter"
+
+
+class BadRequest(Refused):
+    """The request makes no sense."""
+
+
+class TooLarge(BadRequest):
+    """A body, or what it declares, passes a bound of ``limits``."""
+
+    http_status = 413
+    dimse_status = 0xA700
+
+
+class BadFileFormat(Refused):
+    """The bytes are not what they should be: not DICOM, not gzip, wrong members."""
+
+    code, text = 15, "Bad file format"
+    dimse_status = 0xC000
+
+
+class BadJson(Refused):
+    """A JSON document does not parse."""
+
+    code, text = 28, "Cannot parse a JSON document"
+
+
+class Unauthorized(Refused):
+    """Missing or wrong credentials."""
+
+    code, text, http_status = 29, "Bad credentials were provided to an HTTP request", 401
+
+
+class Forbidden(Refused):
+    """The resource is known, but access is not allowed."""
+
+    code, text, http_status = 45, "Access to a resource is forbidden", 403
+
+
+class RangeNotSatisfiable(Refused):
+    """A byte range lies outside the resource (RFC 9110 §14.4)."""
+
+    code, text, http_status = 41, "Incorrect range request", 416
+
+
+class Conflict(Refused):
+    """The resource exists already, or two writers met."""
+
+    code, text, http_status = 46, "Duplicate resource", 409
+
+
+class UnsupportedMediaType(Refused):
+    """No such representation."""
+
+    code, text, http_status = 3000, "Unsupported media type", 415
+
+
+class NotFound(WherryError):
+    """What is named does not exist."""
+
+    code, text, http_status = 17, "Unknown resource", 404
+    dimse_status = 0x0112
+
+
+class InexistentItem(NotFound):
+    """A known resource has no such item."""
+
+    code, text = 7, "Accessing an inexistent item"
+
+
+class UnknownResource(NotFound):
+    """No such resource."""
+
+
+class InexistentTag(NotFound):
+    """A DICOM tag that is needed is absent."""
+
+    code, text = 21, "Inexistent tag"
+    dimse_status = 0xA900
+
+
+class UnknownDicomTag(WherryError):
+    """A tag name that no dictionary knows (a server error in Orthanc, and so here)."""
+
+    code, text = 27, "Unknown DICOM tag"
+
+
+class BadSequenceOfCalls(WherryError):
+    """The right call at the wrong moment."""
+
+    code, text = 6, "Bad sequence of calls"
+
+
+class NetworkProtocol(WherryError):
+    """The other machine did not answer as it should."""
+
+    code, text = 9, "Error in the network protocol"
+
+
+class PeerUnavailable(NetworkProtocol):
+    """The other machine is out of reach or overloaded; trying again later may help."""
+
+
+class DatabaseError(WherryError):
+    """The index failed."""
+
+    code, text = 11, "Error with the database engine"
+
+
+class IncompatibleDatabase(DatabaseError):
+    """The index has another schema version; the details say what to run."""
+
+    code, text = 18, "Incompatible version of the database"
+
+
+class DatabaseUnavailable(DatabaseError):
+    """The index is out of reach for now."""
+
+    code, http_status = 36, 503
+    text = "The database is currently not available (probably a transient situation)"
+
+
+class CannotWriteFile(WherryError):
+    """The storage area refused the bytes."""
+
+    code, text = 14, "Cannot write to file"
+    dimse_status = 0xA700
+
+
+class StorageFull(CannotWriteFile):
+    """The storage area is full (PS3.4 Annex B: out of resources)."""
+
+    code, text, http_status = 19, "The file storage is full", 507
+
+
+class MissingFile(WherryError):
+    """A stored file is not there any more."""
+
+    code, text = 2006, "The specified path does not point to a regular file"
+
+
+class CorruptedFile(WherryError):
+    """Bytes differ from their declared size, digest or identity."""
+
+    code, text = 20, "Corrupted file (e.g. inconsistent MD5 hash)"
+    dimse_status = 0xC000
+
+
+class Unavailable(WherryError):
+    """A bound on concurrent work is reached; ``Retry-After`` says when to come back."""
+
+    code, http_status = 36, 503
+    text = "The server is busy"
+    dimse_status = 0xA700
+
+    def __init__(self, details: str = "", retry_after_s: int = 1) -> None:
+        super().__init__(details)
+        self.retry_after_s = retry_after_s
+
+
+class JobCanceled(WherryError):
+    """Somebody cancelled the job."""
+
+    code, text = 37, "This job was canceled"
+
+
+class ConfigurationError(WherryError):
+    """The server cannot start like this; the details name file, key and remedy."""
+
+    code, text = 8, "Bad configuration"

@@ -1,0 +1,1 @@
+"""What the faces share to speak HTTP: bodies, answers, errors, threads. It decides nothing."""

@@ -1,0 +1,40 @@
+"""What a request may call. Put together by ``server``, found again with ``services``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection
+
+    from wherry.config import Config
+    from wherry.index.database import Index
+    from wherry.ingest.ingest import Ingest
+    from wherry.jobs.engine import JobEngine
+    from wherry.metrics import Metrics
+    from wherry.peers import PeerBook
+    from wherry.storage.base import StorageArea
+    from wherry.transfers.service import TransferService
+
+
+@dataclass(frozen=True)
+class Services:
+    """The rooms below the faces."""
+
+    config: Config
+    index: Index
+    storage: StorageArea
+    ingest: Ingest
+    jobs: JobEngine
+    peers: PeerBook
+    transfers: TransferService
+    metrics: Metrics
+    process_id: str
+
+
+def services(request: HTTPConnection) -> Services:
+    """The rooms that serve this request."""
+    found = request.app.state.services
+    assert isinstance(found, Services)
+    return found

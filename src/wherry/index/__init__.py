@@ -1,0 +1,1 @@
+"""What is known: schema, migrations, queries. The only code that speaks SQL."""

@@ -1,0 +1,1 @@
+"""The one door in: stage, verify, commit in one index transaction."""

@@ -1,0 +1,1 @@
+"""Long work, durable: states, leases, checkpoints, priorities, history."""

@@ -1,0 +1,98 @@
+"""Every bound of Wherry, with its reason. A bound anywhere else is a defect.
+
+Units are in the names. What an operator may want to change is in the ``Wherry`` section of the
+configuration; its default stands here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
+
+# --- HTTP bodies ---------------------------------------------------------------------------
+INSTANCE_BYTES: Final = 64 * GIB
+"""One DICOM file. Larger than any whole-slide image seen; stops a declared terabyte at once."""
+
+JSON_BODY_BYTES: Final = 4 * MIB
+"""A JSON body of the REST API. 4 MiB hold 90,000 Orthanc identifiers."""
+
+PUSH_MANIFEST_BYTES: Final = 32 * MIB
+"""The JSON of ``POST /transfers/push``: about 110 bytes an instance and 100 a chunk."""
+
+ZIP_BODY_BYTES: Final = 16 * GIB
+"""An uploaded ZIP; it is spooled to disk, because its directory is at the end."""
+
+ZIP_ENTRIES: Final = 20_000
+"""Entries of an uploaded ZIP: a big study has 20,000 instances."""
+
+INFLATE_RATIO: Final = 200
+"""Output over input of any inflate, beyond ``INFLATE_FREE_BYTES``. DEFLATE reaches 1032; real
+images stay below 20, an all-black mask below 200."""
+
+INFLATE_FREE_BYTES: Final = 16 * MIB
+"""Output below this is never called a bomb, whatever its ratio."""
+
+URL_BYTES: Final = 32 * KIB
+"""A request target; upstream pullers stay below 2,000 characters."""
+
+BODY_CHUNK_BYTES: Final = 1 * MIB
+"""Bytes of one body gathered on the event loop before a worker thread takes them."""
+
+READ_CHUNK_BYTES: Final = 512 * KIB
+"""Bytes read from storage at once when a file is served."""
+
+REQUEST_IDLE_S: Final = 60.0
+"""Longest silence inside a request body."""
+
+# --- DICOM ---------------------------------------------------------------------------------
+DICOM_HEADER_BYTES: Final = 64 * MIB
+"""Bytes of a *deflated* data set inflated to reach its pixel data."""
+
+DICOM_ELEMENTS: Final = 2_000_000
+"""Elements seen in one header scan, nested ones included: an enhanced multi-frame object of
+20,000 frames has about 1.4 million."""
+
+DICOM_NESTING: Final = 32
+"""Depth of sequences. Three native parsers crash on a deeply nested file; the deepest legal
+structured report seen has 12."""
+
+DICOM_VALUE_BYTES: Final = 64 * KIB
+"""A main DICOM tag longer than this is refused."""
+
+# --- Transfers -----------------------------------------------------------------------------
+TRANSFER_INSTANCES: Final = 100_000
+"""Instances one push may declare (``Wherry.MaximumTransferInstances``)."""
+
+TRANSFER_BYTES: Final = 1024 * GIB
+"""Bytes one push may declare (``Wherry.MaximumTransferSize``, MiB); the free space of the disk
+is checked beside it."""
+
+BUCKET_BYTES: Final = 1 * GIB
+"""One bucket, uncompressed. Stock senders stay below 2 × BucketSize."""
+
+TRANSFER_IDLE_S: Final = 24 * 3600
+"""A push that nobody has touched for this long is discarded."""
+
+CHUNK_IDS: Final = 2_000
+"""Instances named in one ``GET /transfers/chunks``."""
+
+# --- Jobs and processes --------------------------------------------------------------------
+LEASE_S: Final = 15.0
+"""A process that has not renewed its lease for this long on another host counts as dead."""
+
+HEARTBEAT_S: Final = 3.0
+"""Interval of lease renewal: five chances before the lease ends."""
+
+# --- Staging -------------------------------------------------------------------------------
+STAGING_BLOCK_FILES: Final = 1_000
+"""File names taken from one journaled block. They share a folder, so that a folder is made and
+synced once for many files."""
+
+COMMIT_INSTANCES: Final = 512
+"""Single ingests that share one commit at most: bounds the wait of the first of them."""
+
+FREE_DISK_BYTES: Final = 64 * MIB
+"""Space of the storage disk that uploads leave free, so that the index can still be written."""

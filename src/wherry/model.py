@@ -1,0 +1,307 @@
+"""The values that the rooms of Wherry hand to each other: small, frozen, without I/O.
+
+Names follow the Orthanc Book and the DICOM Standard; the spelling in JSON is the face's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import Any
+
+type_json = Any
+"""A value made of what ``json`` can hold."""
+
+
+class Level(IntEnum):
+    """Level of the patient/study/series/instance hierarchy; the numbers are Orthanc's."""
+
+    PATIENT = 1
+    STUDY = 2
+    SERIES = 3
+    INSTANCE = 4
+
+    @property
+    def title(self) -> str:
+        """``Patient``, ``Study``, ``Series``, ``Instance``: the value of ``Type`` in JSON."""
+        return _TITLES[self]
+
+    @property
+    def plural(self) -> str:
+        """``patients``, ``studies``, ``series``, ``instances``: the folder in a route."""
+        return _PLURALS[self]
+
+
+_TITLES = {1: "Patient", 2: "Study", 3: "Series", 4: "Instance"}
+_PLURALS = {1: "patients", 2: "studies", 3: "series", 4: "instances"}
+
+
+class StoreStatus(StrEnum):
+    """What became of an instance that was handed in."""
+
+    SUCCESS = "Success"
+    ALREADY_STORED = "AlreadyStored"
+
+
+class ChangeType(IntEnum):
+    """Kinds of entries in the log of changes; the numbers are Orthanc's."""
+
+    CompletedSeries = 1
+    NewInstance = 2
+    NewPatient = 3
+    NewSeries = 4
+    NewStudy = 5
+    StablePatient = 12
+    StableStudy = 13
+    StableSeries = 14
+    UpdatedAttachment = 15
+    UpdatedMetadata = 16
+
+
+class JobState(StrEnum):
+    """States of a job; see ``jobs`` for the transitions."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCESS = "Success"
+    FAILURE = "Failure"
+    PAUSED = "Paused"
+    RETRY = "Retry"
+
+
+@dataclass(frozen=True, slots=True)
+class Identifiers:
+    """The four Orthanc identifiers of an instance (five groups of eight hex digits each)."""
+
+    patient: str
+    study: str
+    series: str
+    instance: str
+
+    def at(self, level: Level) -> str:
+        """The identifier at ``level``."""
+        return (self.patient, self.study, self.series, self.instance)[level - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a header scan knows of one DICOM file."""
+
+    identifiers: Identifiers
+    tags: tuple[dict[str, str], dict[str, str], dict[str, str], dict[str, str]]
+    """Main DICOM tags of patient, study, series and instance: ``gggg,eeee`` → Unicode value,
+    only those present in the file. The UIDs and PatientID are among them."""
+    transfer_syntax: str
+    """UID, PS3.5 §10."""
+    sop_class_uid: str
+    pixel_data_offset: int | None
+    """Byte offset of the element (7FE0,0010) in the file; None without pixel data, or when the
+    data set is deflated."""
+
+    def tags_at(self, level: Level) -> dict[str, str]:
+        """Main DICOM tags of one level."""
+        return self.tags[level - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that belongs to a resource."""
+
+    uuid: str
+    """Name in the storage area."""
+    content_type: int
+    """1 = DICOM, 1024…65535 = defined by the user."""
+    uncompressed_size: int
+    uncompressed_md5: str
+    """Lower-case hex."""
+    compressed_size: int
+    compressed_md5: str
+    compression: int = 1
+    """1 = stored as it is, 2 = zlib behind an 8-byte size (Orthanc's format)."""
+    place: str = ""
+    """Where the storage area put it, when its name alone does not tell."""
+    revision: int = 0
+
+
+DICOM_CONTENT: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who brought an instance."""
+
+    kind: str = "Unknown"
+    """``RestApi``, ``DicomProtocol``, ``Plugins`` (Orthanc's word for the transfers accelerator),
+    ``Unknown``."""
+    remote_ip: str = ""
+    username: str = ""
+    remote_aet: str = ""
+    called_aet: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StagedInstance:
+    """An instance whose bytes lie in the storage area, verified, and that nobody can see yet."""
+
+    summary: Summary
+    attachment: Attachment
+    origin: Origin
+    reception_date: str
+    """``YYYYMMDDTHHMMSS`` UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The answer of the index for one instance of a commit."""
+
+    identifiers: Identifiers
+    status: StoreStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of the log of changes."""
+
+    seq: int
+    change_type: ChangeType
+    level: Level
+    orthanc_id: str
+    date: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One resource as the index knows it, with what its JSON needs (rest-api §3)."""
+
+    level: Level
+    orthanc_id: str
+    tags: dict[str, str]
+    """Main DICOM tags of this level, ``gggg,eeee`` → value."""
+    parent: str | None
+    children: tuple[str, ...] = ()
+    """Identifiers one level below, in order of arrival."""
+    last_update: str = ""
+    is_stable: bool = False
+    is_protected: bool = False
+    patient_tags: dict[str, str] = field(default_factory=dict)
+    """Studies only: patient tags of the instance that created the study."""
+    expected_instances: int | None = None
+    """Series only."""
+    status: str = "Unknown"
+    """Series only: ``Unknown``, ``Missing``, ``Complete``, ``Inconsistent``."""
+    index_in_series: int | None = None
+    """Instances only."""
+    file_size: int = 0
+    file_uuid: str = ""
+    labels: tuple[str, ...] = ()
+    modified_from: str = ""
+    anonymized_from: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Totals of a part of the store, in resources and bytes."""
+
+    patients: int
+    studies: int
+    series: int
+    instances: int
+    disk_bytes: int
+    uncompressed_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another server over HTTP (``OrthancPeers``)."""
+
+    name: str
+    url: str
+    """Ends with ``/``."""
+    username: str = ""
+    password: str = field(default="", repr=False)
+    http_headers: dict[str, str] = field(default_factory=dict, repr=False)
+    certificate_file: str = ""
+    certificate_key_file: str = ""
+    certificate_key_password: str = field(default="", repr=False)
+    timeout_s: int = 0
+    """0 = ``HttpTimeout``."""
+    properties: dict[str, str] = field(default_factory=dict)
+    """What the entry holds beyond that, for instance ``RemoteSelf``."""
+
+    @property
+    def remote_self(self) -> str | None:
+        """The name under which this peer knows us; its presence means "let the peer pull"."""
+        return self.properties.get("RemoteSelf")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One row of the jobs table. See ``jobs`` for what the states mean."""
+
+    id: str
+    type: str
+    state: JobState
+    priority: int
+    """Higher runs first; equal ones in order of submission."""
+    parameters: dict[str, type_json]
+    """As submitted; never changes. Holds no secrets."""
+    content: dict[str, type_json]
+    """Public ``Content`` of the REST answer."""
+    checkpoint: dict[str, type_json]
+    """What a resumed run needs; private."""
+    progress: float
+    """0…1."""
+    created_at: datetime
+    changed_at: datetime
+    runtime_s: float
+    """Time in state Running over all runs since the (re)submission."""
+    completed_at: datetime | None = None
+    error_code: int = 0
+    error_details: str = ""
+    owner: str = ""
+    """Process that runs it; empty otherwise."""
+    requested: str = ""
+    """``cancel`` or ``pause`` while a running job has not obeyed yet."""
+    username: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestInstance:
+    """One instance of a manifest: what the sender promises."""
+
+    orthanc_id: str
+    size: int
+    md5: str
+    """Lower-case hex over the whole DICOM file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A byte range of one instance."""
+
+    orthanc_id: str
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A transfer unit: byte ranges of instances, concatenated in this order."""
+
+    chunks: tuple[Chunk, ...]
+
+    @property
+    def size(self) -> int:
+        """Uncompressed bytes."""
+        return sum(chunk.size for chunk in self.chunks)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The instances of one transfer and how they are cut into buckets."""
+
+    instances: tuple[ManifestInstance, ...]
+    buckets: tuple[Bucket, ...]
+    compression: str
+    """``none`` or ``gzip``."""

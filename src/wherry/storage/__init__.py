@@ -1,0 +1,1 @@
+"""Where bytes lie: the ``StorageArea`` port, its backends and wrappers. Never SQL."""

@@ -1,0 +1,83 @@
+"""The port between Wherry and the place where files lie. Its comments are the contract.
+
+All methods are blocking and may be called from any thread. ``uuid`` is always the name of an
+attachment: 36 characters, lower-case hex and dashes; anything else is a ``ParameterOutOfRange``
+(so no name can leave the storage area).
+
+Not here: what a file means, whether anybody may see it (``index``), when to sync (``ingest``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+type_buffer = bytes | bytearray | memoryview
+
+
+class FileWriter(Protocol):
+    """An open file of the storage area. Not thread-safe by itself, except ``write_at``."""
+
+    @property
+    def uuid(self) -> str:
+        """Name of the file."""
+
+    def write(self, data: type_buffer) -> None:
+        """Append ``data``. Raises ``StorageFull``, ``CannotWriteFile``."""
+
+    def write_at(self, data: type_buffer, offset: int) -> None:
+        """Write at ``offset`` bytes; ranges that do not overlap may be written in parallel."""
+
+    def map(self) -> AbstractContextManager[memoryview]:
+        """The bytes written so far as one read-only buffer, without reading them into memory."""
+
+    def close(self) -> None:
+        """Release the file; the bytes stay. Safe to call twice. Not durable before ``sync``."""
+
+
+class FileReader(Protocol):
+    """An open file of the storage area, for reading; a deletion meanwhile does not disturb it."""
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """At most ``size`` bytes from ``offset``; fewer only at the end of the file."""
+
+    def fileno(self) -> int | None:
+        """A descriptor for ``sendfile``, or None when the bytes are not in a local file."""
+
+    def close(self) -> None:
+        """Release the file. Safe to call twice."""
+
+
+class StorageArea(Protocol):
+    """A flat set of files, each named by a UUID."""
+
+    def create(self, uuid: str) -> FileWriter:
+        """Open a new, empty file. Raises ``CannotWriteFile`` when the name is taken."""
+
+    def reopen(self, uuid: str) -> FileWriter:
+        """Open a file for ``write_at``, creating it when it is not there."""
+
+    def sync(self, uuids: Iterable[str]) -> None:
+        """Make these files, and their names, survive a power cut. Raises ``MissingFile``."""
+
+    def open(self, uuid: str) -> FileReader:
+        """Open for reading. Raises ``MissingFile``."""
+
+    def delete(self, uuid: str) -> None:
+        """Remove the file; no error when it is not there. Durable only together with the
+        journal of the index, which repeats it after a crash."""
+
+    def size(self, uuid: str) -> int:
+        """Length in bytes. Raises ``MissingFile``."""
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Names that begin with ``prefix`` (at least 4 hex digits), in no particular order; in
+        time proportional to the files that share the first four digits."""
+
+    def free_bytes(self) -> int:
+        """Space left for new files."""

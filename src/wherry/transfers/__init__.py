@@ -1,0 +1,1 @@
+"""Whole studies between servers: manifest, buckets, sender, receiver."""
