@@ -69,8 +69,11 @@ class StorageArea(Protocol):
         """Open for reading. Raises ``MissingFile``."""
 
     def delete(self, uuid: str) -> None:
-        """Remove the file; no error when it is not there. Durable only together with the
-        journal of the index, which repeats it after a crash."""
+        """Remove the file; no error when it is not there. Survives a power cut only after
+        ``sync_removals``."""
+
+    def sync_removals(self, names: Iterable[str]) -> None:
+        """Make removals survive a power cut: of files with these UUIDs or prefixes of them."""
 
     def size(self, uuid: str) -> int:
         """Length in bytes. Raises ``MissingFile``."""

@@ -1,0 +1,106 @@
+"""What is left behind, and how it goes away.
+
+Every file is announced in the index before it is written (a block of names) and before it is
+removed (the journal of deletions), so the work here is proportional to the leftovers, not to
+the store. All of it may be interrupted and done again, by any process.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Collection
+
+from wherry.errors import WherryError
+from wherry.index import deletions, staging
+from wherry.index.database import Index, Transaction
+from wherry.storage.base import StorageArea
+
+log = logging.getLogger(__name__)
+
+_PORTION = 500
+
+
+def sweep_block(index: Index, storage: StorageArea, prefix: str) -> int:
+    """Remove every file of a block that is no attachment, then close the block.
+
+    The caller must have made sure that nobody can commit a file of this block any more.
+    Returns the number of files removed.
+    """
+    names = list(storage.list(prefix))
+    removed = 0
+    for start in range(0, len(names), _PORTION):
+        portion = names[start : start + _PORTION]
+        with index.read() as tx:
+            attached = staging.attached(tx, portion)
+        for uuid in portion:
+            if uuid not in attached:
+                storage.delete(uuid)
+                removed += 1
+    storage.sync_removals([prefix])
+    index.write(lambda tx: staging.close_block(tx, prefix))
+    return removed
+
+
+def reclaim(index: Index, storage: StorageArea, dead: Collection[str], heir: str) -> int:
+    """Sweep the blocks of dead processes; ``heir`` is the process that does it.
+
+    Taking the blocks over first keeps a process that only seemed dead from committing files
+    that are being removed. Returns the number of files removed.
+    """
+
+    def seize(tx: Transaction) -> list[str]:
+        prefixes = [prefix for owner in dead for prefix in staging.blocks(tx, owner)]
+        for owner in dead:
+            staging.seize(tx, owner, heir)
+        return prefixes
+
+    return sum(sweep_block(index, storage, prefix) for prefix in index.write(seize))
+
+
+class Janitor:
+    """The thread that removes the files named in the journal of deletions."""
+
+    def __init__(self, index: Index, storage: StorageArea) -> None:
+        self._index = index
+        self._storage = storage
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="janitor", daemon=True)
+
+    def start(self) -> None:
+        """Begin with what an earlier process left."""
+        self._wake.set()
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There may be something to remove."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """Stop after the portion at hand; the journal keeps the rest."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            if self._stopping:
+                return
+            try:
+                self._clear_journal()
+            except WherryError:
+                log.exception("Removed files stay on disk until the next attempt")
+
+    def _clear_journal(self) -> None:
+        while not self._stopping:
+            with self._index.read() as tx:
+                uuids = deletions.pending(tx, _PORTION)
+            if not uuids:
+                return
+            for uuid in uuids:
+                self._storage.delete(uuid)
+            self._storage.sync_removals(uuids)
+            self._index.write(lambda tx, uuids=uuids: deletions.done(tx, uuids))

@@ -1,0 +1,275 @@
+"""The only place that puts everything together, and takes it apart again.
+
+Start: index, storage, presence; then the dead are looked for and their leftovers cleared; then
+workers, then the port. Stop, on SIGTERM or SIGINT: the port first, then work in progress goes
+back to the index, then the lease is given up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import ipaddress
+import logging
+import signal
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+import uvloop
+
+from wherry import clock, limits, rest, transfers
+from wherry.config import Config
+from wherry.errors import ConfigurationError, WherryError
+from wherry.http import threads
+from wherry.http.app import build_app
+from wherry.http.services import Services
+from wherry.index import stability
+from wherry.index.database import Index
+from wherry.index.opening import IndexSettings, open_index
+from wherry.ingest.ingest import Ingest
+from wherry.ingest.recovery import Janitor, reclaim
+from wherry.jobs.engine import JobEngine
+from wherry.metrics import Metrics
+from wherry.peers import PeerBook
+from wherry.presence import Presence
+from wherry.storage.filesystem import FilesystemStorage
+from wherry.transfers.service import TransferService
+
+log = logging.getLogger(__name__)
+
+_KEEP_ALIVE_S = 75
+_GRACE_S = 10
+_STABLE_BATCH = 1000
+_EXPIRE_EVERY_S = 60.0
+
+
+def serve(config: Config, announce: Callable[[str], None]) -> int:
+    """Run the server until SIGTERM or SIGINT; the exit code.
+
+    ``announce`` is called once with the base URL when requests are answered.
+    Raises ``ConfigurationError``, ``IncompatibleDatabase``, ``DatabaseError`` before that.
+    """
+    _tune_allocator()
+    listener = _listen(config)
+    url = f"{'https' if config.ssl_enabled else 'http'}://{_host_of(listener)}/"
+    with running(config) as parts:
+        app = build_app([*rest.routes(), *transfers.routes()], parts, config)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_answer(app, config, listener, lambda: announce(url)))
+    return 0
+
+
+def index_settings(config: Config) -> IndexSettings:
+    """Where the index of this configuration is."""
+    return IndexSettings(
+        sqlite_path=None if config.postgresql else config.index_directory / "wherry.db",
+        postgresql=config.postgresql,
+    )
+
+
+@contextmanager
+def running(config: Config) -> Iterator[Services]:
+    """Everything below the faces, started; stopped in reverse order at the end."""
+    threads.configure(config.wherry.worker_threads)
+    index = open_index(index_settings(config))
+    try:
+        storage = FilesystemStorage(config.storage_directory)
+        presence = Presence(index)
+        presence.register()
+        janitor = Janitor(index, storage)
+        ingest = Ingest(
+            index,
+            storage,
+            janitor,
+            owner=presence.id,
+            overwrite=config.overwrite_instances,
+            max_instance_bytes=config.wherry.maximum_instance_bytes,
+        )
+        peers = PeerBook(config, index)
+        transfer_service = TransferService(config, index, storage, ingest, peers)
+        jobs = JobEngine(
+            index,
+            transfer_service.handlers(),
+            process_id=presence.id,
+            concurrency=config.concurrent_jobs,
+            history_size=config.jobs_history_size,
+        )
+        parts = Services(
+            config=config,
+            index=index,
+            storage=storage,
+            ingest=ingest,
+            jobs=jobs,
+            peers=peers,
+            transfers=transfer_service,
+            metrics=Metrics(),
+            process_id=presence.id,
+        )
+        housekeeping = Housekeeping(parts, presence)
+        housekeeping.bury_the_dead()
+        transfer_service.expire()
+        janitor.start()
+        jobs.start()
+        housekeeping.start()
+        try:
+            yield parts
+        finally:
+            housekeeping.close()
+            jobs.stop()
+            ingest.close()
+            janitor.close()
+            presence.leave()
+    finally:
+        index.close()
+
+
+class Housekeeping:
+    """The thread that renews the lease, takes over from the dead and marks what is stable."""
+
+    def __init__(self, parts: Services, presence: Presence) -> None:
+        self._parts = parts
+        self._presence = presence
+        self._stop = threading.Event()
+        self._next_expiry = clock.monotonic() + _EXPIRE_EVERY_S
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+
+    def start(self) -> None:
+        """Begin the rounds."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End them."""
+        self._stop.set()
+        self._thread.join()
+
+    def bury_the_dead(self) -> None:
+        """Take over jobs and leftovers of dead processes."""
+        dead = self._presence.dead()
+        if not dead:
+            return
+        removed = reclaim(self._parts.index, self._parts.storage, dead, self._presence.id)
+        jobs = self._parts.jobs.adopt(dead)
+        for process_id in dead:
+            self._presence.bury(process_id)
+        log.warning(
+            "An earlier process ended without notice: %d unfinished files removed, "
+            "%d jobs taken over",
+            removed,
+            jobs,
+        )
+
+    def _run(self) -> None:
+        while not self._stop.wait(limits.HEARTBEAT_S):
+            try:
+                self._round()
+            except WherryError:
+                log.exception("Housekeeping failed; it tries again")
+
+    def _round(self) -> None:
+        self._presence.renew()
+        self.bury_the_dead()
+        _mark_stable(self._parts.index, self._parts.config.stable_age_s)
+        if clock.monotonic() >= self._next_expiry:
+            self._parts.transfers.expire()
+            self._next_expiry = clock.monotonic() + _EXPIRE_EVERY_S
+
+
+def _mark_stable(index: Index, stable_age_s: float) -> None:
+    before = clock.timestamp() - stable_age_s
+    while index.write(lambda tx: stability.mark_stable(tx, before, _STABLE_BATCH)):
+        pass
+
+
+# --- the port ------------------------------------------------------------------------------
+def _listen(config: Config) -> socket.socket:
+    """A listening socket, taken before anything else so that a busy port is said at once."""
+    host = config.wherry.bind_address or ("" if config.remote_access_allowed else "127.0.0.1")
+    try:
+        return socket.create_server((host, config.http_port), backlog=1024)
+    except OSError as error:
+        raise ConfigurationError(
+            f"HttpPort {config.http_port} cannot be used ({error.strerror}): "
+            "is another server running? Choose another port in the configuration."
+        ) from error
+
+
+def _host_of(listener: socket.socket) -> str:
+    address, port = listener.getsockname()[:2]
+    local = ipaddress.ip_address(address)
+    return f"{'localhost' if local.is_loopback or local.is_unspecified else address}:{port}"
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with its signals left to us: alone it would end by its own signal."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end)
+        yield
+
+    def _end(self) -> None:
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._announce()
+
+
+async def _answer(
+    app: Callable[..., object],
+    config: Config,
+    listener: socket.socket,
+    announce: Callable[[], None],
+) -> None:
+    settings = uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_GRACE_S,
+        proxy_headers=False,
+    )
+    if config.ssl_enabled:
+        settings.load()
+        settings.ssl = _tls(config)
+    await _Server(settings, announce).serve(sockets=[listener])
+
+
+def _tls(config: Config) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(config.ssl_certificate)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(
+            f"SslCertificate {config.ssl_certificate} cannot be used: it must be one PEM file "
+            f"with the certificate and its private key ({error})"
+        ) from error
+    return context
+
+
+def _tune_allocator() -> None:
+    """Keep big buffers in the heap: mapping and unmapping each one costs more than copying it.
+
+    glibc only (mallopt(3)); figures in docs/decisions/http-server.md.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        trim_threshold, top_pad, mmap_threshold = -1, -2, -3
+        libc.mallopt(mmap_threshold, 256 * limits.MIB)
+        libc.mallopt(trim_threshold, 32 * limits.MIB)
+        libc.mallopt(top_pad, 4 * limits.MIB)

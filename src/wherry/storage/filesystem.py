@@ -1,0 +1,199 @@
+"""Files in Orthanc's folder layout: ``ab/cd/abcd1234-…`` below the storage directory.
+
+An existing Orthanc reads these folders as they are, and ours reads its. Bytes start their way to
+the disk while the next ones arrive (``sync_file_range``), so that the ``fsync`` of a commit finds
+little left to do; a folder's name is synced once by each process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from wherry.errors import CannotWriteFile, MissingFile, ParameterOutOfRange, StorageFull
+from wherry.storage.base import FileReader, FileWriter, type_buffer
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_PREFIX = re.compile(r"[0-9a-f]{4}[0-9a-f-]{0,32}")
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_SYNC_FILE_RANGE_WRITE = 2
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_sync_file_range = getattr(_libc, "sync_file_range", None)
+if _sync_file_range is not None:
+    _sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+
+
+def _start_writeback(fd: int, offset: int, size: int) -> None:
+    """Ask the kernel to begin writing a range; a hint, so its result does not matter."""
+    if _sync_file_range is not None:
+        _sync_file_range(fd, offset, size, _SYNC_FILE_RANGE_WRITE)
+
+
+def _write_error(error: OSError) -> CannotWriteFile:
+    if error.errno in _FULL:
+        return StorageFull("No space left in the storage area")
+    return CannotWriteFile(f"The storage area refused the bytes ({os.strerror(error.errno or 0)})")
+
+
+class _Writer:
+    """A file of the storage area open for writing."""
+
+    def __init__(self, uuid: str, fd: int) -> None:
+        self.uuid = uuid
+        self._fd = fd
+        self._end = 0
+
+    def write(self, data: type_buffer) -> None:
+        self.write_at(data, self._end)
+        self._end += len(data)
+
+    def write_at(self, data: type_buffer, offset: int) -> None:
+        size = len(data)
+        try:
+            written = os.pwrite(self._fd, data, offset)
+            if written != size:
+                self._write_rest(memoryview(data), offset, written)
+        except OSError as error:
+            raise _write_error(error) from error
+        _start_writeback(self._fd, offset, size)
+
+    def _write_rest(self, data: memoryview, offset: int, written: int) -> None:
+        while written < len(data):
+            written += os.pwrite(self._fd, data[written:], offset + written)
+
+    @contextmanager
+    def map(self) -> Iterator[memoryview]:
+        if os.fstat(self._fd).st_size == 0:  # an empty file cannot be mapped
+            yield memoryview(b"")
+            return
+        with mmap.mmap(self._fd, 0, prot=mmap.PROT_READ) as mapped, memoryview(mapped) as view:
+            yield view
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class _Reader:
+    """A file of the storage area open for reading."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self.size = os.fstat(fd).st_size
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        return os.pread(self._fd, size, offset)
+
+    def fileno(self) -> int | None:
+        return self._fd
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class FilesystemStorage:
+    """The ``StorageArea`` on a local or mounted POSIX file system."""
+
+    def __init__(self, root: Path) -> None:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _write_error(error) from error
+        self._root = str(root)
+        self._synced_folders: set[str] = set()
+
+    def create(self, uuid: str) -> FileWriter:
+        return self._open_writer(uuid, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
+
+    def reopen(self, uuid: str) -> FileWriter:
+        return self._open_writer(uuid, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+
+    def _open_writer(self, uuid: str, flags: int) -> FileWriter:
+        path = self._path(uuid)
+        try:
+            try:
+                fd = os.open(path, flags, 0o644)
+            except FileNotFoundError:
+                os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
+                fd = os.open(path, flags, 0o644)
+        except OSError as error:
+            raise _write_error(error) from error
+        return _Writer(uuid, fd)
+
+    def sync(self, uuids: Iterable[str]) -> None:
+        folders = set()
+        for uuid in uuids:
+            self._sync_path(self._path(uuid))
+            folders.add(f"{uuid[:2]}/{uuid[2:4]}")
+        for folder in folders:
+            self._sync_path(f"{self._root}/{folder}")
+            if folder not in self._synced_folders:
+                self._sync_path(f"{self._root}/{folder[:2]}")
+                self._sync_path(self._root)
+                self._synced_folders.add(folder)
+
+    def _sync_path(self, path: str) -> None:
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise MissingFile from error
+        try:
+            os.fsync(fd)
+        except OSError as error:
+            raise _write_error(error) from error
+        finally:
+            os.close(fd)
+
+    def open(self, uuid: str) -> FileReader:
+        try:
+            return _Reader(os.open(self._path(uuid), os.O_RDONLY | os.O_CLOEXEC))
+        except FileNotFoundError as error:
+            raise MissingFile(f"The stored file {uuid} is missing") from error
+
+    def delete(self, uuid: str) -> None:
+        try:
+            os.unlink(self._path(uuid))  # noqa: PTH108
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _write_error(error) from error
+
+    def sync_removals(self, names: Iterable[str]) -> None:
+        for folder in {f"{name[:2]}/{name[2:4]}" for name in names}:
+            with suppress(MissingFile):  # a folder that was never made holds no name to forget
+                self._sync_path(f"{self._root}/{folder}")
+
+    def size(self, uuid: str) -> int:
+        try:
+            return os.stat(self._path(uuid)).st_size  # noqa: PTH116
+        except FileNotFoundError as error:
+            raise MissingFile(f"The stored file {uuid} is missing") from error
+
+    def list(self, prefix: str) -> Iterator[str]:
+        if not _PREFIX.fullmatch(prefix):
+            raise ParameterOutOfRange("A prefix has at least four hexadecimal digits")
+        try:
+            with os.scandir(f"{self._root}/{prefix[:2]}/{prefix[2:4]}") as entries:
+                names = [entry.name for entry in entries if entry.name.startswith(prefix)]
+        except FileNotFoundError:
+            return
+        yield from (name for name in names if _UUID.fullmatch(name))
+
+    def free_bytes(self) -> int:
+        state = os.statvfs(self._root)
+        return state.f_bavail * state.f_frsize
+
+    def _path(self, uuid: str) -> str:
+        if not _UUID.fullmatch(uuid):
+            raise ParameterOutOfRange("The name of an attachment is a lower-case UUID")
+        return f"{self._root}/{uuid[:2]}/{uuid[2:4]}/{uuid}"

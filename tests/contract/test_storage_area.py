@@ -1,0 +1,148 @@
+"""The contract of ``StorageArea``: every backend passes this one suite."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from wherry.errors import CannotWriteFile, MissingFile, ParameterOutOfRange
+from wherry.storage.base import StorageArea
+from wherry.storage.filesystem import FilesystemStorage
+
+
+def name(prefix: str = "") -> str:
+    text = str(uuid.uuid4())
+    return prefix + text[len(prefix) :]
+
+
+@pytest.fixture(params=["filesystem"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StorageArea]:
+    yield FilesystemStorage(tmp_path / "storage")
+
+
+def put(storage: StorageArea, data: bytes, uuid_: str | None = None) -> str:
+    writer = storage.create(uuid_ or name())
+    writer.write(data)
+    writer.close()
+    return writer.uuid
+
+
+def get(storage: StorageArea, uuid_: str) -> bytes:
+    reader = storage.open(uuid_)
+    try:
+        return reader.read_at(0, reader.size)
+    finally:
+        reader.close()
+
+
+def test_what_is_written_in_pieces_is_read_whole(storage: StorageArea) -> None:
+    writer = storage.create(name())
+    writer.write(b"one")
+    writer.write(memoryview(b"two"))
+    writer.write(bytearray(b"three"))
+    writer.close()
+    writer.close()
+    storage.sync([writer.uuid])
+    assert get(storage, writer.uuid) == b"onetwothree"
+    assert storage.size(writer.uuid) == 11
+
+
+def test_ranges_are_cut_at_the_end_of_the_file(storage: StorageArea) -> None:
+    reader = storage.open(put(storage, b"0123456789"))
+    assert reader.size == 10
+    assert reader.read_at(3, 4) == b"3456"
+    assert reader.read_at(8, 100) == b"89"
+    assert reader.read_at(10, 5) == b""
+    reader.close()
+    reader.close()
+
+
+def test_ranges_may_be_written_in_any_order_by_many_threads(storage: StorageArea) -> None:
+    target = name()
+    pieces = [bytes([number]) * 1000 for number in range(50)]
+
+    def write(number: int) -> None:
+        writer = storage.reopen(target)
+        writer.write_at(pieces[number], number * 1000)
+        writer.close()
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in reversed(range(50))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert get(storage, target) == b"".join(pieces)
+
+
+def test_the_map_shows_what_was_written(storage: StorageArea) -> None:
+    writer = storage.create(name())
+    with writer.map() as view:
+        assert bytes(view) == b""
+    writer.write(b"abc")
+    with writer.map() as view:
+        assert bytes(view) == b"abc"
+    writer.close()
+
+
+def test_a_name_is_created_once(storage: StorageArea) -> None:
+    taken = put(storage, b"first")
+    with pytest.raises(CannotWriteFile):
+        storage.create(taken)
+    assert get(storage, taken) == b"first"
+
+
+def test_deleting_is_idempotent_and_spares_open_readers(storage: StorageArea) -> None:
+    gone = put(storage, b"still here")
+    reader = storage.open(gone)
+    storage.delete(gone)
+    storage.delete(gone)
+    storage.sync_removals([gone, "abcd1234-5678"])
+    assert reader.read_at(0, 100) == b"still here"
+    reader.close()
+    with pytest.raises(MissingFile):
+        storage.open(gone)
+    with pytest.raises(MissingFile):
+        storage.size(gone)
+    with pytest.raises(MissingFile):
+        storage.sync([gone])
+
+
+def test_listing_by_prefix(storage: StorageArea) -> None:
+    mine = {put(storage, b"", name("abcd1234-5678")) for _ in range(5)}
+    put(storage, b"", name("abcd9999"))
+    put(storage, b"", name("ffff"))
+    assert set(storage.list("abcd1234-5678")) == mine
+    assert len(set(storage.list("abcd"))) == 6
+    assert list(storage.list("0000")) == []
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "",
+        "..",
+        "../../etc/passwd",
+        "/etc/passwd",
+        "ABCD1234-5678-4abc-8abc-123456789abc",
+        "abcd1234-5678-4abc-8abc-123456789abc/..",
+        "abcd1234-5678-4abc-8abc-123456789abc\n",
+        "abcd1234-5678-4abc-8abc-123456789ab\0",
+    ],
+)
+def test_no_name_leaves_the_storage_area(storage: StorageArea, bad: str) -> None:
+    for call in (storage.create, storage.reopen, storage.open, storage.delete, storage.size):
+        with pytest.raises(ParameterOutOfRange):
+            call(bad)
+    with pytest.raises(ParameterOutOfRange):
+        storage.sync([bad])
+    if not all(character in "0123456789abcdef-" for character in bad) or len(bad) < 4:
+        with pytest.raises(ParameterOutOfRange):
+            list(storage.list(bad))
+
+
+def test_there_is_room(storage: StorageArea) -> None:
+    assert storage.free_bytes() > 0
