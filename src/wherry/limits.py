@@ -47,6 +47,19 @@ READ_CHUNK_BYTES: Final = 512 * KIB
 REQUEST_IDLE_S: Final = 60.0
 """Longest silence inside a request body."""
 
+LINGER_S: Final = 2.0
+"""A sender that is refused in the middle of its body is read for this long, so that it sees the
+answer before its connection is closed."""
+
+LINGER_BYTES: Final = 256 * MIB
+"""... and for at most this many bytes."""
+
+REQUEST_HEAD_BYTES: Final = 128 * KIB
+"""Request line and headers together: four times the longest URL."""
+
+REQUEST_HEAD_S: Final = 30.0
+"""A connection that has not sent a whole request head by then is closed."""
+
 # --- DICOM ---------------------------------------------------------------------------------
 DICOM_HEADER_BYTES: Final = 64 * MIB
 """Bytes of a *deflated* data set inflated to reach its pixel data."""
@@ -96,3 +109,10 @@ COMMIT_INSTANCES: Final = 512
 
 FREE_DISK_BYTES: Final = 64 * MIB
 """Space of the storage disk that uploads leave free, so that the index can still be written."""
+
+# --- Configuration -------------------------------------------------------------------------
+CONFIGURATION_FILE_BYTES: Final = 4 * MIB
+"""One configuration file: 20,000 peers and modalities; stops a disk image given by mistake."""
+
+CONFIGURATION_FILES: Final = 256
+"""Files of all configuration folders together."""

@@ -1,0 +1,296 @@
+"""The table of configuration keys. To add a key: a line here, an attribute in ``settings``.
+
+Three kinds of entries:
+
+* honoured: ``attribute`` names the field of the dataclass in ``settings``;
+* not honoured yet: no attribute; reported when the value differs from ``default``, because the
+  server then does something else than what was asked for;
+* ``WITHOUT_EFFECT``: knobs of Orthanc's implementation that change nothing that can be observed
+  here; accepted in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from wherry import limits
+
+_INT_HIGH: Final = 2**31 - 1
+_DAY_S: Final = 24 * 3600
+
+
+class Kind(StrEnum):
+    """JSON type of a value."""
+
+    BOOLEAN = "boolean"
+    INTEGER = "integer"
+    STRING = "string"
+    PATH = "path"
+    FILE = "file"
+    """A path where a file must lie; empty = absent."""
+    STRINGS = "strings"
+    OBJECT = "object"
+    LIST = "list"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What is known of one key."""
+
+    kind: Kind
+    attribute: str = ""
+    """Field of the dataclass; "" = not honoured yet."""
+    default: Any = None
+    """Of Orthanc, for keys that are not honoured: the value that needs no warning."""
+    low: int = 0
+    high: int = _INT_HIGH
+    unit: int = 1
+    """Bytes or seconds of one unit in the file."""
+    refused: bool = False
+    """Not honoured, and to go on without it would do harm: the server does not start."""
+    own_reader: bool = False
+    """Read by a function of ``loading``, because other keys matter too."""
+
+
+def _flag(attribute: str) -> Key:
+    return Key(Kind.BOOLEAN, attribute)
+
+
+def _number(attribute: str, low: int = 0, high: int = _INT_HIGH, unit: int = 1) -> Key:
+    return Key(Kind.INTEGER, attribute, low=low, high=high, unit=unit)
+
+
+def _own(kind: Kind) -> Key:
+    return Key(kind, own_reader=True)
+
+
+def _later(default: Any) -> Key:
+    match default:
+        case bool():
+            return Key(Kind.BOOLEAN, default=default)
+        case int():
+            return Key(Kind.INTEGER, default=default, low=-_INT_HIGH)
+        case str():
+            return Key(Kind.STRING, default=default)
+        case list():
+            return Key(Kind.LIST, default=default)
+        case _:
+            return Key(Kind.OBJECT, default=default)
+
+
+GENERAL: Final[dict[str, Key]] = {
+    # General and storage
+    "Name": Key(Kind.STRING, "name"),
+    "StorageDirectory": _own(Kind.PATH),
+    "IndexDirectory": _own(Kind.PATH),
+    "OverwriteInstances": _flag("overwrite_instances"),
+    "StableAge": _number("stable_age_s", low=1, high=365 * _DAY_S),
+    "CaseSensitivePN": _flag("case_sensitive_pn"),
+    "ConcurrentJobs": _own(Kind.INTEGER),
+    "JobsHistorySize": _number("jobs_history_size"),
+    "SaveJobs": _flag("save_jobs"),
+    "MetricsEnabled": _flag("metrics_enabled"),
+    # HTTP server
+    "HttpPort": _number("http_port", low=1, high=65535),
+    "HttpDescribeErrors": _flag("http_describe_errors"),
+    "RemoteAccessAllowed": _flag("remote_access_allowed"),
+    "AuthenticationEnabled": _own(Kind.BOOLEAN),
+    "RegisteredUsers": _own(Kind.OBJECT),
+    "SslEnabled": _flag("ssl_enabled"),
+    "SslCertificate": _own(Kind.PATH),
+    "SslMinimumProtocolVersion": _number("ssl_minimum_protocol_version", high=5),
+    "SslCiphersAccepted": Key(Kind.STRINGS, "ssl_ciphers_accepted"),
+    "SslVerifyPeers": _flag("ssl_verify_peers"),
+    "SslTrustedClientCertificates": _own(Kind.PATH),
+    # Outgoing HTTP
+    "HttpTimeout": _number("http_timeout_s", low=1, high=_DAY_S),
+    "HttpsVerifyPeers": _flag("https_verify_peers"),
+    "HttpsCACertificates": Key(Kind.FILE, "https_ca_certificates"),
+    "OrthancPeers": _own(Kind.OBJECT),
+    # DICOM
+    "DicomAet": Key(Kind.STRING, "dicom_aet"),
+    "DicomPort": _number("dicom_port", low=1, high=65535),
+    # Sections
+    "PostgreSQL": _own(Kind.OBJECT),
+    "Transfers": _own(Kind.OBJECT),
+    "Wherry": _own(Kind.OBJECT),
+    # Known, not honoured yet
+    "TemporaryDirectory": _later(""),
+    "StorageCompression": _later(False),
+    "MaximumStorageSize": _later(0),
+    "MaximumPatientCount": _later(0),
+    "MaximumStorageMode": _later("Recycle"),
+    "StoreDicom": _later(True),
+    "StoreMD5ForAttachments": _later(True),
+    "SyncStorageArea": _later(True),
+    "IngestTranscoding": _later(""),
+    "IngestTranscodingOfUncompressed": _later(True),
+    "IngestTranscodingOfCompressed": _later(True),
+    "DicomLossyTranscodingQuality": _later(90),
+    "StorageAccessOnFind": _later("Always"),
+    "LimitFindResults": _later(0),
+    "LimitFindInstances": _later(0),
+    "CheckRevisions": _later(False),
+    "MediaArchiveSize": _later(1),
+    "SynchronousZipStream": _later(True),
+    "UserMetadata": _later({}),
+    "UserContentType": _later({}),
+    "ExtraMainDicomTags": _later({}),
+    "Dictionary": _later({}),
+    "ExternalDictionaries": _later([]),
+    "LoadPrivateDictionary": _later(True),
+    "DefaultPrivateCreator": _later(""),
+    "DefaultEncoding": _later("Latin1"),
+    "ReadOnly": Key(Kind.BOOLEAN, default=False, refused=True),
+    "LuaScripts": _later([]),
+    "LuaHeartBeatPeriod": _later(0),
+    "ExecuteLuaEnabled": _later(False),
+    "RestApiWriteToFileSystemEnabled": _later(False),
+    "DeidentifyLogs": _later(True),
+    "HttpServerEnabled": _later(True),
+    "WebDavDeleteAllowed": _later(False),
+    "HttpProxy": _later(""),
+    "OrthancPeersInDatabase": _later(False),
+    "DicomServerEnabled": _later(False),  # Orthanc's is true; to ask for it is worth a word
+    "DicomCheckCalledAet": _later(False),
+    "StrictAetComparison": _later(False),
+    "DicomCheckModalityHost": _later(False),
+    "DicomScpTimeout": _later(30),
+    "DicomScuTimeout": _later(10),
+    "MaximumPduLength": _later(16384),
+    "AcceptedTransferSyntaxes": _later(["1.2.840.10008.1.*"]),
+    "DeflatedTransferSyntaxAccepted": _later(True),
+    "JpegTransferSyntaxAccepted": _later(True),
+    "Jpeg2000TransferSyntaxAccepted": _later(True),
+    "JpegLosslessTransferSyntaxAccepted": _later(True),
+    "JpipTransferSyntaxAccepted": _later(True),
+    "Mpeg2TransferSyntaxAccepted": _later(True),
+    "Mpeg4TransferSyntaxAccepted": _later(True),
+    "H265TransferSyntaxAccepted": _later(True),
+    "RleTransferSyntaxAccepted": _later(True),
+    "UnknownSopClassAccepted": _later(False),
+    "AcceptedSopClasses": _later([]),
+    "RejectedSopClasses": _later([]),
+    "DicomAlwaysAllowEcho": _later(True),
+    "DicomAlwaysAllowStore": _later(True),
+    "DicomAlwaysAllowFind": _later(False),
+    "DicomAlwaysAllowFindWorklist": _later(False),
+    "DicomAlwaysAllowGet": _later(False),
+    "DicomAlwaysAllowMove": _later(False),
+    "TranscodeDicomProtocol": _later(True),
+    "DicomScuPreferredTransferSyntax": _later("1.2.840.10008.1.2.1"),
+    "DicomEchoChecksFind": _later(False),
+    "SynchronousCMove": _later(True),
+    "DicomDefaultRetrieveMethod": _later("C-MOVE"),
+    "LogExportedResources": _later(False),
+    "DicomModalities": _later({}),
+    "DicomModalitiesInDatabase": _later(False),
+    "DicomTlsEnabled": _later(False),
+    "DicomTlsCertificate": _later(""),
+    "DicomTlsPrivateKey": _later(""),
+    "DicomTlsTrustedCertificates": _later(""),
+    "DicomTlsRemoteCertificateRequired": _later(True),
+    "DicomWeb": _later({}),
+    "AwsS3Storage": _later({}),
+    "AzureBlobStorage": _later({}),
+    "GoogleCloudStorage": _later({}),
+    "Housekeeper": _later({}),
+    "DelayedDeletion": _later({}),
+    "OrthancExplorer2": _later({}),
+}
+
+WITHOUT_EFFECT: Final = frozenset(
+    {
+        "BuiltinDecoderTranscoderOrder",
+        "DatabaseServerIdentifier",
+        "DeidentifyLogsDicomVersion",
+        "DicomAssociationCloseDelay",
+        "DicomThreadsCount",
+        "HttpCompressionEnabled",
+        "HttpRequestTimeout",
+        "HttpThreadsCount",
+        "HttpVerbose",
+        "KeepAlive",
+        "KeepAliveTimeout",
+        "Locale",
+        "MallocArenaMax",
+        "MaximumStorageCacheSize",
+        "OrthancExplorerEnabled",
+        "Pkcs11",
+        "Plugins",
+        "QueryRetrieveSize",
+        "StorageCommitmentReportsSize",
+        "TcpNoDelay",
+        "Warnings",
+        "WebDavEnabled",
+        "WebDavUploadAllowed",
+        "ZipLoaderThreads",
+        "ZipUseUtf8",
+    }
+)
+
+SECTIONS: Final[dict[str, dict[str, Key]]] = {
+    "Transfers": {
+        "Threads": _number("threads", low=1, high=64),
+        "BucketSize": _number("bucket_size_bytes", low=1, high=512 * limits.KIB, unit=limits.KIB),
+        "CacheSize": _number("cache_size_bytes", unit=limits.MIB),
+        "MaxPushTransactions": _number("max_push_transactions", low=1, high=10_000),
+        "MaxHttpRetries": _number("max_http_retries", high=1000),
+        "PeerConnectivityTimeout": _number("peer_connectivity_timeout_s", low=1, high=_DAY_S),
+        "PeerCommitTimeout": _number("peer_commit_timeout_s", low=1, high=_DAY_S),
+        "CommitThreadsCount": _number("commit_threads_count", low=1, high=64),
+    },
+    "Wherry": {
+        "BindAddress": Key(Kind.STRING, "bind_address"),
+        "WorkerThreads": _number("worker_threads", high=256),
+        "MaximumInstanceSize": _number(
+            "maximum_instance_bytes",
+            low=1,
+            high=limits.INSTANCE_BYTES // limits.MIB,
+            unit=limits.MIB,
+        ),
+        "MaximumTransferInstances": _number("maximum_transfer_instances", low=1, high=10_000_000),
+        "MaximumTransferSize": _number("maximum_transfer_bytes", low=1, unit=limits.MIB),
+    },
+    "PostgreSQL": {
+        "EnableIndex": Key(Kind.BOOLEAN, "enable_index"),
+        "ConnectionUri": Key(Kind.STRING, "connection_uri"),
+        "Host": Key(Kind.STRING, "host"),
+        "Port": _number("port", low=1, high=65535),
+        "Database": Key(Kind.STRING, "database"),
+        "Username": Key(Kind.STRING, "username"),
+        "Password": Key(Kind.STRING, "password"),
+        "EnableSsl": Key(Kind.BOOLEAN, "enable_ssl"),
+        "ApplicationName": Key(Kind.STRING, "application_name"),
+        "IndexConnectionsCount": _number("index_connections_count", low=1, high=1000),
+        # Known, not honoured yet
+        "EnableStorage": _later(False),
+        "Schema": _later("public"),
+        "MaximumConnectionRetries": _later(10),
+        "ConnectionRetryInterval": _later(5),
+        "Lock": _later(False),
+    },
+}
+
+SECTION_WITHOUT_EFFECT: Final[dict[str, frozenset[str]]] = {
+    "PostgreSQL": frozenset(
+        {
+            "AllowInconsistentChildCounts",
+            "EnableVerboseLogs",
+            "HousekeepingInterval",
+            "PrepareIndex",
+            "TransactionMode",
+            "UseDynamicConnectionPool",
+        }
+    ),
+}
+
+
+def known_names(section: str | None) -> Iterable[str]:
+    """Every key that has a meaning at the top (None) or in a section."""
+    if section is None:
+        return [*GENERAL, *WITHOUT_EFFECT]
+    return [*SECTIONS.get(section, {}), *SECTION_WITHOUT_EFFECT.get(section, ())]

@@ -1,0 +1,257 @@
+"""From files and environment to a ``Config``, with what the operator should know.
+
+What is refused, not only reported: wrong types, values out of range, files that are not there,
+and a server open to the network that nobody has to log in to, unless that was said explicitly.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wherry.config import place as check
+from wherry.config.document import Document, read_files
+from wherry.config.environment import add_environment
+from wherry.config.keys import (
+    GENERAL,
+    SECTION_WITHOUT_EFFECT,
+    SECTIONS,
+    WITHOUT_EFFECT,
+    Key,
+    Kind,
+    known_names,
+)
+from wherry.config.peers import read_peer
+from wherry.config.place import Place
+from wherry.config.postgresql import connection_string
+from wherry.config.settings import (
+    EVERYWHERE,
+    LOOPBACK,
+    Config,
+    TransfersConfig,
+    WherryConfig,
+    processors,
+)
+from wherry.errors import ConfigurationError
+from wherry.model import Peer
+
+
+def load(paths: Sequence[Path], environ: Mapping[str, str]) -> tuple[Config, list[str]]:
+    """Read files and folders, then the environment. Answers the warnings to show too.
+
+    Raises ``ConfigurationError``.
+    """
+    folder = _home(paths)
+    document = read_files(paths, environ)
+    add_environment(document, environ, folder)
+    _report_unknown(document)
+
+    values = _read(document, "", GENERAL)
+    values |= _places(document, folder)
+    values |= _security(document, values)
+    values |= _tls(document, values)
+    values["orthanc_peers"] = _peers(document)
+    values |= _postgresql(document)
+    values["transfers"] = TransfersConfig(**_read(document, "Transfers", SECTIONS["Transfers"]))
+    values["wherry"] = _wherry(document, values)
+    if "ConcurrentJobs" in document.values:
+        jobs = check.integer(
+            document.values["ConcurrentJobs"], document.place("ConcurrentJobs"), 0, 256
+        )
+        values["concurrent_jobs"] = jobs or processors()
+
+    config = Config(**values)
+    document.warnings += _advice(config)
+    return config, document.warnings
+
+
+def _home(paths: Sequence[Path]) -> Path:
+    """Where relative paths start that no file has said: beside the first file."""
+    if not paths:
+        return Path.cwd()
+    first = paths[0].absolute()
+    return first if first.is_dir() else first.parent
+
+
+def _section(document: Document, section: str) -> dict[str, Any]:
+    if not section:
+        return document.values
+    if section not in document.values:
+        return {}
+    return check.mapping(document.values[section], document.place(section))
+
+
+def _read(document: Document, section: str, table: Mapping[str, Key]) -> dict[str, Any]:
+    """The honoured values of one section by attribute; keys not honoured are checked too."""
+    found: dict[str, Any] = {}
+    for name, value in _section(document, section).items():
+        key = table.get(name)
+        if key is None or key.own_reader:
+            continue
+        place = document.place(f"{section}.{name}" if section else name)
+        checked = _checked(value, key, place)
+        if key.attribute:
+            found[key.attribute] = checked
+        elif checked != key.default:
+            if key.refused:
+                raise place.error("is not honoured yet, and to start without it would do harm")
+            document.warnings.append(
+                f'{place.source.name}: "{place.key}" is not honoured yet and has no effect'
+            )
+    return found
+
+
+def _checked(value: Any, key: Key, place: Place) -> Any:
+    match key.kind:
+        case Kind.BOOLEAN:
+            return check.boolean(value, place)
+        case Kind.INTEGER:
+            return check.integer(value, place, key.low, key.high) * key.unit
+        case Kind.STRING:
+            return check.string(value, place)
+        case Kind.PATH:
+            return check.path(value, place)
+        case Kind.FILE:
+            return check.existing_file(value, place) if value != "" else None
+        case Kind.STRINGS:
+            return check.strings(value, place)
+        case Kind.OBJECT:
+            return check.mapping(value, place)
+        case Kind.LIST:
+            if not isinstance(value, list):
+                raise place.wrong_type("a list", value)
+            return value
+
+
+def _report_unknown(document: Document) -> None:
+    sections: dict[str, Any] = {"": document.values}
+    sections |= {name: document.values.get(name) for name in SECTIONS}
+    for section, values in sections.items():
+        if not isinstance(values, dict):
+            continue  # absent, or refused when it is read
+        known = SECTIONS[section] if section else GENERAL
+        silent = SECTION_WITHOUT_EFFECT.get(section, frozenset()) if section else WITHOUT_EFFECT
+        names = {name.lower(): name for name in known_names(section or None)}
+        for key in values:
+            if key in known or key in silent:
+                continue
+            near = difflib.get_close_matches(key.lower(), names, n=1, cutoff=0.7)
+            hint = f'; did you mean "{names[near[0]]}"?' if near else ""
+            place = document.place(f"{section}.{key}" if section else key)
+            document.warnings.append(f'{place.source.name}: "{place.key}" is not a known key{hint}')
+
+
+def _places(document: Document, folder: Path) -> dict[str, Any]:
+    values = document.values
+    storage = folder / "WherryStorage"
+    if "StorageDirectory" in values:
+        storage = check.path(values["StorageDirectory"], document.place("StorageDirectory"))
+    index = storage
+    if values.get("IndexDirectory", "") != "":
+        index = check.path(values["IndexDirectory"], document.place("IndexDirectory"))
+    for name, found in (("StorageDirectory", storage), ("IndexDirectory", index)):
+        if found.exists() and not found.is_dir():
+            raise ConfigurationError(f'"{name}": {found} is not a folder')
+    return {"storage_directory": storage, "index_directory": index}
+
+
+def _security(document: Document, values: Mapping[str, Any]) -> dict[str, Any]:
+    said = document.values
+    remote = values.get("remote_access_allowed", False)
+    users: dict[str, str] = {}
+    if "RegisteredUsers" in said:
+        users = check.texts(said["RegisteredUsers"], document.place("RegisteredUsers"))
+        for name in users:
+            if not name or ":" in name:
+                raise document.place("RegisteredUsers").error("has a user without a valid name")
+    explicit = said.get("AuthenticationEnabled")
+    if "AuthenticationEnabled" in said:
+        explicit = check.boolean(explicit, document.place("AuthenticationEnabled"))
+    enabled = remote if explicit is None else explicit
+    if enabled and not users:
+        culprit = "RemoteAccessAllowed" if explicit is None else "AuthenticationEnabled"
+        raise document.place(culprit).error(
+            'is true, but there are no users: add "RegisteredUsers": {"name": "password"}, or '
+            'say "AuthenticationEnabled": false to let everybody in'
+        )
+    return {"registered_users": users, "authentication_enabled": enabled}
+
+
+def _tls(document: Document, values: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, attribute, default, needed in (
+        ("SslCertificate", "ssl_certificate", "certificate.pem", "ssl_enabled"),
+        (
+            "SslTrustedClientCertificates",
+            "ssl_trusted_client_certificates",
+            "trustedClientCertificates.pem",
+            "ssl_verify_peers",
+        ),
+    ):
+        if values.get("ssl_enabled", False) and values.get(needed, False):
+            place = document.place(name if name in document.values else "SslEnabled")
+            place = Place(place.source, name)
+            found[attribute] = check.existing_file(document.values.get(name, default), place)
+        elif name in document.values:
+            check.path(document.values[name], document.place(name))
+    return found
+
+
+def _peers(document: Document) -> dict[str, Peer]:
+    if "OrthancPeers" not in document.values:
+        return {}
+    place = document.place("OrthancPeers")
+    return {
+        name: read_peer(name, value, place.inner(name), document.warnings)
+        for name, value in check.mapping(document.values["OrthancPeers"], place).items()
+    }
+
+
+def _postgresql(document: Document) -> dict[str, Any]:
+    section = _section(document, "PostgreSQL")
+    checked = _read(document, "PostgreSQL", SECTIONS["PostgreSQL"])
+    connection = connection_string(section)
+    if section and connection is None:
+        document.warnings.append(
+            f'{document.place("PostgreSQL").source.name}: "PostgreSQL" has no '
+            '"EnableIndex": true, so the index is SQLite'
+        )
+    found: dict[str, Any] = {"postgresql": connection}
+    if "index_connections_count" in checked:
+        found["postgresql_connections"] = checked["index_connections_count"]
+    return found
+
+
+def _wherry(document: Document, values: Mapping[str, Any]) -> WherryConfig:
+    found = _read(document, "Wherry", SECTIONS["Wherry"])
+    if not found.get("bind_address"):
+        remote = values.get("remote_access_allowed", False)
+        found["bind_address"] = EVERYWHERE if remote else LOOPBACK
+    if not found.get("worker_threads"):
+        found["worker_threads"] = processors() + 1
+    return WherryConfig(**found)
+
+
+def _advice(config: Config) -> list[str]:
+    """What is allowed, but should be known."""
+    advice: list[str] = []
+    if config.remote_access_allowed and not config.authentication_enabled:
+        advice.append(
+            '"AuthenticationEnabled" is false: everybody who reaches this machine over the '
+            "network can read, change and delete everything"
+        )
+    if config.remote_access_allowed and any(
+        password in ("", "orthanc", name) for name, password in config.registered_users.items()
+    ):
+        advice.append('"RegisteredUsers" has a password that anybody can guess')
+    if not config.https_verify_peers and config.orthanc_peers:
+        advice.append('"HttpsVerifyPeers" is false: the identity of peers is not checked')
+    if config.ssl_enabled and config.ssl_minimum_protocol_version < 4:
+        advice.append('"SslMinimumProtocolVersion": TLS below 1.2 is not spoken')
+    if not config.save_jobs:
+        advice.append('"SaveJobs" is false, but jobs are always kept in the index')
+    if config.jobs_history_size == 0:
+        advice.append('"JobsHistorySize" is 0: nobody can ask how a job ended')
+    return advice

@@ -1,0 +1,117 @@
+"""What the rest of Wherry sees of the configuration: frozen values, units in their names.
+
+The defaults here are those of a server without any configuration.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wherry import limits
+from wherry.model import Peer
+
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104  only when RemoteAccessAllowed says so
+
+
+def processors() -> int:
+    """Processors of this machine."""
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class TransfersConfig:
+    """Section ``Transfers``: the keys of Orthanc's transfers accelerator."""
+
+    threads: int = 6
+    """Connections that one transfer uses at once (``Threads``)."""
+    bucket_size_bytes: int = 4096 * limits.KIB
+    """Uncompressed size that buckets aim at (``BucketSize``, KiB)."""
+    cache_size_bytes: int = 128 * limits.MIB
+    """``CacheSize``, MiB."""
+    max_push_transactions: int = 4
+    """Pushes that a receiver holds open at once (``MaxPushTransactions``)."""
+    max_http_retries: int = 0
+    """Times that a failed request is made again (``MaxHttpRetries``)."""
+    peer_connectivity_timeout_s: int = 2
+    """Wait for the answer of a peer that is only asked whether it is there."""
+    peer_commit_timeout_s: int = 600
+    """Wait for the answer of a peer that commits (``PeerCommitTimeout``)."""
+    commit_threads_count: int = 1
+    """Commits of pushes that run at once (``CommitThreadsCount``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class WherryConfig:
+    """Section ``Wherry``: what Orthanc has no word for."""
+
+    bind_address: str = LOOPBACK
+    """Address the HTTP port listens on (``BindAddress``). Not said: this machine only, and every
+    interface with ``RemoteAccessAllowed``."""
+    worker_threads: int = field(default_factory=lambda: processors() + 1)
+    """Threads for blocking work (``WorkerThreads``); 0 = one more than processors."""
+    maximum_instance_bytes: int = limits.INSTANCE_BYTES
+    """Largest DICOM file taken in (``MaximumInstanceSize``, MiB)."""
+    maximum_transfer_instances: int = limits.TRANSFER_INSTANCES
+    """Instances that one push may declare (``MaximumTransferInstances``)."""
+    maximum_transfer_bytes: int = limits.TRANSFER_BYTES
+    """Bytes that one push may declare (``MaximumTransferSize``, MiB)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole configuration. ``Config()`` = all defaults."""
+
+    name: str = ""
+    storage_directory: Path = field(default_factory=lambda: Path.cwd() / "WherryStorage")
+    index_directory: Path = field(default_factory=lambda: Path.cwd() / "WherryStorage")
+    overwrite_instances: bool = False
+    stable_age_s: int = 60
+
+    http_port: int = 8042
+    http_describe_errors: bool = True
+    metrics_enabled: bool = True
+    remote_access_allowed: bool = False
+    """False: requests from other machines are answered 401."""
+    authentication_enabled: bool = False
+    registered_users: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """User → password."""
+    ssl_enabled: bool = False
+    ssl_certificate: Path | None = None
+    """PEM with certificate and private key; there when ``ssl_enabled``."""
+    ssl_verify_peers: bool = False
+    """Clients must show a certificate signed by ``ssl_trusted_client_certificates``."""
+    ssl_trusted_client_certificates: Path | None = None
+    ssl_minimum_protocol_version: int = 4
+    """Orthanc's numbers: 4 = TLS 1.2, 5 = TLS 1.3."""
+    ssl_ciphers_accepted: tuple[str, ...] = ()
+    """OpenSSL names; () = the defaults of the library."""
+
+    http_timeout_s: int = 60
+    """Outgoing requests."""
+    https_verify_peers: bool = True
+    https_ca_certificates: Path | None = None
+    """None = the authorities of the operating system."""
+    orthanc_peers: Mapping[str, Peer] = field(default_factory=dict)
+
+    concurrent_jobs: int = 2
+    jobs_history_size: int = 10
+    save_jobs: bool = True
+
+    dicom_aet: str = "ORTHANC"
+    """Shown in ``/system``."""
+    dicom_port: int = 4242
+    """Shown in ``/system``."""
+    case_sensitive_pn: bool = False
+    """Whether ``/tools/find`` compares person names by case."""
+
+    postgresql: str | None = field(default=None, repr=False)
+    """Connection string of libpq; None = SQLite in ``index_directory``."""
+    postgresql_connections: int = 8
+    """Connections to PostgreSQL at most (``PostgreSQL.IndexConnectionsCount``)."""
+
+    transfers: TransfersConfig = field(default_factory=TransfersConfig)
+    wherry: WherryConfig = field(default_factory=WherryConfig)
