@@ -11,6 +11,7 @@ error codes, so that a client written for Orthanc recognises them.
     │   ├── BadRequest              8   400  the request makes no sense
     │   │   └── TooLarge            8   413  a body or declaration passes a bound
     │   ├── BadFileFormat          15   400  the bytes are not what they should be
+    │   ├── RequestTimeout         16   408  the sender of a body has fallen silent
     │   ├── BadJson                28   400  a JSON document does not parse
     │   ├── Unauthorized           29   401  missing or wrong credentials
     │   ├── Forbidden              45   403  known, but not allowed
@@ -96,6 +97,12 @@ class BadFileFormat(Refused):
 
     code, text = 15, "Bad file format"
     dimse_status = 0xC000
+
+
+class RequestTimeout(Refused):
+    """The sender of a body has fallen silent (RFC 9110 §15.5.9)."""
+
+    code, text, http_status = 16, "Timeout", 408
 
 
 class BadJson(Refused):

@@ -1,0 +1,165 @@
+"""The ASGI application: one wrapper around every route.
+
+A request passes, in this order: bound on its URL, normalisation of the path, authentication,
+routing, the route's own function, and the translation of errors. A route is a Starlette ``Route``;
+its function is either ``async def`` (runs on the event loop and must not block) or plain ``def``
+(runs in a worker thread).
+
+Not here: parsing of HTTP (uvicorn, ``protocol``), routes, and what they do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from wherry import clock, limits
+from wherry.errors import UnknownResource, WherryError
+from wherry.http.answers import empty_answer, error_answer, unauthorized
+from wherry.http.auth import Guard
+from wherry.http.body import BODY_READ
+from wherry.http.routing import METHODS, Table, normalise, type_async, type_blocking
+from wherry.http.services import Services
+from wherry.http.threads import in_thread
+
+if TYPE_CHECKING:
+    from wherry.config import Config
+
+_log = logging.getLogger(__name__)
+
+
+def build_app(routes: Sequence[Route], services: Services, config: Config) -> Application:
+    """The application that serves ``routes`` over the rooms in ``services``."""
+    users = config.registered_users if config.authentication_enabled else None
+    return Application(
+        Table(routes),
+        services,
+        Guard(users, remote_access_allowed=config.remote_access_allowed),
+        describe_errors=config.http_describe_errors,
+    )
+
+
+class Application:
+    """An ASGI 3 application for HTTP (start it with ``lifespan="off"``)."""
+
+    def __init__(
+        self, table: Table, services: Services, guard: Guard, *, describe_errors: bool
+    ) -> None:
+        self.state = SimpleNamespace(services=services)
+        self._table = table
+        self._guard = guard
+        self._describe_errors = describe_errors
+        self._metrics = services.metrics
+        self._active = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        started = clock.monotonic()
+        self._active += 1
+        self._metrics.observe("orthanc_rest_api_active_requests", self._active)
+        scope["app"] = self
+        try:
+            request = Request(scope, receive, send)
+            response = await self._answer(request)
+            if response.status_code >= 400 and _may_have_unread_body(scope):
+                await _send_and_linger(response, scope, receive, send)
+            else:
+                await response(scope, receive, send)
+        except ClientDisconnect:
+            pass
+        finally:
+            self._active -= 1
+            self._metrics.observe(
+                "orthanc_rest_api_duration_ms", (clock.monotonic() - started) * 1000
+            )
+
+    async def _answer(self, request: Request) -> Response:
+        scope = request.scope
+        if len(scope["raw_path"]) + len(scope["query_string"]) > limits.URL_BYTES:
+            return empty_answer(414)
+        scope["path"] = path = normalise(scope["path"])
+        if not self._guard.admits(scope):
+            return unauthorized()
+        method = _method(scope)
+        if method not in METHODS:
+            return empty_answer(404 if method in ("HEAD", "OPTIONS") else 400)
+        found = self._table.find(path)
+        try:
+            if found is None:
+                return error_answer(UnknownResource(), request, describe=self._describe_errors)
+            place, values = found
+            endpoint = place.endpoints.get(method)
+            if endpoint is None:
+                return empty_answer(405, [(b"allow", place.allow.encode("ascii"))])
+            scope["path_params"] = dict(zip(place.names[method], values, strict=True))
+            if place.blocking[method]:
+                return await in_thread(cast(type_blocking, endpoint), request)
+            return await cast(type_async, endpoint)(request)
+        except WherryError as error:
+            if error.code == -1:
+                _log_defect(error, scope)
+            return error_answer(error, request, describe=self._describe_errors)
+        except ClientDisconnect:
+            raise
+        except Exception as error:
+            _log_defect(error, scope)
+            return error_answer(WherryError(), request, describe=self._describe_errors)
+
+
+def _method(scope: Scope) -> str:
+    """The method, after ``X-HTTP-Method-Override`` of a POST."""
+    method = str(scope["method"])
+    if method == "POST":
+        for name, value in scope["headers"]:
+            if name == b"x-http-method-override":
+                scope["method"] = method = value.decode("latin-1").upper()
+    return method
+
+
+def _may_have_unread_body(scope: Scope) -> bool:
+    """Whether more of a body may come than is worth reading in silence."""
+    if scope.get(BODY_READ):
+        return False
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return int(value) > limits.BODY_CHUNK_BYTES
+        if name == b"transfer-encoding":
+            return True
+    return False
+
+
+async def _send_and_linger(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send a refusal while the body is still coming, read on for a moment, then close.
+
+    Closing at once would make the kernel reset the connection, and the sender would never see why.
+    """
+    headers = [*response.raw_headers, (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    body = bytes(response.body)
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    taken = 0
+    try:
+        async with asyncio.timeout(limits.LINGER_S):
+            while taken < limits.LINGER_BYTES:
+                message = await receive()
+                if not message.get("more_body", False):
+                    break
+                taken += len(message.get("body", b""))
+    except TimeoutError:
+        pass
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _log_defect(error: BaseException, scope: Scope) -> None:
+    """Where an unexpected error came from, without its text: that may hold patient data."""
+    places = "".join(traceback.format_tb(error.__traceback__))
+    _log.error("%s in %s %s\n%s", type(error).__name__, scope["method"], scope["path"], places)

@@ -1,0 +1,174 @@
+"""Request bodies: bounded, never silent for long, and never whole in memory unless small.
+
+``read_body`` for what is small by nature, ``pump`` for files: it gathers about
+``limits.BODY_CHUNK_BYTES`` on the loop and hands each piece to a worker thread while the next one
+arrives. A declared length beyond the limit is refused before a byte is read.
+
+Not here: what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+
+from wherry import limits
+from wherry.errors import BadFileFormat, Refused, RequestTimeout, TooLarge
+from wherry.http.inflate import inflate
+from wherry.http.threads import run_in_thread
+
+BODY_READ = "wherry.body_read"
+"""Set in the ASGI scope once nothing more of the body is to come."""
+
+
+def declared_length(request: Request) -> int | None:
+    """``Content-Length``, when there is one."""
+    for name, value in request.scope["headers"]:
+        if name == b"content-length":
+            return int(value)
+    return None
+
+
+def is_gzip(request: Request) -> bool:
+    """Whether the body declares ``Content-Encoding: gzip``."""
+    for name, value in request.scope["headers"]:
+        if name == b"content-encoding":
+            return bool(value.strip().lower() in (b"gzip", b"x-gzip"))
+    return False
+
+
+def refuse_declared(request: Request, limit: int) -> None:
+    """Raises ``TooLarge`` when the declared length passes ``limit``."""
+    length = declared_length(request)
+    if length is not None and length > limit:
+        raise TooLarge(f"The body has {length} bytes, more than the {limit} allowed")
+
+
+class Pieces:
+    """The body as it arrives.
+
+    ``async with Pieces(request, limit) as pieces`` guards the silences; ``next`` gives the
+    following bytes, ``b""`` at the end. Raises ``TooLarge``, ``RequestTimeout`` and
+    ``ClientDisconnect``.
+    """
+
+    def __init__(self, request: Request, limit: int) -> None:
+        refuse_declared(request, limit)
+        self._scope = request.scope
+        self._receive = request.receive
+        self._limit = limit
+        self._timeout = asyncio.timeout(limits.REQUEST_IDLE_S)
+        self._loop = asyncio.get_running_loop()
+        self.taken = 0
+        self.ended = False
+
+    async def __aenter__(self) -> Pieces:
+        await self._timeout.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: Any) -> None:
+        try:
+            await self._timeout.__aexit__(*exc)
+        except TimeoutError:
+            raise RequestTimeout(f"No byte for {limits.REQUEST_IDLE_S:.0f} seconds") from None
+
+    async def next(self) -> bytes:
+        """The bytes that have arrived since, at least one unless it is the end."""
+        data = b""
+        while not data and not self.ended:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            data = message.get("body", b"")
+            if not message.get("more_body", False):
+                self.ended = True
+                self._scope[BODY_READ] = True
+        self.taken += len(data)
+        if self.taken > self._limit:
+            raise TooLarge(f"The body has more than the {self._limit} bytes allowed")
+        if not self.ended:
+            self._timeout.reschedule(self._loop.time() + limits.REQUEST_IDLE_S)
+        return data
+
+    async def gather(self, size: int) -> bytearray | bytes:
+        """At least ``size`` bytes, fewer only at the end of the body."""
+        data = await self.next()
+        if self.ended or len(data) >= size:
+            return data
+        gathered = bytearray(data)
+        while not self.ended and len(gathered) < size:
+            gathered += await self.next()
+        return gathered
+
+    async def pour(
+        self, sink: Callable[[bytes | bytearray], object], first: bytes | bytearray
+    ) -> None:
+        """Give ``first`` and everything after it to ``sink``, in a worker thread, in order.
+
+        One piece is being written while the next one arrives; a slow sink slows the sender down.
+        """
+        piece = first
+        while piece:
+            writing = run_in_thread(sink, piece)
+            try:
+                piece = b"" if self.ended else await self.gather(limits.BODY_CHUNK_BYTES)
+                self._timeout.reschedule(
+                    None
+                )  # the disk may be slow; that is not the sender's fault
+            finally:
+                await _settled(writing)
+            writing.result()
+            self._timeout.reschedule(self._loop.time() + limits.REQUEST_IDLE_S)
+
+
+async def _settled(writing: asyncio.Future[Any]) -> None:
+    """Wait for a piece under way even when this task is being cancelled: whoever cleans up
+    afterwards must be alone with the file."""
+    cancelled: asyncio.CancelledError | None = None
+    while not writing.done():
+        try:
+            await asyncio.wait([writing])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if not writing.cancelled():
+        writing.exception()  # seen, even when another error is on its way out
+    if cancelled is not None:
+        raise cancelled
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The whole body, as it came. Raises ``TooLarge`` (at once when the length is declared)."""
+    async with Pieces(request, limit) as pieces:
+        return bytes(await pieces.gather(limit + 1))
+
+
+async def pump(request: Request, sink: Callable[[bytes | bytearray], object], limit: int) -> int:
+    """Stream the body into ``sink``, which is called in worker threads, one call at a time.
+
+    Returns the number of bytes. ``sink`` must not keep the buffer it is given.
+    """
+    async with Pieces(request, limit) as pieces:
+        await pieces.pour(sink, await pieces.gather(limits.BODY_CHUNK_BYTES))
+        return pieces.taken
+
+
+async def read_json(
+    request: Request,
+    limit: int = limits.JSON_BODY_BYTES,
+    refuse: type[Refused] = BadFileFormat,
+) -> Any:
+    """The body as JSON, whatever its Content-Type says; gzip is decoded.
+
+    Raises ``refuse`` when it is not JSON: routes of Orthanc differ in that.
+    """
+    body = await read_body(request, limit)
+    if is_gzip(request):
+        body = inflate(body, limit)
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise refuse("The body must contain a JSON document") from None

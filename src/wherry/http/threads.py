@@ -1,0 +1,137 @@
+"""Blocking work off the event loop: one pool of worker threads for every face.
+
+Why not ``loop.run_in_executor``: that costs two futures and one wake-up of the loop per call; here
+a call costs one future, and results that become ready together share a wake-up.
+
+Not here: what the work is. It must not touch the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Inbox:
+    """Results on their way back to one event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._ready: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
+        self._waking = False
+
+    def put(self, future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+        """From any thread. Appends before it looks at the flag, so that no result is left."""
+        self._ready.append((future, result, error))
+        if not self._waking:
+            self._waking = True
+            try:
+                self._loop.call_soon_threadsafe(self._deliver)
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                self._ready.clear()
+
+    def _deliver(self) -> None:
+        self._waking = False
+        while self._ready:
+            future, result, error = self._ready.popleft()
+            if future.done():  # cancelled meanwhile
+                continue
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+
+type_work = tuple[
+    _Inbox, "asyncio.Future[Any]", Callable[..., Any], tuple[Any, ...], dict[str, Any]
+]
+
+
+class Pool:
+    """A fixed number of daemon threads that take work from one queue, first come first served."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._queue: SimpleQueue[type_work | None] = SimpleQueue()
+        self._inboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Inbox] = WeakKeyDictionary()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"worker-{number}", daemon=True)
+            for number in range(size)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(
+        self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> asyncio.Future[T]:
+        """Queue ``fn``; called on an event loop, whose future it answers."""
+        loop = asyncio.get_running_loop()
+        inbox = self._inboxes.get(loop)
+        if inbox is None:
+            inbox = self._inboxes[loop] = _Inbox(loop)
+        future: asyncio.Future[T] = loop.create_future()
+        self._queue.put((inbox, future, fn, args, kwargs))
+        return future
+
+    def stop(self) -> None:
+        """Finish what is queued, then end the threads."""
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while (work := self._queue.get()) is not None:
+            inbox, future, fn, args, kwargs = work
+            if future.cancelled():
+                continue
+            try:
+                result = fn(*args, **kwargs)
+            except BaseException as error:
+                inbox.put(future, None, error)
+            else:
+                inbox.put(future, result, None)
+            del inbox, future, fn, args, kwargs, work  # a waiting thread keeps nothing alive
+            result = None
+
+
+_pool: Pool | None = None
+_pool_lock = threading.Lock()
+
+
+def start(size: int = 0) -> Pool:
+    """Make the shared pool (once a process); ``size`` 0 = twice the processors, at least 4."""
+    global _pool
+    with _pool_lock:
+        if _pool is None:
+            _pool = Pool(size or max(4, 2 * (os.cpu_count() or 1)))
+        return _pool
+
+
+def stop() -> None:
+    """End the shared pool after its queued work."""
+    global _pool
+    with _pool_lock:
+        pool, _pool = _pool, None
+    if pool is not None:
+        pool.stop()
+
+
+def run_in_thread(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
+    """Start ``fn`` on the shared pool now; the future gives its result or raises its error."""
+    return (_pool or start()).submit(fn, args, kwargs)
+
+
+async def in_thread(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run blocking code on the shared pool and wait for it. Cancelling the wait does not stop
+    work that has begun."""
+    return await (_pool or start()).submit(fn, args, kwargs)

@@ -1,0 +1,81 @@
+"""Figures about the running server, in the text format of Prometheus.
+
+Cheap enough for every request: no lock on the way in. Two threads that observe the same name at
+the same instant may lose the smaller of two maxima, or an increment that is not taken with
+``add``; a metric is no account book.
+
+Not here: which figures are taken, and where (each room names its own).
+"""
+
+from __future__ import annotations
+
+import threading
+
+from wherry import clock
+
+WINDOW_S = 10
+"""Maxima are over the last ten seconds, as in Orthanc."""
+
+
+class _Maximum:
+    """The largest value of each of the last ten seconds, in a ring."""
+
+    __slots__ = ("at", "seconds", "values")
+
+    def __init__(self) -> None:
+        self.seconds = [-WINDOW_S] * WINDOW_S
+        self.values = [0.0] * WINDOW_S
+        self.at = 0.0
+
+    def put(self, value: float, second: int) -> None:
+        slot = second % WINDOW_S
+        if self.seconds[slot] != second:
+            self.seconds[slot] = second
+            self.values[slot] = value
+        elif value > self.values[slot]:
+            self.values[slot] = value
+
+    def largest(self, second: int) -> float:
+        fresh = second - WINDOW_S
+        return max(
+            (v for s, v in zip(self.seconds, self.values, strict=True) if s > fresh), default=0.0
+        )
+
+
+class Metrics:
+    """A registry of named figures. A metric appears once it has been recorded."""
+
+    def __init__(self) -> None:
+        self._maxima: dict[str, _Maximum] = {}
+        self._gauges: dict[str, tuple[float, float]] = {}
+        self._lock = threading.Lock()
+
+    def observe(self, name: str, value: float) -> None:
+        """Record ``value``; the maximum of the last ten seconds is shown."""
+        maximum = self._maxima.get(name)
+        if maximum is None:
+            maximum = self._maxima.setdefault(name, _Maximum())
+        maximum.put(value, int(clock.monotonic()))
+        maximum.at = clock.timestamp()
+
+    def set(self, name: str, value: float) -> None:
+        """Record ``value`` as the present one."""
+        self._gauges[name] = (value, clock.timestamp())
+
+    def add(self, name: str, delta: float = 1) -> None:
+        """Count ``delta`` more; exact with any number of threads."""
+        with self._lock:
+            value, _ = self._gauges.get(name, (0, 0.0))
+            self._gauges[name] = (value + delta, clock.timestamp())
+
+    def render(self) -> str:
+        """All figures, one a line: name, value, milliseconds since 1970; sorted by name."""
+        second = int(clock.monotonic())
+        rows = [(name, m.largest(second), m.at) for name, m in list(self._maxima.items())]
+        rows += [(name, value, at) for name, (value, at) in list(self._gauges.items())]
+        return "".join(f"{name} {_figure(v)} {int(at * 1000)}\n" for name, v, at in sorted(rows))
+
+
+def _figure(value: float) -> str:
+    """Whole numbers without a fraction, others with three digits."""
+    return str(int(value)) if value == int(value) else f"{value:.3f}"
