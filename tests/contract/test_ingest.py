@@ -1,0 +1,269 @@
+"""The one door in, on every index: nothing is visible before it is durable, nothing is left."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+from wherry.index.database import Index, Transaction
+
+from tests.support.dicom_files import make_instance, make_series
+from wherry.errors import (
+    BadFileFormat,
+    BadSequenceOfCalls,
+    CannotWriteFile,
+    DatabaseError,
+    StorageFull,
+    TooLarge,
+)
+from wherry.index import deletions, resources, staging
+from wherry.ingest.ingest import Ingest
+from wherry.ingest.names import PREFIX_LENGTH, NameBlocks, name_in, new_prefix
+from wherry.ingest.recovery import Janitor, reclaim, sweep_block
+from wherry.model import Level, Origin, StagedInstance, Stored, StoreStatus
+from wherry.storage.filesystem import FilesystemStorage
+
+REST = Origin(kind="RestApi")
+ME = "process-1"
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> FilesystemStorage:
+    return FilesystemStorage(tmp_path / "storage")
+
+
+@pytest.fixture
+def janitor(index: Index, storage: FilesystemStorage) -> Iterator[Janitor]:
+    janitor = Janitor(index, storage)
+    janitor.start()
+    yield janitor
+    janitor.close()
+
+
+def open_ingest(
+    index: Index, storage: FilesystemStorage, janitor: Janitor, *, overwrite: bool = False
+) -> Ingest:
+    return Ingest(
+        index,
+        storage,
+        janitor,
+        owner=ME,
+        overwrite=overwrite,
+        max_instance_bytes=1_000_000,
+    )
+
+
+@pytest.fixture
+def ingest(index: Index, storage: FilesystemStorage, janitor: Janitor) -> Iterator[Ingest]:
+    ingest = open_ingest(index, storage, janitor)
+    yield ingest
+    ingest.close()
+
+
+def stage(ingest: Ingest, data: bytes, piece: int = 1000) -> StagedInstance:
+    staging_ = ingest.stage(REST)
+    for start in range(0, len(data), piece):
+        staging_.write(data[start : start + piece])
+    return staging_.finish()
+
+
+def files(storage: FilesystemStorage, tmp_path: Path) -> set[str]:
+    return {path.name for path in (tmp_path / "storage").rglob("*") if path.is_file()}
+
+
+def visible(index: Index) -> list[str]:
+    with index.read() as tx:
+        return resources.list_ids(tx, Level.INSTANCE)
+
+
+@pytest.mark.parametrize("piece", [700, 1_000_000])
+def test_staging_knows_the_file(
+    ingest: Ingest, index: Index, tmp_path: Path, storage: FilesystemStorage, piece: int
+) -> None:
+    data = make_instance()
+    staged = stage(ingest, data, piece)
+    assert staged.attachment.uncompressed_md5 == hashlib.md5(data).hexdigest()
+    assert staged.attachment.uncompressed_size == len(data)
+    assert staged.summary.tags_at(Level.PATIENT)["0010,0020"] == "PATIENT1"
+    assert files(storage, tmp_path) == {staged.attachment.uuid}
+    assert visible(index) == []
+
+
+def test_a_batch_becomes_visible_at_once(
+    ingest: Ingest, index: Index, storage: FilesystemStorage, tmp_path: Path
+) -> None:
+    batch = [stage(ingest, data) for data in make_series(20)]
+    assert visible(index) == []
+    stored = ingest.commit(batch)
+    assert [result.status for result in stored] == [StoreStatus.SUCCESS] * 20
+    assert len(visible(index)) == 20
+    assert len(files(storage, tmp_path)) == 20
+
+
+def test_a_second_copy_leaves_no_file(
+    ingest: Ingest, index: Index, storage: FilesystemStorage, tmp_path: Path
+) -> None:
+    first = stage(ingest, make_instance())
+    ingest.commit([first])
+    stored = ingest.commit([stage(ingest, make_instance(pixel_bytes=4096))])
+    assert stored[0].status is StoreStatus.ALREADY_STORED
+    assert files(storage, tmp_path) == {first.attachment.uuid}
+
+
+def test_overwriting_removes_the_old_file(
+    index: Index, storage: FilesystemStorage, tmp_path: Path
+) -> None:
+    janitor = Janitor(index, storage)
+    ingest = open_ingest(index, storage, janitor, overwrite=True)
+    ingest.commit([stage(ingest, make_instance())])
+    second = stage(ingest, make_instance(pixel_bytes=4096))
+    assert ingest.commit([second])[0].status is StoreStatus.SUCCESS
+    janitor.start()
+    while files(storage, tmp_path) != {second.attachment.uuid}:
+        threading.Event().wait(0.01)  # the janitor is a thread of its own
+    janitor.close()
+    with index.read() as tx:
+        assert deletions.pending(tx, 10) == []
+    ingest.close()
+
+
+def test_single_instances_share_commits(
+    ingest: Ingest, index: Index, storage: FilesystemStorage, tmp_path: Path
+) -> None:
+    answers: SimpleQueue[tuple[Stored | None, BaseException | None]] = SimpleQueue()
+    batch = [stage(ingest, data) for data in make_series(50)]
+    for staged in batch:
+        ingest.submit(staged, lambda stored, error: answers.put((stored, error)))
+    results = [answers.get(timeout=30) for _ in batch]
+    assert {stored.status for stored, _ in results if stored} == {StoreStatus.SUCCESS}
+    assert len(visible(index)) == 50
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", make_instance()[:-1], b"\0" * 5000])
+@pytest.mark.parametrize("piece", [100, 1_000_000])
+def test_what_is_not_dicom_is_refused_and_leaves_nothing(
+    ingest: Ingest, storage: FilesystemStorage, tmp_path: Path, data: bytes, piece: int
+) -> None:
+    with pytest.raises(BadFileFormat):
+        stage(ingest, data, piece)
+    assert files(storage, tmp_path) == set()
+
+
+@pytest.mark.parametrize("piece", [100_000, 2_000_000])
+def test_an_instance_has_a_bound(
+    ingest: Ingest, storage: FilesystemStorage, tmp_path: Path, piece: int
+) -> None:
+    with pytest.raises(TooLarge):
+        stage(ingest, make_instance(pixel_bytes=1_100_000), piece)
+    assert files(storage, tmp_path) == set()
+
+
+def test_abort_forgets(ingest: Ingest, storage: FilesystemStorage, tmp_path: Path) -> None:
+    staging_ = ingest.stage(REST)
+    staging_.write(b"some")
+    staging_.write(b"bytes")
+    staging_.abort()
+    staging_.abort()
+    assert files(storage, tmp_path) == set()
+
+
+def test_a_full_disk_is_said_and_nothing_is_left(
+    ingest: Ingest, storage: FilesystemStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FilesystemStorage, "free_bytes", lambda _self: 1000)
+    with pytest.raises(StorageFull):
+        stage(ingest, make_instance())
+    assert files(storage, tmp_path) == set()
+
+
+def test_a_failed_sync_makes_nothing_visible(
+    ingest: Ingest,
+    index: Index,
+    storage: FilesystemStorage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_self: object, _uuids: object) -> None:
+        raise CannotWriteFile("no")
+
+    batch = [stage(ingest, data) for data in make_series(3)]
+    monkeypatch.setattr(FilesystemStorage, "sync", fail)
+    with pytest.raises(CannotWriteFile):
+        ingest.commit(batch)
+    answers: SimpleQueue[BaseException | None] = SimpleQueue()
+    ingest.submit(stage(ingest, make_instance(number=9)), lambda _, error: answers.put(error))
+    assert isinstance(answers.get(timeout=30), CannotWriteFile)
+    assert visible(index) == []
+    assert files(storage, tmp_path) == set()
+
+
+def test_a_failed_transaction_makes_nothing_visible(
+    ingest: Ingest,
+    index: Index,
+    storage: FilesystemStorage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_tx: Transaction, *_: object, **__: object) -> list[Stored]:
+        raise DatabaseError("no")
+
+    batch = [stage(ingest, data) for data in make_series(3)]
+    monkeypatch.setattr(resources, "add_instances", fail)
+    with pytest.raises(DatabaseError):
+        ingest.commit(batch)
+    assert visible(index) == []
+    assert files(storage, tmp_path) == set()
+
+
+def test_a_process_taken_for_dead_commits_nothing(
+    ingest: Ingest, index: Index, storage: FilesystemStorage, tmp_path: Path
+) -> None:
+    staged = stage(ingest, make_instance())
+    assert reclaim(index, storage, [ME], heir="process-2") == 1
+    with pytest.raises((BadSequenceOfCalls, CannotWriteFile, Exception)):
+        ingest.commit([staged])
+    assert visible(index) == []
+
+
+def test_leftovers_of_a_crash_are_swept_and_attachments_stay(
+    ingest: Ingest, index: Index, storage: FilesystemStorage, tmp_path: Path
+) -> None:
+    kept = stage(ingest, make_instance(number=1))
+    ingest.commit([kept])
+    stage(ingest, make_instance(number=2))
+    writer = storage.create(name_in(kept.attachment.uuid[:PREFIX_LENGTH]))
+    writer.close()
+    assert reclaim(index, storage, [ME], heir="process-2") == 2
+    assert files(storage, tmp_path) == {kept.attachment.uuid}
+    with index.read() as tx:
+        assert staging.owners(tx) == []
+
+
+def test_sweeping_may_be_repeated(index: Index, storage: FilesystemStorage) -> None:
+    prefix = new_prefix()
+    index.write(lambda tx: staging.open_block(tx, prefix, "somebody"))
+    storage.create(name_in(prefix)).close()
+    assert sweep_block(index, storage, prefix) == 1
+    assert sweep_block(index, storage, prefix) == 0
+
+
+def test_blocks_are_journaled_before_use_and_closed_when_settled(
+    index: Index, storage: FilesystemStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wherry.limits.STAGING_BLOCK_FILES", 3)
+    names = NameBlocks(index, storage, ME)
+    taken = [names.take() for _ in range(7)]
+    prefixes = {name[:PREFIX_LENGTH] for name in taken}
+    assert len(set(taken)) == 7
+    assert len(prefixes) == 3
+    with index.read() as tx:
+        assert set(staging.blocks(tx, ME)) == prefixes
+    for name in taken:
+        names.settle(name)
+    names.close()
+    with index.read() as tx:
+        assert staging.blocks(tx, ME) == []

@@ -1,0 +1,59 @@
+"""Counting and killing at the durable calls of a server; the C side is ``killpoint.c``.
+
+The shim counts every fsync, rename, unlink, truncate, mkdir and write to a regular file that the
+process makes, SQLite's commits among them, and can end it by SIGKILL just before the n-th. The
+number of points of a scenario is found by running it once without killing.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+KINDS = {1: "fsync", 2: "rename", 3: "unlink", 4: "write", 5: "truncate", 6: "mkdir"}
+_SIZE = 64
+
+
+def build(folder: Path) -> Path:
+    """Compile the shim; skips the test, saying why, on a machine without a C compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler for the kill-point shim (apt install gcc libc6-dev)")
+    target = folder / "killpoint.so"
+    source = Path(__file__).with_name("killpoint.c")
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", "-O2", "-o", str(target), str(source), "-ldl"], check=True
+    )
+    return target
+
+
+class KillPoints:
+    """The shared counters of one server process."""
+
+    def __init__(self, folder: Path, shim: Path) -> None:
+        path = folder / "killpoints"
+        path.write_bytes(bytes(_SIZE))
+        self.environ = {"LD_PRELOAD": str(shim), "KILLPOINT_FILE": str(path)}
+        descriptor = os.open(path, os.O_RDWR)
+        self._shared = mmap.mmap(descriptor, _SIZE)
+        os.close(descriptor)
+
+    def arm(self, number: int) -> None:
+        """Start counting; die at call ``number`` (0 = never)."""
+        struct.pack_into("<QQQQ", self._shared, 0, 0, number, 1, 0)
+
+    @property
+    def count(self) -> int:
+        """Calls since ``arm``."""
+        return int(struct.unpack_from("<Q", self._shared, 0)[0])
+
+    @property
+    def fatal(self) -> str:
+        """What the fatal call was; empty when the process was not killed by a point."""
+        return KINDS.get(int(struct.unpack_from("<Q", self._shared, 24)[0]), "")

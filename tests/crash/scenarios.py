@@ -1,0 +1,166 @@
+"""What is done to a server until it dies, and what must hold when it is back.
+
+A scenario has a receiver that is killed and, for transfers, a sender that lives on. ``act`` is
+run against a receiver that may die at any call; ``check`` against the restarted receiver.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import sqlite3
+from contextlib import closing, suppress
+from typing import Protocol
+
+from tests.support.server import Server
+
+INSTANCES = 20
+_DEAD = (ConnectionError, http.client.HTTPException, TimeoutError, OSError)
+
+
+class Scenario(Protocol):
+    name: str
+
+    def act(self, receiver: Server) -> None: ...
+    def check(self, receiver: Server) -> None: ...
+
+
+def visible(server: Server) -> dict[str, str]:
+    """Orthanc identifier → name of the file, of every instance that a client can see."""
+    return {
+        instance["ID"]: instance["FileUuid"] for instance in server.json("GET", "/instances?expand")
+    }
+
+
+def check_files(server: Server) -> None:
+    """Every file is an attachment, or announced in a block of a transfer that goes on."""
+    attached = set(visible(server).values())
+    with closing(sqlite3.connect(server.folder / "index" / "wherry.db")) as index:
+        blocks = [
+            row[0]
+            for row in index.execute(
+                "SELECT prefix FROM staging_blocks WHERE owner LIKE 'transfer:%'"
+            )
+        ]
+    orphans = {
+        name for name in server.files() - attached if not name.startswith(tuple(blocks) or ("-",))
+    }
+    assert not orphans, f"orphan files: {orphans}"
+    assert attached <= server.files(), "an instance has lost its file"
+
+
+class SingleIngest:
+    """Instances are posted one by one, some twice; one is deleted."""
+
+    name = "single ingest"
+
+    def __init__(self, instances: list[bytes]) -> None:
+        self._instances = instances
+        self._acknowledged: dict[str, bytes] = {}
+        self._deleted: set[str] = set()
+
+    def act(self, receiver: Server) -> None:
+        self._acknowledged.clear()
+        self._deleted.clear()
+        with suppress(*_DEAD):
+            for number, data in enumerate([*self._instances, self._instances[0]]):
+                status, answer = receiver.request("POST", "/instances", data)
+                assert status == 200, answer
+                orthanc_id = json.loads(answer)["ID"]
+                self._acknowledged[orthanc_id] = data
+                if number == 3:
+                    self._deleted.add(orthanc_id)
+                    receiver.json("DELETE", f"/instances/{orthanc_id}")
+                    del self._acknowledged[orthanc_id]
+
+    def check(self, receiver: Server) -> None:
+        seen = visible(receiver)
+        for orthanc_id, data in self._acknowledged.items():
+            if orthanc_id not in self._deleted:
+                assert orthanc_id in seen, "an acknowledged instance is lost"
+                assert receiver.get(f"/instances/{orthanc_id}/file") == (200, data)
+        for orthanc_id in seen:
+            assert receiver.get(f"/instances/{orthanc_id}/file")[1] in self._instances
+        statistics = receiver.json("GET", "/statistics")
+        assert statistics["CountInstances"] == len(seen)
+        assert statistics["CountPatients"] == bool(seen)
+        check_files(receiver)
+
+
+class Push:
+    """A sender pushes a study of 20 instances; it lives on."""
+
+    name = "push"
+
+    def __init__(self, sender: Server, study: str, sent: dict[str, bytes]) -> None:
+        self._sender = sender
+        self._study = study
+        self._sent = sent
+        self._job: dict[str, object] = {}
+
+    def act(self, receiver: Server) -> None:
+        peer = f"receiver-{receiver.port}"
+        self._sender.request(
+            "PUT", f"/peers/{peer}", json.dumps({"Url": f"{receiver.url}/"}).encode()
+        )
+        job = self._sender.json(
+            "POST",
+            "/transfers/send",
+            {
+                "Resources": [{"Level": "Study", "ID": self._study}],
+                "Peer": peer,
+                "Compression": "none",
+            },
+        )
+        self._job = self._sender.wait_for_job(job["ID"])
+
+    def check(self, receiver: Server) -> None:
+        seen = visible(receiver)
+        assert len(seen) in (0, INSTANCES), f"{len(seen)} of {INSTANCES} instances are visible"
+        if self._job["State"] == "Success":
+            assert len(seen) == INSTANCES, "the sender was told that all is well"
+        for orthanc_id in seen:
+            assert receiver.get(f"/instances/{orthanc_id}/file") == (200, self._sent[orthanc_id])
+        check_files(receiver)
+
+
+class Pull:
+    """The receiver fetches the study itself; its job must end well without help."""
+
+    name = "pull"
+
+    def __init__(self, sender: Server, study: str, sent: dict[str, bytes]) -> None:
+        self._sender = sender
+        self._study = study
+        self._sent = sent
+        self._job = ""
+
+    def act(self, receiver: Server) -> None:
+        self._job = ""
+        with suppress(*_DEAD):
+            receiver.request(
+                "PUT", "/peers/sender", json.dumps({"Url": f"{self._sender.url}/"}).encode()
+            )
+            self._job = receiver.json(
+                "POST",
+                "/transfers/pull",
+                {
+                    "Resources": [{"Level": "Study", "ID": self._study}],
+                    "Peer": "sender",
+                    "Compression": "none",
+                },
+            )["ID"]
+            receiver.wait_for_job(self._job)
+
+    def check(self, receiver: Server) -> None:
+        first = len(visible(receiver))
+        assert first in (0, INSTANCES), f"{first} of {INSTANCES} instances are visible"
+        if self._job:
+            job = receiver.wait_for_job(self._job)
+            assert job["State"] == "Success", job
+            seen = visible(receiver)
+            assert len(seen) == INSTANCES
+            for orthanc_id in seen:
+                file = receiver.get(f"/instances/{orthanc_id}/file")
+                assert file == (200, self._sent[orthanc_id])
+        check_files(receiver)

@@ -1,0 +1,117 @@
+"""SIGKILL at every durable call of a receiver, then a restart and a look.
+
+The number of calls is found by a first run that is not killed. ``WHERRY_CRASH_STRIDE=n`` takes
+every n-th call only (CI); the default of 1 takes all of them (``make crash-nightly``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.crash.killpoints import KillPoints
+from tests.crash.scenarios import INSTANCES, Pull, Push, Scenario, SingleIngest
+from tests.support.dicom_files import make_series
+from tests.support.server import Server, running
+
+pytestmark = pytest.mark.crash
+
+STRIDE = int(os.environ.get("WHERRY_CRASH_STRIDE", "1"))
+WORKERS = os.cpu_count() or 1
+CONFIG = {"Transfers": {"BucketSize": 8, "Threads": 2}, "StableAge": 3600}
+
+
+@pytest.fixture(scope="module")
+def instances() -> list[bytes]:
+    return make_series(INSTANCES)
+
+
+@pytest.fixture(scope="module")
+def sender(
+    instances: list[bytes], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Server, str, dict[str, bytes]]]:
+    """A server that lives on, the study it holds, and its files by identifier."""
+    with running(Server(tmp_path_factory.mktemp("sender"), CONFIG)) as server:
+        sent = {}
+        for data in instances:
+            status, answer = server.request("POST", "/instances", data)
+            assert status == 200, answer
+            sent[json.loads(answer)["ID"]] = data
+        yield server, server.json("GET", "/studies")[0], sent
+
+
+def run(folder: Path, shim: Path, scenario: Scenario, number: int) -> tuple[int, str]:
+    """One life, death and return of a receiver: calls made, and the fatal one."""
+    folder.mkdir(parents=True)
+    points = KillPoints(folder, shim)
+    receiver = Server(folder, CONFIG, environ=points.environ)
+    with running(receiver):
+        points.arm(number)
+        scenario.act(receiver)
+        if points.fatal:
+            assert receiver.process is not None
+            receiver.process.wait(30)
+        elif receiver.process is not None:
+            receiver.stop()
+        count = points.count
+        receiver.environ = {}
+        try:
+            receiver.start()
+            scenario.check(receiver)
+        except AssertionError as error:
+            raise AssertionError(
+                f"{scenario.name}, killed at call {number} ({points.fatal}): {error}\n"
+                f"{receiver.log()}"
+            ) from error
+    return count, points.fatal
+
+
+def kill_everywhere(
+    tmp_path: Path, shim: Path, make: Callable[[], Scenario], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Find the number of calls, then die at each of them."""
+    count, fatal = run(tmp_path / "count", shim, make(), 0)
+    assert fatal == ""
+    assert count > INSTANCES
+    numbers = range(1, count + 1, STRIDE)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        results = list(
+            pool.map(lambda number: run(tmp_path / str(number), shim, make(), number), numbers)
+        )
+    kinds = Counter(fatal for _, fatal in results if fatal)
+    with capsys.disabled():
+        print(
+            f"\n{make().name}: {count} durable calls, killed at {kinds.total()} "
+            f"({', '.join(f'{kind} {number}' for kind, number in sorted(kinds.items()))})"
+        )
+    assert kinds.total() >= len(numbers) * 0.9, "most points must really kill"
+
+
+def test_single_ingest(
+    tmp_path: Path, shim: Path, instances: list[bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    kill_everywhere(tmp_path, shim, lambda: SingleIngest(instances[:6]), capsys)
+
+
+def test_push(
+    tmp_path: Path,
+    shim: Path,
+    sender: tuple[Server, str, dict[str, bytes]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kill_everywhere(tmp_path, shim, lambda: Push(*sender), capsys)
+
+
+def test_pull(
+    tmp_path: Path,
+    shim: Path,
+    sender: tuple[Server, str, dict[str, bytes]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kill_everywhere(tmp_path, shim, lambda: Pull(*sender), capsys)

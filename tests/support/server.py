@@ -1,0 +1,152 @@
+"""A real Wherry in a process of its own, for tests that look at it from outside."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+START_S = 60.0
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Server:
+    """One Wherry; ``start`` may follow ``kill`` or ``stop``, on the same folders and port."""
+
+    folder: Path
+    config: dict[str, Any] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def storage(self) -> Path:
+        return self.folder / "storage"
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def start(self) -> Server:
+        """Start and wait until it answers."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        settings = {
+            "StorageDirectory": str(self.storage),
+            "IndexDirectory": str(self.folder / "index"),
+            "HttpPort": self.port,
+            **self.config,
+        }
+        path = self.folder / "config.json"
+        path.write_text(json.dumps(settings))
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "wherry", "serve", str(path)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self.environ},
+            )
+        self._wait()
+        return self
+
+    def _wait(self) -> None:
+        assert self.process is not None
+        end = time.monotonic() + START_S
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                raise AssertionError(f"the server ended at start:\n{self.log()}")
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            except OSError:
+                time.sleep(0.02)  # waiting for another process to listen
+            else:
+                if self.get("/system")[0] == 200:
+                    return
+        raise AssertionError(f"the server did not answer:\n{self.log()}")
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")[-5000:]
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, bytes]:
+        """One request on a connection of its own: status and body."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request(method, path, body, dict(headers or {}))
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        return self.request("GET", path)
+
+    def json(self, method: str, path: str, value: Any = None) -> Any:
+        """A request that must succeed, JSON in and out."""
+        body = None if value is None else json.dumps(value).encode()
+        status, answer = self.request(method, path, body)
+        assert status == 200, (method, path, status, answer)
+        return json.loads(answer)
+
+    def files(self) -> set[str]:
+        """Names of all files in the storage area."""
+        return {path.name for path in self.storage.rglob("*") if path.is_file()}
+
+    def wait_for_job(self, job: str, within_s: float = 60.0) -> dict[str, Any]:
+        """The job when it has ended."""
+        end = time.monotonic() + within_s
+        while True:
+            found: dict[str, Any] = self.json("GET", f"/jobs/{job}")
+            if found["State"] in ("Success", "Failure"):
+                return found
+            assert time.monotonic() < end, found
+            time.sleep(0.02)  # polling another process
+
+
+@contextmanager
+def running(server: Server) -> Iterator[Server]:
+    """A started server, killed at the end whatever happened."""
+    try:
+        yield server.start()
+    finally:
+        if server.process is not None and server.process.poll() is None:
+            server.kill()
