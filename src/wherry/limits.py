@@ -75,6 +75,10 @@ structured report seen has 12."""
 DICOM_VALUE_BYTES: Final = 64 * KIB
 """A main DICOM tag longer than this is refused."""
 
+DICOM_FALLBACK_BYTES: Final = 2 * MIB
+"""Bytes that pydicom reads of a file which our own scan cannot read: it takes about 0.3 s for
+them. Odd files are old and small."""
+
 # --- Transfers -----------------------------------------------------------------------------
 TRANSFER_INSTANCES: Final = 100_000
 """Instances one push may declare (``Wherry.MaximumTransferInstances``)."""
@@ -99,6 +103,25 @@ LEASE_S: Final = 15.0
 HEARTBEAT_S: Final = 3.0
 """Interval of lease renewal: five chances before the lease ends."""
 
+PENDING_JOBS: Final = 10_000
+"""Jobs that may wait at once; a client that submits without end is told to come back later."""
+
+JOB_ERROR_CHARACTERS: Final = 2_000
+"""Details of a failed job that are kept: a cause, not a dump."""
+
+JOB_POLL_S: Final = 1.0
+"""Interval at which a process looks in the index for what other processes want of its jobs."""
+
+JOB_REPORT_S: Final = 0.5
+"""Least time between two writes of reported progress: a commit costs a sync of the disk."""
+
+JOB_STOP_S: Final = 30.0
+"""Longest wait for running jobs when the engine stops. A job that has not obeyed by then is
+taken up elsewhere, as if the process had died."""
+
+JOBS_TRIMMED: Final = 1_000
+"""Jobs removed from history in one transaction, when ``JobsHistorySize`` was lowered."""
+
 # --- Staging -------------------------------------------------------------------------------
 STAGING_BLOCK_FILES: Final = 1_000
 """File names taken from one journaled block. They share a folder, so that a folder is made and
@@ -116,3 +139,31 @@ CONFIGURATION_FILE_BYTES: Final = 4 * MIB
 
 CONFIGURATION_FILES: Final = 256
 """Files of all configuration folders together."""
+
+# --- Index ---------------------------------------------------------------------------------
+INDEX_QUEUE_WORKS: Final = 10_000
+"""Works that wait for the index writer; further ones are told to try later."""
+
+INDEX_GROUP_WORKS: Final = 256
+"""Works that share one commit: bounds the wait of the first, and what is repeated when one fails."""
+
+INDEX_READERS: Final = 16
+"""Read connections of one process, each with its page cache or its server process."""
+
+INDEX_WAIT_S: Final = 30.0
+"""Wait for a read connection, or for the write lock that another process holds."""
+
+INDEX_RETRIES: Final = 5
+"""Attempts of one write when the database says that trying again may help."""
+
+INDEX_RETRY_S: Final = 0.1
+"""Pause before the second attempt; doubled each time, 1.5 s in all."""
+
+INDEX_ROWS_AT_ONCE: Final = 1_000
+"""Rows held in memory while a long result is filtered or deleted piece by piece."""
+
+SEARCH_TEXT_CHARACTERS: Final = 16_384
+"""One searched value: 250 UIDs in a list. Bounds the patterns that the database compiles."""
+
+SEARCH_ALTERNATIVES: Final = 1_000
+"""Alternatives (separated by a backslash) of one searched value."""

@@ -1,0 +1,310 @@
+"""The two ways into the index: ``read`` for a snapshot, ``write`` for a durable change.
+
+An ``Index`` has one writer thread. It drains its queue and runs many works in one transaction
+(group commit), because the sync of a commit costs far more than the statements before it. Readers
+have connections of their own and never wait for the writer.
+
+A *work* is a function of a ``Transaction``. It may run more than once (after a neighbour in its
+group failed, or after the database asked for another attempt), so it must have no effect outside
+of its transaction.
+
+Not here: SQL, and anything that only one database knows (``sqlite``, ``postgresql``).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from queue import Empty, SimpleQueue
+from typing import Any, ClassVar, Generic, TypeVar, cast
+
+from wherry import limits
+from wherry.errors import BadSequenceOfCalls, DatabaseUnavailable, Unavailable
+
+T = TypeVar("T")
+type_params = Sequence[Any]
+
+log = logging.getLogger(__name__)
+
+
+class Transaction(ABC):
+    """What a work may ask of the database.
+
+    SQL is the common subset of SQLite and PostgreSQL with ``?`` for each parameter. ``IN ?`` with
+    a list as parameter stands for a set of any size in one prepared statement.
+    """
+
+    dialect: ClassVar[str]
+    """``sqlite`` or ``postgresql``, for the rare statement that must differ."""
+
+    @abstractmethod
+    def one(self, sql: str, params: type_params = ()) -> tuple[Any, ...] | None:
+        """The first row, or None."""
+
+    @abstractmethod
+    def all(self, sql: str, params: type_params = ()) -> list[tuple[Any, ...]]:
+        """All rows."""
+
+    @abstractmethod
+    def run(self, sql: str, params: type_params = ()) -> int:
+        """Execute; the number of rows that were inserted, changed or deleted."""
+
+    @abstractmethod
+    def many(self, sql: str, rows: Sequence[type_params]) -> None:
+        """Execute once for each of ``rows``."""
+
+    @abstractmethod
+    def insert(self, table: str, columns: tuple[str, ...], rows: Sequence[type_params]) -> None:
+        """Add many rows in the quickest way of this database."""
+
+
+class Transient(DatabaseUnavailable):
+    """The transaction did not happen, and the same one may succeed at once: try again."""
+
+
+class Connection(Transaction):
+    """A connection and the life of its transactions. Used by one thread at a time."""
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Start a transaction; that of a writer is alone from here on."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Make it durable. An exception says that it is undone."""
+
+    @abstractmethod
+    def rollback(self) -> None:
+        """Undo. Never raises: a connection that cannot roll back closes itself."""
+
+    @property
+    @abstractmethod
+    def usable(self) -> bool:
+        """False once the connection is broken or closed."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release it. Safe to call twice."""
+
+
+class Backend(ABC):
+    """Opens connections of one database."""
+
+    @abstractmethod
+    def reader(self) -> Connection:
+        """A connection that cannot change anything and sees one snapshot per transaction."""
+
+    @abstractmethod
+    def writer(self) -> Connection:
+        """A connection whose transactions exclude those of every other writer."""
+
+    def close(self) -> None:  # noqa: B027  most have nothing to close
+        """Called after all connections are closed."""
+
+
+class _Work(Generic[T]):
+    """One entry of the writer's queue."""
+
+    __slots__ = ("done", "function")
+
+    def __init__(
+        self,
+        function: Callable[[Transaction], T],
+        done: Callable[[T | None, BaseException | None], None],
+    ) -> None:
+        self.function = function
+        self.done = done
+
+    def finish(self, result: T | None, error: BaseException | None) -> None:
+        try:
+            self.done(result, error)
+        except Exception:
+            # The transaction is durable, its neighbours wait: one bad callback cannot stop them.
+            log.exception("a callback of the index writer failed")
+
+
+class _Waiter(Generic[T]):
+    """Carries the outcome of a work from the writer thread to the thread that waits for it."""
+
+    __slots__ = ("_error", "_event", "_result")
+
+    def __init__(self) -> None:
+        self._event = threading.Lock()
+        self._event.acquire()
+        self._result: T | None = None
+        self._error: BaseException | None = None
+
+    def __call__(self, result: T | None, error: BaseException | None) -> None:
+        self._result, self._error = result, error
+        self._event.release()
+
+    def wait(self) -> T:
+        self._event.acquire()
+        if self._error is not None:
+            raise self._error
+        return cast(T, self._result)
+
+
+class Index:
+    """An open index. Every method may be called from any thread."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._queue: SimpleQueue[_Work[Any] | None] = SimpleQueue()
+        self._closing = threading.Lock()
+        self._closed = False
+        self._readers: list[Connection] = []
+        self._reader_slots = threading.BoundedSemaphore(limits.INDEX_READERS)
+        self._writer: Connection | None = None
+        self._thread = threading.Thread(target=self._write_for_ever, name="index-writer")
+        self._thread.daemon = True  # a process that forgets to close must still be able to end
+        self._thread.start()
+
+    # --- reading ---------------------------------------------------------------------------
+
+    def read(self) -> AbstractContextManager[Transaction]:
+        """A consistent, read-only snapshot; from any thread. Do not nest: slots are bounded."""
+        return self._read()
+
+    @contextmanager
+    def _read(self) -> Iterator[Transaction]:
+        if not self._reader_slots.acquire(timeout=limits.INDEX_WAIT_S):
+            raise DatabaseUnavailable("All read connections of the index are in use")
+        try:
+            connection = self._begin_read()
+            try:
+                yield connection
+            finally:
+                connection.rollback()
+                if connection.usable and not self._closed:
+                    self._readers.append(connection)
+                else:
+                    connection.close()
+        finally:
+            self._reader_slots.release()
+
+    def _begin_read(self) -> Connection:
+        """A connection inside a transaction; one that broke while it was idle is replaced."""
+        while True:
+            if self._closed:
+                raise DatabaseUnavailable("The index is closed")
+            try:
+                connection, fresh = self._readers.pop(), False
+            except IndexError:
+                connection, fresh = self._backend.reader(), True
+            try:
+                connection.begin()
+            except Transient:
+                connection.close()
+                if fresh:
+                    raise
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection
+
+    # --- writing ---------------------------------------------------------------------------
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run ``work`` and return its result once it is durable; raise what it raised."""
+        if threading.current_thread() is self._thread:
+            raise BadSequenceOfCalls("The index writer cannot wait for itself")
+        waiter: _Waiter[T] = _Waiter()
+        self.submit(work, waiter)
+        return waiter.wait()
+
+    def submit(
+        self,
+        work: Callable[[Transaction], T],
+        done: Callable[[T | None, BaseException | None], None],
+    ) -> None:
+        """Like ``write`` without waiting: ``done(result, error)`` runs on the writer thread after
+        the durable commit. Raises ``Unavailable`` when too many works wait already."""
+        if self._queue.qsize() >= limits.INDEX_QUEUE_WORKS:
+            raise Unavailable("Too many changes of the index are waiting")
+        with self._closing:
+            if self._closed:
+                raise DatabaseUnavailable("The index is closed")
+            self._queue.put(_Work(work, done))
+
+    def close(self) -> None:
+        """Finish the works that were submitted, then release everything. Safe to call twice."""
+        with self._closing:
+            first, self._closed = not self._closed, True
+        if first:
+            self._queue.put(None)
+        self._thread.join()
+        if first:
+            while self._readers:
+                self._readers.pop().close()
+            self._backend.close()
+
+    def _write_for_ever(self) -> None:
+        last = False
+        while not last:
+            group, last = self._next_group()
+            if group:
+                self._run_group(group)
+        if self._writer is not None:
+            self._writer.close()
+
+    def _next_group(self) -> tuple[list[_Work[Any]], bool]:
+        """Wait for one work, then take what else is there; and whether that was the end."""
+        group: list[_Work[Any]] = []
+        work = self._queue.get()
+        while work is not None:
+            group.append(work)
+            if len(group) >= limits.INDEX_GROUP_WORKS:
+                return group, False
+            try:
+                work = self._queue.get_nowait()
+            except Empty:
+                return group, False
+        return group, True
+
+    def _run_group(self, group: list[_Work[Any]]) -> None:
+        try:
+            results = self._commit([work.function for work in group])
+        except BaseException as error:
+            if len(group) == 1 or isinstance(error, DatabaseUnavailable):
+                for work in group:
+                    work.finish(None, error)
+            else:  # one of them is to blame: let it not hurt the others
+                for work in group:
+                    self._run_group([work])
+        else:
+            for work, result in zip(group, results, strict=True):
+                work.finish(result, None)
+
+    def _commit(self, functions: list[Callable[[Transaction], Any]]) -> list[Any]:
+        """Run ``functions`` in one transaction; again, a bounded number of times, when the
+        database says that it may help."""
+        for attempt in range(limits.INDEX_RETRIES):
+            if attempt:
+                time.sleep(limits.INDEX_RETRY_S * 2 ** (attempt - 1))
+            try:
+                return self._attempt(functions)
+            except Transient as error:
+                reason = error.details
+        raise DatabaseUnavailable(reason)
+
+    def _attempt(self, functions: list[Callable[[Transaction], Any]]) -> list[Any]:
+        if self._writer is None or not self._writer.usable:
+            self._writer = self._backend.writer()
+        writer = self._writer
+        try:
+            writer.begin()
+            results = [function(writer) for function in functions]
+            writer.commit()
+        except BaseException:
+            writer.rollback()
+            raise
+        return results
+
+
+__all__ = ["Backend", "Connection", "Index", "Transaction", "Transient"]
