@@ -96,6 +96,62 @@ TRANSFER_IDLE_S: Final = 24 * 3600
 CHUNK_IDS: Final = 2_000
 """Instances named in one ``GET /transfers/chunks``."""
 
+PUSH_MANIFEST_VALUES: Final = 2_500_000
+"""Commas and brackets in the JSON of ``POST /transfers/push``: what it costs to parse is known
+before. Three for each instance, three for each chunk, two for each bucket, of a full quota."""
+
+PUSH_ID_CHARACTERS: Final = 64
+"""An identifier or digest that a push declares: Orthanc's have 44 and 32."""
+
+VERIFY_WITH_BUCKET_BYTES: Final = 4 * GIB
+"""An instance in several buckets that is larger is verified by the commit, not by the request
+that brings its last bucket: senders wait a minute for a bucket, ten for a commit."""
+
+TRANSFER_SLOT_IDLE_S: Final = 900
+"""When all slots are taken, an open push that nobody has touched for this long counts as dead:
+a live sender is never silent so long, because running requests count as touches."""
+
+TRANSFER_GRACE_S: Final = 600
+"""After the end of a transfer its names stay journaled this long, because a request in another
+process may still make a file."""
+
+TRANSFER_MEMORY_S: Final = 7 * 24 * 3600
+"""How long it is remembered that a transfer was committed, so that a second commit is answered
+like the first."""
+
+TRANSFER_BUSY_S: Final = 2
+"""``Retry-After`` when all slots for pushes are taken."""
+
+PEER_ANSWER_BYTES: Final = 1 * MIB
+"""An answer of a peer that is small by nature; the list of a lookup may have
+``PUSH_MANIFEST_BYTES``."""
+
+PEER_ERROR_CHARACTERS: Final = 500
+"""Words of a peer that are kept in an error: a cause, not a dump."""
+
+PEER_RETRIES: Final = 3
+"""Extra attempts of a request to a peer after a broken connection or a 5xx, whatever
+``MaxHttpRetries`` says: a keep-alive race or a moment of trouble must not cost a study."""
+
+PEER_RETRY_S: Final = 0.2
+"""Pause before the second attempt; doubled each time."""
+
+PEER_RETRY_LONGEST_S: Final = 10.0
+"""Longest pause between two attempts."""
+
+PEER_BUSY_S: Final = 600.0
+"""Longest wait for a peer that answers 503 again and again: its slots are taken."""
+
+PEER_IDLE_CONNECTION_S: Final = 30.0
+"""A connection to a peer that was idle for longer is not used again."""
+
+PEER_PROBES: Final = 32
+"""Peers asked at once whether they have the transfers accelerator."""
+
+BUCKET_BUFFER_BYTES: Final = 8 * MIB
+"""Compressed bytes of one bucket that a sender gathers before it sends them; larger buckets are
+sent while they are compressed."""
+
 # --- Jobs and processes --------------------------------------------------------------------
 LEASE_S: Final = 15.0
 """A process that has not renewed its lease for this long on another host counts as dead."""

@@ -200,6 +200,7 @@ CREATE TABLE jobs (
 ) {strict};
 CREATE INDEX jobs_claim ON jobs (state, priority DESC, seq);
 CREATE INDEX jobs_completed_at ON jobs (completed_at);
+CREATE INDEX jobs_unsettled ON jobs (priority DESC, seq) WHERE requested = 'settle';
 
 -- Transfers -------------------------------------------------------------------------------------
 
@@ -234,7 +235,6 @@ CREATE TABLE transfer_instances (
   staged {text},
   PRIMARY KEY (transfer_id, position)
 ) {strict_by_key};
-CREATE INDEX transfer_instances_orthanc_id ON transfer_instances (transfer_id, orthanc_id);
 
 -- `chunks`: [[position of the instance or -1, offset, size], ...].
 CREATE TABLE transfer_buckets (

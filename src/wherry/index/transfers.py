@@ -1,0 +1,283 @@
+"""Rows of the transfers that this server receives: pushes of others and pulls of its own.
+
+    create ─▶ open ──finish──▶ committed ─▶ (forgotten after limits.TRANSFER_MEMORY_S)
+                └────finish──▶ discarded ─▶ (forgotten with its files)
+
+An open transfer has its manifest in ``transfer_instances`` and ``transfer_buckets``; these rows go
+when it ends, and the row itself stays as the memory of how it ended. Every statement that changes
+an open transfer is guarded by ``state = 'open'``, so that of a commit and a discard that meet one
+wins, in whatever process they run.
+
+Not here: files, verification, what a commit makes visible (``transfers.reception``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import orjson
+
+from wherry.index.database import Transaction
+
+type_kind = Literal["push", "pull"]
+type_chunk = tuple[int, int, int]
+"""Position of the instance (-1 = not declared), offset, size."""
+
+_TRANSFER = (
+    "id, kind, state, compression, username, created_at, touched_at, block, instance_count,"
+    " bucket_count, total_bytes, remote_ip"
+)
+_INSTANCE = "position, orthanc_id, size, md5, uuid, buckets, staged IS NOT NULL"
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRow:
+    """One transfer."""
+
+    id: str
+    kind: type_kind
+    state: str
+    """``open``, ``committed``, ``discarded``."""
+    compression: str
+    username: str
+    created_at: float
+    touched_at: float
+    block: str
+    """Prefix of the names of its files; empty once it was swept for good."""
+    instance_count: int
+    bucket_count: int
+    total_bytes: int
+    remote_ip: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRow:
+    """One declared instance."""
+
+    position: int
+    orthanc_id: str
+    size: int
+    md5: str
+    uuid: str
+    """Name of its file; empty while one bucket is to bring it whole."""
+    buckets: str
+    """The buckets that hold parts of it (``transfers.ranges``); empty when one holds it whole."""
+    staged: bool
+    """Whether it is verified."""
+
+
+@dataclass(frozen=True, slots=True)
+class BucketRow:
+    """One bucket."""
+
+    position: int
+    chunks: tuple[type_chunk, ...]
+    received: bool
+
+
+def create(
+    tx: Transaction,
+    transfer: TransferRow,
+    instances: Sequence[InstanceRow],
+    buckets: Sequence[BucketRow],
+) -> None:
+    """Add an open transfer with its manifest."""
+    tx.insert(
+        "transfers",
+        tuple(_TRANSFER.replace(" ", "").split(",")),
+        [
+            (
+                transfer.id,
+                transfer.kind,
+                transfer.state,
+                transfer.compression,
+                transfer.username,
+                transfer.created_at,
+                transfer.touched_at,
+                transfer.block,
+                transfer.instance_count,
+                transfer.bucket_count,
+                transfer.total_bytes,
+                transfer.remote_ip,
+            )
+        ],
+    )
+    tx.insert(
+        "transfer_instances",
+        ("transfer_id", "position", "orthanc_id", "size", "md5", "uuid", "buckets"),
+        [
+            (transfer.id, one.position, one.orthanc_id, one.size, one.md5, one.uuid, one.buckets)
+            for one in instances
+        ],
+    )
+    tx.insert(
+        "transfer_buckets",
+        ("transfer_id", "position", "chunks", "received"),
+        [
+            (transfer.id, one.position, orjson.dumps(one.chunks).decode(), int(one.received))
+            for one in buckets
+        ],
+    )
+
+
+# --- looking -------------------------------------------------------------------------------
+def get(tx: Transaction, transfer_id: str) -> TransferRow | None:
+    """One transfer, in whatever state."""
+    row = tx.one(f"SELECT {_TRANSFER} FROM transfers WHERE id = ?", (transfer_id,))
+    return TransferRow(*row) if row else None
+
+
+def count_open(tx: Transaction, kind: type_kind) -> int:
+    """Number of open transfers."""
+    row = tx.one("SELECT COUNT(*) FROM transfers WHERE state = 'open' AND kind = ?", (kind,))
+    assert row is not None
+    return int(row[0])
+
+
+def untouched(
+    tx: Transaction, since: float, limit: int, kind: type_kind | None = None
+) -> list[TransferRow]:
+    """Open transfers that nothing has happened to since that epoch second, longest first."""
+    rows = tx.all(
+        f"SELECT {_TRANSFER} FROM transfers WHERE state = 'open' AND touched_at < ?"
+        + (" AND kind = ?" if kind else "")
+        + " ORDER BY touched_at LIMIT ?",
+        (since, *([kind] if kind else []), limit),
+    )
+    return [TransferRow(*row) for row in rows]
+
+
+def ended(tx: Transaction, limit: int) -> list[TransferRow]:
+    """Transfers that are over and whose names may still be borne by stray files."""
+    rows = tx.all(
+        f"SELECT {_TRANSFER} FROM transfers WHERE state IN ('committed', 'discarded')"
+        " AND block <> '' ORDER BY touched_at LIMIT ?",
+        (limit,),
+    )
+    return [TransferRow(*row) for row in rows]
+
+
+def bucket(tx: Transaction, transfer_id: str, position: int) -> BucketRow | None:
+    """One bucket of an open transfer."""
+    row = tx.one(
+        "SELECT chunks, received FROM transfer_buckets WHERE transfer_id = ? AND position = ?",
+        (transfer_id, position),
+    )
+    if row is None:
+        return None
+    return BucketRow(position, tuple(map(tuple, orjson.loads(row[0]))), bool(row[1]))
+
+
+def instances(
+    tx: Transaction, transfer_id: str, positions: Collection[int]
+) -> dict[int, InstanceRow]:
+    """Declared instances by position."""
+    rows = tx.all(
+        f"SELECT {_INSTANCE} FROM transfer_instances WHERE transfer_id = ? AND position IN ?",
+        (transfer_id, list(positions)),
+    )
+    return {row[0]: _instance(row) for row in rows}
+
+
+def unverified(tx: Transaction, transfer_id: str, limit: int) -> list[InstanceRow]:
+    """Declared instances that are not verified yet, in order of position."""
+    rows = tx.all(
+        f"SELECT {_INSTANCE} FROM transfer_instances WHERE transfer_id = ? AND staged IS NULL"
+        " ORDER BY position LIMIT ?",
+        (transfer_id, limit),
+    )
+    return [_instance(row) for row in rows]
+
+
+def staged(tx: Transaction, transfer_id: str) -> list[str]:
+    """The verified instances, as ``stage`` was given them, in order of position."""
+    rows = tx.all(
+        "SELECT staged FROM transfer_instances WHERE transfer_id = ? AND staged IS NOT NULL"
+        " ORDER BY position",
+        (transfer_id,),
+    )
+    return [row[0] for row in rows]
+
+
+def buckets(tx: Transaction, transfer_id: str, *, received: bool) -> list[int]:
+    """Positions of the buckets that are, or are not, acknowledged; ascending."""
+    rows = tx.all(
+        "SELECT position FROM transfer_buckets WHERE transfer_id = ? AND received = ?"
+        " ORDER BY position",
+        (transfer_id, int(received)),
+    )
+    return [row[0] for row in rows]
+
+
+def lacks(
+    tx: Transaction, transfer_id: str, spans: Iterable[tuple[int, int]], besides: int = -1
+) -> bool:
+    """Whether a bucket of these runs of positions, other than ``besides``, is not acknowledged."""
+    return any(
+        tx.one(
+            "SELECT 1 FROM transfer_buckets WHERE transfer_id = ? AND received = 0"
+            " AND position BETWEEN ? AND ? AND position <> ? LIMIT 1",
+            (transfer_id, first, last, besides),
+        )
+        for first, last in spans
+    )
+
+
+# --- changing ------------------------------------------------------------------------------
+def touch(tx: Transaction, transfer_ids: Collection[str], at: float) -> int:
+    """These transfers are in use; the number of them that are open."""
+    return tx.run(
+        "UPDATE transfers SET touched_at = ? WHERE state = 'open' AND id IN ?",
+        (at, list(transfer_ids)),
+    )
+
+
+def mark(tx: Transaction, transfer_id: str, position: int, *, received: bool) -> None:
+    """Acknowledge a bucket, or take that back."""
+    tx.run(
+        "UPDATE transfer_buckets SET received = ? WHERE transfer_id = ? AND position = ?",
+        (int(received), transfer_id, position),
+    )
+
+
+def stage(tx: Transaction, transfer_id: str, found: Sequence[tuple[int, str, str]]) -> None:
+    """Keep verified instances: position, name of the file, JSON of the ``StagedInstance``."""
+    tx.many(
+        "UPDATE transfer_instances SET uuid = ?, staged = ?"
+        " WHERE transfer_id = ? AND position = ? AND staged IS NULL",
+        [(uuid, document, transfer_id, position) for position, uuid, document in found],
+    )
+
+
+def finish(tx: Transaction, transfer_id: str, state: str, at: float) -> bool:
+    """Open → ``committed`` or ``discarded``; its manifest goes. False when it was not open."""
+    changed = tx.run(
+        "UPDATE transfers SET state = ?, touched_at = ? WHERE id = ? AND state = 'open'",
+        (state, at, transfer_id),
+    )
+    if not changed:
+        return False
+    tx.run("DELETE FROM transfer_instances WHERE transfer_id = ?", (transfer_id,))
+    tx.run("DELETE FROM transfer_buckets WHERE transfer_id = ?", (transfer_id,))
+    return True
+
+
+def release_block(tx: Transaction, transfer_id: str) -> None:
+    """The files of an ended transfer are swept for good. A discarded one is forgotten."""
+    tx.run("UPDATE transfers SET block = '' WHERE id = ?", (transfer_id,))
+    tx.run("DELETE FROM transfers WHERE id = ? AND state = 'discarded'", (transfer_id,))
+
+
+def forget(tx: Transaction, before: float) -> None:
+    """Forget the transfers that were committed before that epoch second."""
+    tx.run(
+        "DELETE FROM transfers WHERE state = 'committed' AND block = '' AND touched_at < ?",
+        (before,),
+    )
+
+
+def _instance(row: tuple[object, ...]) -> InstanceRow:
+    *values, is_staged = row
+    return InstanceRow(*values, bool(is_staged))  # type: ignore[arg-type]

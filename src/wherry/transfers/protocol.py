@@ -1,0 +1,395 @@
+"""The documents of the transfers protocol: JSON and URLs in, values out, and back.
+
+What is written here is what a stock Orthanc with the transfers plugin (1.0 to 1.7) sends and
+expects; sizes and offsets travel as decimal strings. Requests of others are refused with the codes
+of the original; answers of a peer that make no sense are a ``NetworkProtocol``. Pure: no I/O.
+
+Not here: how instances are cut (``buckets``), what a server does with it (``reception``,
+``source``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from wherry import limits
+from wherry.errors import (
+    BadFileFormat,
+    BadParameterType,
+    NetworkProtocol,
+    ParameterOutOfRange,
+    TooLarge,
+    UnknownResource,
+)
+from wherry.model import Bucket, Chunk, Level, Manifest, ManifestInstance, type_json
+
+COMPRESSIONS = ("none", "gzip")
+
+_LEVELS = {
+    "patient": Level.PATIENT,
+    "patients": Level.PATIENT,
+    "study": Level.STUDY,
+    "studies": Level.STUDY,
+    "series": Level.SERIES,
+    "instance": Level.INSTANCE,
+    "instances": Level.INSTANCE,
+    "image": Level.INSTANCE,
+    "images": Level.INSTANCE,
+}
+_DECIMAL_DIGITS = 18
+_ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
+_MD5 = re.compile(r"[0-9a-f]{32}")
+_CHUNK_IDS = re.compile(r"[.0-9a-f-]+")
+_PEER_PATH = re.compile(r"/+[A-Za-z0-9_~-][A-Za-z0-9_~/-]*")
+_HEADER_TEXT = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
+_HEADER_CHARACTERS = 256
+_INT32 = 2**31
+
+
+# --- resources -----------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class ResourceName:
+    """A resource that somebody asks for."""
+
+    level: Level
+    orthanc_id: str
+
+
+def parse_resources(value: type_json) -> tuple[ResourceName, ...]:
+    """``[{"Level": …, "ID": …}, …]``. Raises ``BadFileFormat``; an unknown level is a
+    ``ParameterOutOfRange``."""
+    return tuple(
+        ResourceName(_level(_text(item, "Level")), _text(item, "ID"))
+        for item in _array(value, "Resources")
+    )
+
+
+def _level(name: str) -> Level:
+    level = _LEVELS.get(name.lower())
+    if level is None:
+        raise ParameterOutOfRange(f"Unknown resource level: {name[:64]}")
+    return level
+
+
+# --- lookup --------------------------------------------------------------------------------
+def render_lookup(instances: Sequence[ManifestInstance], originator: str) -> bytes:
+    """The answer of ``/transfers/lookup``: compact, as upstream's."""
+    total = sum(instance.size for instance in instances)
+    return orjson.dumps(
+        {
+            "Instances": [_instance(instance) for instance in instances],
+            "Originator": originator,
+            "CountInstances": len(instances),
+            "TotalSize": str(total),
+            "TotalSizeMB": rounded_mib(total),
+        }
+    )
+
+
+def read_lookup(body: bytes) -> tuple[tuple[ManifestInstance, ...], str]:
+    """Instances, sorted by id and distinct, and ``Originator`` of a peer's answer."""
+    try:
+        document = _object(parse_json(body), "Answer")
+        found = [_read_instance(item) for item in _array(document.get("Instances"), "Instances")]
+        originator = _text(document, "Originator")
+    except BadFileFormat as error:
+        raise NetworkProtocol(f"The peer's list of instances is no such list: {error}") from None
+    for instance in found:
+        if not _ORTHANC_ID.fullmatch(instance.orthanc_id) or not _MD5.fullmatch(instance.md5):
+            raise NetworkProtocol("The peer's list of instances holds a malformed entry")
+    return _distinct(found, NetworkProtocol("The peer lists an instance twice")), originator
+
+
+# --- push ----------------------------------------------------------------------------------
+def render_push(manifest: Manifest) -> bytes:
+    """The body of ``POST /transfers/push``."""
+    return orjson.dumps(
+        {
+            "Instances": [_instance(instance) for instance in manifest.instances],
+            "Buckets": [
+                [
+                    {"ID": c.orthanc_id, "Offset": str(c.offset), "Size": str(c.size)}
+                    for c in bucket.chunks
+                ]
+                for bucket in manifest.buckets
+            ],
+            "Compression": manifest.compression,
+        }
+    )
+
+
+def parse_push(body: bytes) -> Manifest:
+    """The declaration of a push. Like upstream, only types are checked: a bucket may name an
+    unknown instance or a range outside it, which then fails when the bucket arrives.
+
+    Raises ``BadFileFormat`` (also for an instance declared twice in two ways),
+    ``ParameterOutOfRange`` for another compression, ``TooLarge`` before it costs memory.
+    """
+    if body.count(b",") + body.count(b"[") > limits.PUSH_MANIFEST_VALUES:
+        raise TooLarge("The declaration of the push has too many members")
+    document = _object(parse_json(body), "Body")
+    instances = [_read_instance(item) for item in _array(document.get("Instances"), "Instances")]
+    buckets = tuple(
+        Bucket(tuple(_read_chunk(item) for item in _array(bucket, "Buckets")))
+        for bucket in _array(document.get("Buckets"), "Buckets")
+    )
+    compression = check_compression(_text(document, "Compression"))
+    twice = BadFileFormat("An instance is declared twice, with different sizes or digests")
+    return Manifest(_distinct(instances, twice), buckets, compression)
+
+
+def render_created(transfer_id: str) -> dict[str, str]:
+    """The answer to ``POST /transfers/push``."""
+    return {"ID": transfer_id, "Path": f"/transfers/push/{transfer_id}"}
+
+
+def read_created(body: bytes) -> str:
+    """``Path`` of a peer's answer to ``POST /transfers/push``, one leading slash."""
+    try:
+        path = _text(_object(parse_json(body), "Answer"), "Path")
+    except BadFileFormat as error:
+        raise NetworkProtocol(f"The peer's answer names no transaction: {error}") from None
+    if not _PEER_PATH.fullmatch(path):
+        raise NetworkProtocol("The peer's answer names an unusable path")
+    return "/" + path.lstrip("/")
+
+
+def parse_bucket_index(text: str) -> int:
+    """``{index}`` of a bucket. What is no 64-bit decimal is no resource: ``UnknownResource``."""
+    value = int(text) if text.isascii() and text.isdecimal() and len(text) <= 32 else 2**64
+    if value >= 2**64:
+        raise UnknownResource
+    return value
+
+
+# --- chunks --------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class ChunkRequest:
+    """``GET /transfers/chunks/…``: a byte range of a concatenation of instances."""
+
+    ids: tuple[str, ...]
+    offset: int
+    size: int
+    """0 = to the end of the last instance."""
+    compression: str
+
+
+def parse_chunks(ids: str, arguments: Mapping[str, str]) -> ChunkRequest:
+    """Raises ``UnknownResource``, ``BadParameterType``, ``ParameterOutOfRange``, ``TooLarge``.
+
+    Offsets of more than 31 bits are accepted, unlike upstream.
+    """
+    if not _CHUNK_IDS.fullmatch(ids) or ids.startswith("."):
+        raise UnknownResource
+    names = tuple(ids.removesuffix(".").split("."))
+    if len(names) > limits.CHUNK_IDS:
+        raise TooLarge(f"At most {limits.CHUNK_IDS} instances may be asked for at once")
+    return ChunkRequest(
+        ids=names,
+        offset=_number(arguments, "offset"),
+        size=_number(arguments, "size"),
+        compression=check_compression(arguments.get("compression", "none")),
+    )
+
+
+def _number(arguments: Mapping[str, str], name: str) -> int:
+    text = arguments.get(name, "0")
+    if not _is_decimal(text):
+        raise BadParameterType(f"{name} must be a decimal number")
+    return int(text)
+
+
+# --- send and pull -------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class TransferRequest:
+    """The body of ``/transfers/send`` and ``/transfers/pull``."""
+
+    resources: type_json
+    """As given: its items are looked at by the job."""
+    peer: str
+    compression: str
+    priority: int = 0
+    sender_transfer_id: str = ""
+    originator: str = ""
+    """Pull only; empty = any."""
+
+    def parameters(self) -> dict[str, type_json]:
+        """What the job keeps."""
+        return {
+            "Resources": self.resources,
+            "Peer": self.peer,
+            "Compression": self.compression,
+            "SenderTransferID": self.sender_transfer_id,
+            "Originator": self.originator,
+        }
+
+
+def parse_transfer(body: bytes) -> TransferRequest:
+    """Raises ``BadFileFormat``, ``ParameterOutOfRange``."""
+    document = _object(parse_json(body), "Body")
+    return TransferRequest(
+        resources=_array(document.get("Resources"), "Resources"),
+        peer=_text(document, "Peer"),
+        compression=check_compression(_text(document, "Compression")),
+        priority=_priority(document.get("Priority", 0)),
+        sender_transfer_id=_header_text(document, "SenderTransferID"),
+        originator=_text(document, "Originator") if "Originator" in document else "",
+    )
+
+
+def from_parameters(parameters: Mapping[str, type_json]) -> TransferRequest:
+    """The request that a job keeps in its parameters."""
+    return TransferRequest(
+        resources=parameters["Resources"],
+        peer=parameters["Peer"],
+        compression=parameters["Compression"],
+        sender_transfer_id=parameters.get("SenderTransferID", ""),
+        originator=parameters.get("Originator", ""),
+    )
+
+
+def render_pull(request: TransferRequest, remote_self: str, originator: str) -> bytes:
+    """The body of ``POST /transfers/pull`` to a peer that shall pull from us."""
+    return orjson.dumps(
+        {
+            "Resources": request.resources,
+            "Compression": request.compression,
+            "Originator": originator,
+            "Peer": remote_self,
+            "Priority": request.priority,
+            "SenderTransferID": request.sender_transfer_id,
+        }
+    )
+
+
+def read_job(body: bytes) -> str:
+    """``ID`` of a peer's answer that names a job."""
+    try:
+        document = _object(parse_json(body), "Answer")
+        _text(document, "Path")
+        return _text(document, "ID")
+    except BadFileFormat as error:
+        raise NetworkProtocol(f"The peer's answer names no job: {error}") from None
+
+
+def _priority(value: type_json) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise BadFileFormat("Integer value expected in field: Priority")
+    if not -_INT32 <= value < _INT32:
+        raise ParameterOutOfRange("Priority must fit in 32 bits")
+    return value
+
+
+def _header_text(document: Mapping[str, type_json], name: str) -> str:
+    """A text that will be a header value; empty when absent."""
+    value = document.get(name, "")
+    if not isinstance(value, str):
+        raise BadFileFormat(f"{name} must be a string")
+    if value and (len(value) > _HEADER_CHARACTERS or not _HEADER_TEXT.fullmatch(value)):
+        raise ParameterOutOfRange(f"{name} must be printable ASCII of at most 256 characters")
+    return value
+
+
+# --- errors of a peer ----------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class PeerError:
+    """What a peer says of its failure."""
+
+    code: int | None
+    """``OrthancStatus``."""
+    text: str
+    """``Details``, or ``Message`` without; one line, cut; empty when nothing was said."""
+
+
+def read_error(body: bytes) -> PeerError:
+    """The cause in an error answer, as far as there is one."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return PeerError(None, "")
+    if not isinstance(document, dict):
+        return PeerError(None, "")
+    code = document.get("OrthancStatus")
+    texts = (document.get("Details"), document.get("Message"))
+    text = next((text for text in texts if isinstance(text, str) and text), "")
+    readable = "".join(c if c.isprintable() else " " for c in text[: limits.PEER_ERROR_CHARACTERS])
+    return PeerError(code if isinstance(code, int) else None, readable)
+
+
+# --- small things --------------------------------------------------------------------------
+def check_compression(name: str) -> str:
+    """``none`` or ``gzip``; else ``ParameterOutOfRange``."""
+    if name not in COMPRESSIONS:
+        raise ParameterOutOfRange(f"Unknown compression: {name[:64]}")
+    return name
+
+
+def rounded_mib(size_bytes: int) -> int:
+    """MiB, rounded to nearest."""
+    return (size_bytes + limits.MIB // 2) // limits.MIB
+
+
+def parse_json(body: bytes) -> type_json:
+    """A JSON document; ``BadFileFormat`` (15) when it is none, as upstream's plugin answers."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise BadFileFormat("The body is no JSON document") from None
+
+
+def _instance(instance: ManifestInstance) -> dict[str, str]:
+    return {"ID": instance.orthanc_id, "Size": str(instance.size), "MD5": instance.md5}
+
+
+def _read_instance(item: type_json) -> ManifestInstance:
+    return ManifestInstance(_text(item, "ID"), _size(item, "Size"), _text(item, "MD5"))
+
+
+def _read_chunk(item: type_json) -> Chunk:
+    return Chunk(_text(item, "ID"), _size(item, "Offset"), _size(item, "Size"))
+
+
+def _distinct(
+    instances: Iterable[ManifestInstance], otherwise: Exception
+) -> tuple[ManifestInstance, ...]:
+    """Sorted by id, each once; raises ``otherwise`` when two of one id differ."""
+    by_id: dict[str, ManifestInstance] = {}
+    for instance in instances:
+        if by_id.setdefault(instance.orthanc_id, instance) != instance:
+            raise otherwise
+    return tuple(by_id[name] for name in sorted(by_id))
+
+
+def _object(value: type_json, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BadFileFormat(f"{name} must be an object")
+    return value
+
+
+def _array(value: type_json, name: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise BadFileFormat(f"{name} must be an array")
+    return value
+
+
+def _text(item: type_json, name: str) -> str:
+    value = item.get(name) if isinstance(item, dict) else None
+    if not isinstance(value, str):
+        raise BadFileFormat(f"{name} must be there, and a string")
+    return value
+
+
+def _size(item: type_json, name: str) -> int:
+    text = _text(item, name)
+    if not _is_decimal(text):
+        raise BadFileFormat(f"{name} must be a decimal number in a string")
+    return int(text)
+
+
+def _is_decimal(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _DECIMAL_DIGITS
