@@ -13,6 +13,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
@@ -70,17 +71,27 @@ class Pool:
         for thread in self._threads:
             thread.start()
 
+    def promise(
+        self,
+    ) -> tuple[asyncio.Future[T], Callable[[T | None, BaseException | None], None]]:
+        """See the function of the same name."""
+        inbox, future = self._expect()
+        return future, partial(inbox.put, future)
+
     def submit(
         self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> asyncio.Future[T]:
         """Queue ``fn``; called on an event loop, whose future it answers."""
+        inbox, future = self._expect()
+        self._queue.put((inbox, future, fn, args, kwargs))
+        return future
+
+    def _expect(self) -> tuple[_Inbox, asyncio.Future[Any]]:
         loop = asyncio.get_running_loop()
         inbox = self._inboxes.get(loop)
         if inbox is None:
             inbox = self._inboxes[loop] = _Inbox(loop)
-        future: asyncio.Future[T] = loop.create_future()
-        self._queue.put((inbox, future, fn, args, kwargs))
-        return future
+        return inbox, loop.create_future()
 
     def stop(self) -> None:
         """Finish what is queued, then end the threads."""
@@ -108,13 +119,25 @@ _pool: Pool | None = None
 _pool_lock = threading.Lock()
 
 
-def start(size: int = 0) -> Pool:
-    """Make the shared pool (once a process); ``size`` 0 = twice the processors, at least 4."""
+def configure(size: int = 0) -> Pool:
+    """Make the shared pool, or the one that follows it when the size differs.
+
+    ``size`` 0 = twice the processors, at least 4. Work queued before is finished by the old one.
+    """
     global _pool
+    size = size or max(4, 2 * (os.cpu_count() or 1))
     with _pool_lock:
-        if _pool is None:
-            _pool = Pool(size or max(4, 2 * (os.cpu_count() or 1)))
-        return _pool
+        old, pool = _pool, _pool
+        if pool is None or pool.size != size:
+            _pool = pool = Pool(size)
+    if old is not None and old is not pool:
+        old.stop()
+    return pool
+
+
+def promise() -> tuple[asyncio.Future[T], Callable[[T | None, BaseException | None], None]]:
+    """A future of the running loop, and the function that settles it from any thread, once."""
+    return (_pool or configure()).promise()
 
 
 def stop() -> None:
@@ -128,10 +151,10 @@ def stop() -> None:
 
 def run_in_thread(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
     """Start ``fn`` on the shared pool now; the future gives its result or raises its error."""
-    return (_pool or start()).submit(fn, args, kwargs)
+    return (_pool or configure()).submit(fn, args, kwargs)
 
 
 async def in_thread(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run blocking code on the shared pool and wait for it. Cancelling the wait does not stop
     work that has begun."""
-    return await (_pool or start()).submit(fn, args, kwargs)
+    return await (_pool or configure()).submit(fn, args, kwargs)
