@@ -23,7 +23,7 @@ from wherry.errors import ConfigurationError
 
 _TEXT = r'"(?:[^"\\\n]|\\.)*"'
 _COMMENT = re.compile(_TEXT + r"|//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
-_TRAILING_COMMA = re.compile(_TEXT + r"|,(?=\s*[}\]])", re.DOTALL)
+_TRAILING_COMMA = re.compile(_TEXT + r"|[\[{]\s*,|,(?=\s*[}\]])", re.DOTALL)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _NOT_NEWLINE = re.compile(r"[^\n]")
 
@@ -129,7 +129,7 @@ def _text_of(file: Path) -> str:
 
 def _blank(match: re.Match[str]) -> str:
     found = match[0]
-    return found if found[0] == '"' else _NOT_NEWLINE.sub(" ", found)
+    return found if found[0] in '"[{' else _NOT_NEWLINE.sub(" ", found)
 
 
 def _without_comments(text: str, name: str) -> str:

@@ -1,0 +1,299 @@
+"""From files to ``Config``: types, paths, warnings, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from shutil import which
+
+import pytest
+
+from wherry import limits
+from wherry.config import Config, load
+from wherry.config.keys import GENERAL, SECTIONS, WITHOUT_EFFECT
+from wherry.config.settings import TransfersConfig, WherryConfig, processors
+from wherry.errors import ConfigurationError
+
+type_loader = Callable[..., tuple[Config, list[str]]]
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> type_loader:
+    """Load keyword arguments as one file, ``c.json``."""
+
+    def load_values(**values: object) -> tuple[Config, list[str]]:
+        file = tmp_path / "c.json"
+        file.write_text(json.dumps(values))
+        return load([file], {})
+
+    return load_values
+
+
+def test_without_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config, warnings = load([], {})
+    assert config == Config()
+    assert warnings == []
+    assert config.wherry.bind_address == "127.0.0.1"
+    assert config.storage_directory == config.index_directory == tmp_path / "WherryStorage"
+    assert config.postgresql is None
+
+
+def test_every_honoured_key_arrives(loaded: type_loader, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("")
+    config, warnings = loaded(
+        Name="N",
+        StorageDirectory="s",
+        IndexDirectory="/i",
+        OverwriteInstances=True,
+        StableAge=5,
+        CaseSensitivePN=True,
+        ConcurrentJobs=3,
+        JobsHistorySize=7,
+        HttpPort=1234,
+        HttpDescribeErrors=False,
+        MetricsEnabled=False,
+        RemoteAccessAllowed=True,
+        RegisteredUsers={"alice": "s3cret!"},
+        HttpTimeout=9,
+        HttpsCACertificates="ca.pem",
+        DicomAet="AET",
+        DicomPort=104,
+        Transfers={
+            "Threads": 2,
+            "BucketSize": 8,
+            "CacheSize": 1,
+            "MaxPushTransactions": 5,
+            "MaxHttpRetries": 6,
+            "PeerConnectivityTimeout": 7,
+            "PeerCommitTimeout": 8,
+            "CommitThreadsCount": 9,
+        },
+        Wherry={
+            "BindAddress": "10.0.0.1",
+            "WorkerThreads": 4,
+            "MaximumInstanceSize": 100,
+            "MaximumTransferInstances": 11,
+            "MaximumTransferSize": 12,
+        },
+    )
+    assert warnings == []
+    assert config == Config(
+        name="N",
+        storage_directory=tmp_path / "s",
+        index_directory=Path("/i"),
+        overwrite_instances=True,
+        stable_age_s=5,
+        case_sensitive_pn=True,
+        concurrent_jobs=3,
+        jobs_history_size=7,
+        http_port=1234,
+        http_describe_errors=False,
+        metrics_enabled=False,
+        remote_access_allowed=True,
+        authentication_enabled=True,
+        registered_users={"alice": "s3cret!"},
+        http_timeout_s=9,
+        https_ca_certificates=tmp_path / "ca.pem",
+        dicom_aet="AET",
+        dicom_port=104,
+        transfers=TransfersConfig(2, 8192, limits.MIB, 5, 6, 7, 8, 9),
+        wherry=WherryConfig("10.0.0.1", 4, 100 * limits.MIB, 11, 12 * limits.MIB),
+    )
+
+
+def test_zero_means_by_processors(loaded: type_loader) -> None:
+    config, _ = loaded(ConcurrentJobs=0, Wherry={"WorkerThreads": 0})
+    assert config.concurrent_jobs == processors()
+    assert config.wherry.worker_threads == processors() + 1
+
+
+def test_index_lies_with_the_files_unless_told(loaded: type_loader, tmp_path: Path) -> None:
+    assert loaded(StorageDirectory="here")[0].index_directory == tmp_path / "here"
+
+
+def test_relative_paths_start_at_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = tmp_path / "etc"
+    inner.mkdir()
+    (inner / "c.json").write_text('{"StorageDirectory": "../data"}')
+    monkeypatch.chdir(tmp_path)
+    config, _ = load([Path("etc")], {})
+    assert config.storage_directory.resolve() == tmp_path / "data"
+    (inner / "c.json").write_text("{}")
+    assert load([Path("etc")], {})[0].storage_directory == inner / "WherryStorage"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"HttpPort": "8042"}, '"HttpPort" must be a whole number (1 to 65535), not a text'),
+        ({"HttpPort": 0}, '"HttpPort" must be between 1 and 65535'),
+        ({"HttpPort": True}, '"HttpPort" must be a whole number'),
+        ({"StableAge": 1.5}, '"StableAge" must be a whole number'),
+        ({"Name": 5}, '"Name" must be a text in quotes, not a number'),
+        ({"OverwriteInstances": 1}, '"OverwriteInstances" must be true or false'),
+        ({"StorageDirectory": ""}, '"StorageDirectory" must not be empty'),
+        ({"Transfers": []}, '"Transfers" must be an object in braces, not a list'),
+        ({"Transfers": {"Threads": "6"}}, '"Transfers.Threads" must be a whole number'),
+        ({"RegisteredUsers": {"a": 1}}, '"RegisteredUsers.a" must be a text in quotes'),
+        ({"RegisteredUsers": {"a:b": "c"}}, "without a valid name"),
+        ({"StorageCompression": "yes"}, '"StorageCompression" must be true or false'),
+        ({"DicomModalities": []}, '"DicomModalities" must be an object'),
+        ({"HttpsCACertificates": "nope.pem"}, "names a file that is not there"),
+        ({"SslEnabled": True}, '"SslCertificate" names a file that is not there'),
+        ({"SslCiphersAccepted": [1]}, '"SslCiphersAccepted" must be a text'),
+        ({"ReadOnly": True}, '"ReadOnly" is not honoured yet, and to start without it'),
+        ({"PostgreSQL": {"Port": "5432"}}, '"PostgreSQL.Port" must be a whole number'),
+        ({"OrthancPeers": {"p": {}}}, '"OrthancPeers.p" must have a "Url"'),
+    ],
+)
+def test_wrong_values_name_file_key_and_type(
+    loaded: type_loader, values: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        loaded(**values)
+    assert "c.json: " in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_passwords_are_never_shown(loaded: type_loader) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        loaded(RegisteredUsers={"alice": ["hunter2"]})
+    assert "hunter2" not in str(caught.value)
+    config, _ = loaded(
+        RegisteredUsers={"alice": "hunter2"},
+        AuthenticationEnabled=True,
+        OrthancPeers={"p": ["http://h/", "u", "hunter2"]},
+        PostgreSQL={"EnableIndex": True, "Password": "hunter2"},
+    )
+    assert "hunter2" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"StableAgee": 1}, '"StableAgee" is not a known key; did you mean "StableAge"?'),
+        ({"httpport": 1}, '"httpport" is not a known key; did you mean "HttpPort"?'),
+        ({"Zebra": 1}, '"Zebra" is not a known key'),
+        (
+            {"Transfers": {"Thread": 1}},
+            '"Transfers.Thread" is not a known key; did you mean "Threads"?',
+        ),
+        (
+            {"Wherry": {"BindAdress": ""}},
+            '"Wherry.BindAdress" is not a known key; did you mean "BindAddress"?',
+        ),
+        ({"StorageCompression": True}, '"StorageCompression" is not honoured yet'),
+        ({"DicomModalities": {"m": []}}, '"DicomModalities" is not honoured yet'),
+        ({"SaveJobs": False}, "always kept in the index"),
+        ({"PostgreSQL": {"Host": "h"}}, "so the index is SQLite"),
+    ],
+)
+def test_warnings(loaded: type_loader, values: dict[str, object], message: str) -> None:
+    (warning,) = loaded(**values)[1]
+    assert message in warning
+
+
+def test_defaults_of_orthanc_need_no_word(loaded: type_loader) -> None:
+    defaults = {
+        name: key.default
+        for name, key in GENERAL.items()
+        if not key.attribute and not key.own_reader
+    }
+    assert loaded(**defaults, **dict.fromkeys(WITHOUT_EFFECT))[1] == []
+
+
+@pytest.mark.skipif(which("Orthanc") is None, reason="Orthanc is not installed")
+def test_default_configuration_of_orthanc(tmp_path: Path) -> None:
+    text = subprocess.run(
+        ["Orthanc", "--config=-"], capture_output=True, check=True, text=True
+    ).stdout
+    (tmp_path / "o.json").write_text(text)
+    config, warnings = load([tmp_path / "o.json"], {})
+    assert config.name == "MyOrthanc"
+    (warning,) = warnings
+    assert '"DicomServerEnabled" is not honoured yet' in warning
+
+
+def test_open_to_the_network_without_users_is_refused(loaded: type_loader) -> None:
+    with pytest.raises(ConfigurationError, match='"RemoteAccessAllowed" is true, but there are no'):
+        loaded(RemoteAccessAllowed=True)
+    with pytest.raises(ConfigurationError, match='"AuthenticationEnabled" is true, but there are'):
+        loaded(AuthenticationEnabled=True)
+
+
+def test_open_to_the_network_must_be_said_and_warns(loaded: type_loader) -> None:
+    config, (warning,) = loaded(RemoteAccessAllowed=True, AuthenticationEnabled=False)
+    assert config.wherry.bind_address == "0.0.0.0"
+    assert not config.authentication_enabled
+    assert "can read, change and delete everything" in warning
+
+
+def test_guessable_password_warns(loaded: type_loader) -> None:
+    (warning,) = loaded(RemoteAccessAllowed=True, RegisteredUsers={"orthanc": "orthanc"})[1]
+    assert "anybody can guess" in warning
+
+
+def test_local_server_binds_to_loopback_only(loaded: type_loader) -> None:
+    config, _ = loaded(RegisteredUsers={"alice": "x"})
+    assert config.wherry.bind_address == "127.0.0.1"
+    assert not config.authentication_enabled
+
+
+def test_tls_files_are_found(loaded: type_loader, tmp_path: Path) -> None:
+    (tmp_path / "certificate.pem").write_text("")
+    (tmp_path / "clients.pem").write_text("")
+    config, _ = loaded(
+        SslEnabled=True, SslVerifyPeers=True, SslTrustedClientCertificates="clients.pem"
+    )
+    assert config.ssl_certificate == tmp_path / "certificate.pem"
+    assert config.ssl_trusted_client_certificates == tmp_path / "clients.pem"
+
+
+def test_postgresql(loaded: type_loader) -> None:
+    config, warnings = loaded(
+        PostgreSQL={
+            "EnableIndex": True,
+            "Host": "db",
+            "Port": 5433,
+            "Database": "d",
+            "Username": "u",
+            "Password": r"it's a \ word",
+            "EnableSsl": True,
+            "IndexConnectionsCount": 3,
+            "TransactionMode": "ReadCommitted",
+        }
+    )
+    assert warnings == []
+    assert config.postgresql == (
+        r"host='db' port='5433' dbname='d' user='u' password='it\'s a \\ word' "
+        "sslmode='require' application_name='wherry'"
+    )
+    assert config.postgresql_connections == 3
+    uri = "postgresql://u@db/d"
+    assert loaded(PostgreSQL={"EnableIndex": True, "ConnectionUri": uri})[0].postgresql == uri
+
+
+def test_every_attribute_in_the_table_exists() -> None:
+    for table, kind in (
+        (GENERAL, Config),
+        (SECTIONS["Transfers"], TransfersConfig),
+        (SECTIONS["Wherry"], WherryConfig),
+    ):
+        for name, key in table.items():
+            assert not key.attribute or key.attribute in kind.__slots__, name
+
+
+def test_every_honoured_key_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+    for table in (GENERAL, *SECTIONS.values()):
+        for name, key in table.items():
+            if key.attribute or key.own_reader:
+                assert f"`{name}`" in text, name
+
+
+def test_environment_of_the_process_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORTHANC__NAME", "leaked")
+    assert load([], {})[0].name == ""
