@@ -223,3 +223,7 @@ SEARCH_TEXT_CHARACTERS: Final = 16_384
 
 SEARCH_ALTERNATIVES: Final = 1_000
 """Alternatives (separated by a backslash) of one searched value."""
+
+SEARCH_KEY_CHARACTERS: Final = 256
+"""Characters of a value that the index searches by. DICOM allows 64 (LO) or 3 × 64 (PN);
+PostgreSQL refuses index entries beyond 2,700 bytes."""

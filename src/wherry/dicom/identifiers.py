@@ -18,20 +18,11 @@ def identifiers(patient_id: str, study: str, series: str, sop: str) -> Identifie
     A missing PatientID is the empty string. Values that are not valid Unicode (lone surrogates)
     cannot come out of ``scan`` and raise ``UnicodeEncodeError``.
     """
-    digest = sha1(patient_id.encode(), usedforsecurity=False)
-    patient_digits = digest.hexdigest()
-    digest.update(f"|{study}".encode())
-    study_digits = digest.hexdigest()
-    digest.update(f"|{series}".encode())
-    series_digits = digest.hexdigest()
-    digest.update(f"|{sop}".encode())
-    return Identifiers(
-        _dashed(patient_digits),
-        _dashed(study_digits),
-        _dashed(series_digits),
-        _dashed(digest.hexdigest()),
-    )
-
-
-def _dashed(digits: str) -> str:
-    return f"{digits[:8]}-{digits[8:16]}-{digits[16:24]}-{digits[24:32]}-{digits[32:]}"
+    text = patient_id.encode()
+    patient = sha1(text).digest().hex("-", 4)
+    text += b"|" + study.encode()
+    study = sha1(text).digest().hex("-", 4)
+    text += b"|" + series.encode()
+    series = sha1(text).digest().hex("-", 4)
+    text += b"|" + sop.encode()
+    return Identifiers(patient, study, series, sha1(text).digest().hex("-", 4))

@@ -1,0 +1,101 @@
+"""Specific Character Set (0008,0005): from bytes of a file to Unicode (PS3.3 §C.12.1.1.2).
+
+What: one Python codec for the plain case, and code extensions (ISO 2022 escapes) by pydicom, which
+is imported only when a value really holds an escape. Why not pydicom for all: names and
+identifiers are decoded for every instance that comes in.
+
+As in Orthanc, whose identifiers hang on it: no or an empty character set is Latin 1, an unknown one
+is ASCII, and bytes that the character set does not know are left out.
+Not here: padding, the splitting of multiple values.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+ESCAPE: Final = b"\x1b"
+
+_CODECS: Final = {
+    "6": "ascii",
+    "13": "shift_jis",
+    "58": "gb2312",
+    "87": "iso2022_jp",
+    "100": "latin-1",
+    "101": "iso8859-2",
+    "109": "iso8859-3",
+    "110": "iso8859-4",
+    "126": "iso8859-7",
+    "127": "iso8859-6",
+    "138": "iso8859-8",
+    "144": "iso8859-5",
+    "148": "iso8859-9",
+    "149": "euc_kr",
+    "159": "iso2022_jp_2",
+    "166": "iso8859-11",
+    "192": "utf-8",
+    "203": "iso8859-15",
+}
+_STAND_ALONE: Final = {"GB18030": "gb18030", "GBK": "gbk", "ISO 2022 GBK": "gbk"}
+_TERM: Final = re.compile(r"ISO(?:_IR|[ _]2022[ _]IR) (\d+)")
+
+_TEXT_DELIMITERS: Final = frozenset(b"\r\n\t\f")
+_NAME_DELIMITERS: Final = frozenset(b"\r\n\t\f^=")
+
+
+@dataclass(frozen=True, slots=True)
+class CharacterSet:
+    """How the text of one data set is written."""
+
+    codec: str
+    """Python codec of text without escapes."""
+    terms: tuple[str, ...] = ()
+    """Defined terms as in the file, when escapes may switch between several."""
+
+    def decode(self, raw: bytes, is_name: bool = False) -> str:
+        """``raw`` in Unicode; ``is_name``: a VR of PN, where ``^`` and ``=`` reset the set too."""
+        if self.terms and ESCAPE in raw:
+            return _decode_extended(raw, self.terms, is_name)
+        return raw.decode(self.codec, "ignore")
+
+
+LATIN1: Final = CharacterSet("latin-1")
+_UTF8: Final = CharacterSet("utf-8")
+
+
+def character_set(raw: bytes) -> CharacterSet:
+    """The character set that a value of (0008,0005) declares."""
+    if raw.startswith(b"ISO_IR 100") and len(raw) == 10:
+        return LATIN1
+    if raw == b"ISO_IR 192":
+        return _UTF8
+    text = raw.decode("ascii", "ignore").strip(" \0").upper()
+    if not text:
+        return LATIN1
+    terms = tuple(term.strip() for term in text.split("\\"))
+    codec = _codec(next(filter(None, terms), ""))
+    extended = len(terms) > 1 or "2022" in terms[0]
+    if codec in ("utf-8", "gb18030", "gbk") or not extended:
+        return CharacterSet(codec)
+    return CharacterSet(codec, terms)
+
+
+def _codec(term: str) -> str:
+    if alone := _STAND_ALONE.get(term):
+        return alone
+    match = _TERM.fullmatch(term)
+    return _CODECS.get(match[1], "ascii") if match else "ascii"
+
+
+def _decode_extended(raw: bytes, terms: tuple[str, ...], is_name: bool) -> str:
+    from pydicom.charset import convert_encodings, decode_bytes
+
+    from wherry.dicom.fallback import hush
+
+    hush()
+    delimiters = _NAME_DELIMITERS if is_name else _TEXT_DELIMITERS
+    try:
+        return str(decode_bytes(raw, convert_encodings(list(terms)), set(delimiters)))
+    except (LookupError, UnicodeError):
+        return raw.decode("ascii", "ignore")
