@@ -1,0 +1,398 @@
+"""Making a batch of instances visible: a fixed number of statements, whatever the size.
+
+What is there already is asked once, all new rows are computed here, then each table gets its rows
+at once. Writers exclude each other, so nothing can change in between.
+
+Not here: what makes a file safe before this (``ingest``), reading (``resources``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from wherry import clock
+from wherry.errors import BadFileFormat
+from wherry.index import changes, completeness, deletions, removing, totals
+from wherry.index.database import Transaction
+from wherry.index.keys import COLUMNS, level_keys
+from wherry.index.totals import Totals
+from wherry.model import ChangeType, Level, StagedInstance, Stored, StoreStatus
+
+_PATIENT = ("id", "orthanc_id", "tags", *COLUMNS[Level.PATIENT].values())
+_STUDY = (
+    "id",
+    "parent",
+    "orthanc_id",
+    "tags",
+    "patient_tags",
+    *COLUMNS[Level.STUDY].values(),
+)
+_SERIES = (
+    "id",
+    "parent",
+    "orthanc_id",
+    "tags",
+    "expected_instances",
+    "remote_aet",
+    *COLUMNS[Level.SERIES].values(),
+)
+_INSTANCE = (
+    "id",
+    "parent",
+    "orthanc_id",
+    "tags",
+    "transfer_syntax",
+    "sop_class_uid",
+    "pixel_data_offset",
+    "index_in_series",
+    "reception_date",
+    "origin",
+    "remote_ip",
+    "remote_aet",
+    "called_aet",
+    "username",
+    *COLUMNS[Level.INSTANCE].values(),
+)
+_ATTACHMENT = (
+    "resource",
+    "content_type",
+    "uuid",
+    "uncompressed_size",
+    "uncompressed_md5",
+    "compressed_size",
+    "compressed_md5",
+    "compression",
+    "place",
+    "revision",
+)
+_ACTIVITY = ("resource", "level", "updated_at")
+
+type_row = tuple[object, ...]
+
+
+@dataclass(slots=True)
+class _Parents:
+    """The rows above one instance, and which of them begin with it."""
+
+    series: int
+    study: int
+    patient: int
+    expected: int | None
+    """Instances that the series announces."""
+    new: tuple[Level, ...] = ()
+    """SERIES, STUDY, PATIENT as far as they are new; emptied after the first instance."""
+
+
+@dataclass(slots=True)
+class _Rows:
+    """What one batch writes."""
+
+    patients: list[type_row] = field(default_factory=list)
+    studies: list[type_row] = field(default_factory=list)
+    series: list[type_row] = field(default_factory=list)
+    instances: list[type_row] = field(default_factory=list)
+    attachments: list[type_row] = field(default_factory=list)
+    changes: list[tuple[ChangeType, Level, int]] = field(default_factory=list)
+
+
+def add_instances(
+    tx: Transaction, batch: Sequence[StagedInstance], *, overwrite: bool
+) -> list[Stored]:
+    """Make ``batch`` visible; the answers come in its order.
+
+    ``AlreadyStored``: nothing changed, the *new* file is the caller's to delete. With
+    ``overwrite`` the new file takes the place of the old one, which goes to the journal of
+    deletions. A file that is attached already counts as ``Success``: the caller repeats a commit
+    of unknown outcome.
+    """
+    wanted, superseded = _distinct(batch, overwrite)
+    there = _existing(tx, wanted)
+    repeated = {key for key, (_, uuid) in there.items() if uuid == wanted[key].attachment.uuid}
+    replaced = {key: row for key, (row, _) in there.items() if overwrite and key not in repeated}
+    fresh = [staged for key, staged in wanted.items() if key not in there or key in replaced]
+    if superseded:
+        deletions.add(tx, superseded)
+    if fresh:
+        _write(tx, fresh, list(replaced.values()))
+    return [
+        Stored(
+            staged.summary.identifiers,
+            StoreStatus.SUCCESS
+            if overwrite
+            or (
+                ((key := staged.summary.identifiers.instance) not in there or key in repeated)
+                and wanted[key].attachment.uuid == staged.attachment.uuid
+            )
+            else StoreStatus.ALREADY_STORED,
+        )
+        for staged in batch
+    ]
+
+
+def _distinct(
+    batch: Sequence[StagedInstance], overwrite: bool
+) -> tuple[dict[str, StagedInstance], list[str]]:
+    """One file for each instance: the first, with ``overwrite`` the last; and the files of the
+    others that ``overwrite`` makes useless."""
+    wanted: dict[str, StagedInstance] = {}
+    superseded = []
+    for staged in batch:
+        key = staged.summary.identifiers.instance
+        first = wanted.setdefault(key, staged)
+        if first is not staged and overwrite:
+            if first.attachment.uuid != staged.attachment.uuid:
+                superseded.append(first.attachment.uuid)
+            wanted[key] = staged
+    return wanted, superseded
+
+
+def _existing(tx: Transaction, wanted: Iterable[str]) -> dict[str, tuple[int, str]]:
+    """Row and DICOM file of the instances that are there."""
+    rows = tx.all(
+        "SELECT i.orthanc_id, i.id, a.uuid FROM instances i LEFT JOIN attachments a"
+        " ON a.resource = i.id AND a.content_type = 1 WHERE i.orthanc_id IN ?",
+        (list(wanted),),
+    )
+    return {orthanc_id: (row, uuid) for orthanc_id, row, uuid in rows}
+
+
+def _write(tx: Transaction, fresh: list[StagedInstance], replaced: list[int]) -> None:
+    counters = totals.load(tx)
+    reborn = removing.make_room(tx, counters, replaced) if replaced else frozenset[int]()
+    rows = _Rows()
+    parents = _known_parents(tx, fresh)
+    _add_parents(tx, counters, fresh, parents, rows)
+    if reborn:
+        _give_birth_again(tx, fresh, parents, reborn)
+    for staged in fresh:
+        _add_instance(counters, staged, parents[staged.summary.identifiers.series], rows)
+    _insert(tx, counters, rows)
+    now = clock.now()
+    _touch(tx, parents.values(), rows, now.timestamp())
+    expecting = [p.series for p in parents.values() if p.expected is not None]
+    for series in completeness.complete(tx, expecting) if expecting else ():
+        rows.changes.append((ChangeType.CompletedSeries, Level.SERIES, series))
+    changes.log(tx, counters, rows.changes, clock.orthanc_date(now))
+    totals.save(tx, counters)
+
+
+def _known_parents(tx: Transaction, fresh: list[StagedInstance]) -> dict[str, _Parents]:
+    """The rows above the instances, by series, as far as the series is there."""
+    wanted = {staged.summary.identifiers.series for staged in fresh}
+    rows = tx.all(
+        "SELECT se.orthanc_id, se.id, se.parent, st.parent, se.expected_instances"
+        " FROM series se JOIN studies st ON st.id = se.parent WHERE se.orthanc_id IN ?",
+        (list(wanted),),
+    )
+    return {row[0]: _Parents(*row[1:]) for row in rows}
+
+
+def _add_parents(
+    tx: Transaction,
+    counters: Totals,
+    fresh: list[StagedInstance],
+    parents: dict[str, _Parents],
+    rows: _Rows,
+) -> None:
+    """Make the series, studies and patients that are missing."""
+    first: dict[str, StagedInstance] = {}
+    for staged in fresh:
+        series = staged.summary.identifiers.series
+        if series not in parents:
+            first.setdefault(series, staged)
+    if not first:
+        return
+    studies, patients = _known_upper(tx, first.values())
+    for series, staged in first.items():
+        ids = staged.summary.identifiers
+        new: tuple[Level, ...] = (Level.SERIES,)
+        if ids.study not in studies:
+            new += (Level.STUDY,)
+            if ids.patient not in patients:
+                new += (Level.PATIENT,)
+                patients[ids.patient] = counters.new_id()
+                rows.patients.append((patients[ids.patient], *_patient(staged)))
+            studies[ids.study] = (counters.new_id(), patients[ids.patient])
+            rows.studies.append((*studies[ids.study], *_study(staged)))
+        study, patient = studies[ids.study]
+        row = counters.new_id()
+        rows.series.append((row, study, *_series(staged)))
+        parents[series] = _Parents(row, study, patient, _expected(staged), new)
+
+
+def _known_upper(
+    tx: Transaction, staged: Iterable[StagedInstance]
+) -> tuple[dict[str, tuple[int, int]], dict[str, int]]:
+    """Studies (row, row of the patient) and patients (row) that are there."""
+    identifiers = [one.summary.identifiers for one in staged]
+    studies = tx.all(
+        "SELECT orthanc_id, id, parent FROM studies WHERE orthanc_id IN ?",
+        (list({ids.study for ids in identifiers}),),
+    )
+    patients = tx.all(
+        "SELECT orthanc_id, id FROM patients WHERE orthanc_id IN ?",
+        (list({ids.patient for ids in identifiers}),),
+    )
+    return {row[0]: (row[1], row[2]) for row in studies}, dict(patients)
+
+
+def _add_instance(counters: Totals, staged: StagedInstance, parents: _Parents, rows: _Rows) -> None:
+    summary, file, origin = staged.summary, staged.attachment, staged.origin
+    tags = summary.tags[3]
+    row = counters.new_id()
+    rows.instances.append(
+        (
+            row,
+            parents.series,
+            summary.identifiers.instance,
+            _json(tags),
+            summary.transfer_syntax,
+            summary.sop_class_uid,
+            summary.pixel_data_offset,
+            completeness.index_in_series(tags),
+            staged.reception_date,
+            origin.kind,
+            origin.remote_ip,
+            origin.remote_aet,
+            origin.called_aet,
+            origin.username,
+            *level_keys(Level.INSTANCE, tags),
+        )
+    )
+    rows.attachments.append(
+        (
+            row,
+            file.content_type,
+            file.uuid,
+            file.uncompressed_size,
+            file.uncompressed_md5,
+            file.compressed_size,
+            file.compressed_md5,
+            file.compression,
+            file.place,
+            file.revision,
+        )
+    )
+    counters.disk_bytes += file.compressed_size
+    counters.uncompressed_bytes += file.uncompressed_size
+    rows.changes.append((ChangeType.NewInstance, Level.INSTANCE, row))
+    if parents.new:
+        for level in parents.new:
+            change, resource = _BIRTH[level], _row_at(parents, level)
+            rows.changes.append((change, level, resource))
+        parents.new = ()
+
+
+_BIRTH = {
+    Level.SERIES: ChangeType.NewSeries,
+    Level.STUDY: ChangeType.NewStudy,
+    Level.PATIENT: ChangeType.NewPatient,
+}
+
+
+def _row_at(parents: _Parents, level: Level) -> int:
+    return (parents.patient, parents.study, parents.series)[level - 1]
+
+
+def _insert(tx: Transaction, counters: Totals, rows: _Rows) -> None:
+    for table, columns, values in (
+        ("patients", _PATIENT, rows.patients),
+        ("studies", _STUDY, rows.studies),
+        ("series", _SERIES, rows.series),
+        ("instances", _INSTANCE, rows.instances),
+        ("attachments", _ATTACHMENT, rows.attachments),
+    ):
+        if values:
+            tx.insert(table, columns, values)
+    counters.patients += len(rows.patients)
+    counters.studies += len(rows.studies)
+    counters.series += len(rows.series)
+    counters.instances += len(rows.instances)
+
+
+def _touch(tx: Transaction, parents: Iterable[_Parents], rows: _Rows, at: float) -> None:
+    """The parents changed just now and are not stable any more."""
+    new = [
+        (row[0], int(level), at)
+        for level, made in (
+            (Level.PATIENT, rows.patients),
+            (Level.STUDY, rows.studies),
+            (Level.SERIES, rows.series),
+        )
+        for row in made
+    ]
+    if new:
+        tx.insert("activity", _ACTIVITY, new)
+    known = {row for p in parents for row in (p.patient, p.study, p.series)}
+    known.difference_update(row[0] for row in new)
+    if known:
+        tx.run(
+            "UPDATE activity SET updated_at = ?, stable = 0 WHERE resource IN ?", (at, list(known))
+        )
+
+
+def _give_birth_again(
+    tx: Transaction,
+    fresh: list[StagedInstance],
+    parents: dict[str, _Parents],
+    reborn: frozenset[int],
+) -> None:
+    """Parents all of whose instances are replaced: they are described by the new files and
+    announced again, but keep what a user attached to them."""
+    done: set[int] = set()
+    for staged in fresh:
+        above = parents[staged.summary.identifiers.series]
+        for level, columns, values in (
+            (Level.SERIES, _SERIES[3:], _series),
+            (Level.STUDY, _STUDY[3:], _study),
+            (Level.PATIENT, _PATIENT[2:], _patient),
+        ):
+            row = _row_at(above, level)
+            if row in reborn and row not in done:
+                done.add(row)
+                assignments = ", ".join(f"{column} = ?" for column in columns)
+                tx.run(
+                    f"UPDATE {level.plural} SET {assignments} WHERE id = ?",
+                    (*values(staged)[1:], row),
+                )
+                above.new += (level,)
+                if level is Level.SERIES:
+                    above.expected = _expected(staged)
+
+
+def _patient(staged: StagedInstance) -> type_row:
+    summary = staged.summary
+    tags = summary.tags[0]
+    return (summary.identifiers.patient, _json(tags), *level_keys(Level.PATIENT, tags))
+
+
+def _study(staged: StagedInstance) -> type_row:
+    summary = staged.summary
+    tags = summary.tags[1]
+    keys = level_keys(Level.STUDY, tags)
+    return (summary.identifiers.study, _json(tags), _json(summary.tags[0]), *keys)
+
+
+def _series(staged: StagedInstance) -> type_row:
+    tags = staged.summary.tags[2]
+    return (
+        staged.summary.identifiers.series,
+        _json(tags),
+        _expected(staged),
+        staged.origin.remote_aet,
+        *level_keys(Level.SERIES, tags),
+    )
+
+
+def _expected(staged: StagedInstance) -> int | None:
+    return completeness.expected_instances(staged.summary.tags)
+
+
+def _json(tags: dict[str, str]) -> str:
+    try:
+        return orjson.dumps(tags).decode()
+    except TypeError as error:
+        raise BadFileFormat("A main DICOM tag is not valid Unicode") from error

@@ -1,0 +1,80 @@
+"""Search keys: which main tags have a column, and how a value becomes comparable.
+
+A key is the value case folded, stripped and cut; that of a date or time is without the
+punctuation of the ACR-NEMA forms (``1997.07.12``, ``10:30``), so that ranges compare as text. The
+original values stay in the column ``tags``.
+
+Not here: matching (``search``, ``patterns``).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from wherry import limits
+from wherry.model import Level
+
+TABLES: Final = {level: level.plural for level in Level}
+"""The table of each level."""
+
+COLUMNS: Final[dict[Level, dict[str, str]]] = {
+    Level.PATIENT: {
+        "0010,0020": "patient_id",
+        "0010,0010": "patient_name",
+        "0010,0030": "patient_birth_date",
+        "0010,0040": "patient_sex",
+    },
+    Level.STUDY: {
+        "0020,000d": "study_instance_uid",
+        "0008,0020": "study_date",
+        "0008,0030": "study_time",
+        "0008,0050": "accession_number",
+        "0008,1030": "study_description",
+        "0020,0010": "study_id",
+        "0008,0090": "referring_physician_name",
+        "0008,0080": "institution_name",
+        "0032,1060": "requested_procedure_description",
+        "0032,1032": "requesting_physician",
+    },
+    Level.SERIES: {
+        "0020,000e": "series_instance_uid",
+        "0008,0060": "modality",
+        "0020,0011": "series_number",
+        "0008,103e": "series_description",
+        "0008,0021": "series_date",
+        "0008,0031": "series_time",
+        "0018,0015": "body_part_examined",
+        "0008,1010": "station_name",
+        "0008,0070": "manufacturer",
+        "0018,1030": "protocol_name",
+        "0008,1070": "operators_name",
+    },
+    Level.INSTANCE: {
+        "0008,0018": "sop_instance_uid",
+        "0020,0013": "instance_number",
+    },
+}
+"""The column that holds the key of a tag. Main tags without one are found through ``tags``."""
+
+DATE_TAGS: Final = frozenset(("0010,0030", "0008,0020", "0008,0021", "0008,0012", "0040,0244"))
+TIME_TAGS: Final = frozenset(("0008,0030", "0008,0031", "0008,0013", "0040,0245"))
+
+
+def search_key(tag: str, value: str) -> str:
+    """The key of one value; what is compared with it must go through here too."""
+    text = value.casefold().strip()
+    if tag in DATE_TAGS:
+        text = text.replace(".", "")
+    elif tag in TIME_TAGS:
+        text = text.replace(":", "")
+    elif "\0" in text:
+        text = text.replace("\0", "")
+    return text[: limits.SEARCH_KEY_CHARACTERS]
+
+
+def level_keys(level: Level, tags: dict[str, str]) -> tuple[str | None, ...]:
+    """The values of all columns of ``COLUMNS[level]``, in that order."""
+    return tuple(
+        None if (value := tags.get(tag)) is None else search_key(tag, value)
+        for tag in COLUMNS[level]
+    )

@@ -1,0 +1,54 @@
+"""The journal of names: every file is announced before its first byte is written.
+
+A *block* is a prefix of file names (``abcd1234-5678``). After a crash, the files of a block that
+are no attachments are what is to be removed. The owner of a block is the process, or
+``transfer:`` and the transfer, that may commit its files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from wherry.index.database import Transaction
+
+
+def open_block(tx: Transaction, prefix: str, owner: str) -> None:
+    """``owner`` will write files whose names begin with ``prefix``."""
+    tx.run("INSERT INTO staging_blocks (prefix, owner) VALUES (?, ?)", (prefix, owner))
+
+
+def close_block(tx: Transaction, prefix: str) -> None:
+    """No file of the block is left that is not attached. No error when it is closed already."""
+    tx.run("DELETE FROM staging_blocks WHERE prefix = ?", (prefix,))
+
+
+def blocks(tx: Transaction, owner: str) -> list[str]:
+    """The open blocks of an owner."""
+    rows = tx.all("SELECT prefix FROM staging_blocks WHERE owner = ? ORDER BY prefix", (owner,))
+    return [row[0] for row in rows]
+
+
+def owners(tx: Transaction) -> list[str]:
+    """Everybody who has an open block."""
+    return [row[0] for row in tx.all("SELECT DISTINCT owner FROM staging_blocks ORDER BY owner")]
+
+
+def owned(tx: Transaction, prefixes: Collection[str], owner: str) -> bool:
+    """Whether all these blocks are open and belong to ``owner``."""
+    row = tx.one(
+        "SELECT count(*) FROM staging_blocks WHERE prefix IN ? AND owner = ?",
+        (list(prefixes), owner),
+    )
+    return row == (len(set(prefixes)),)
+
+
+def seize(tx: Transaction, owner: str, heir: str) -> None:
+    """All blocks of ``owner`` belong to ``heir`` from now on."""
+    tx.run("UPDATE staging_blocks SET owner = ? WHERE owner = ?", (heir, owner))
+
+
+def attached(tx: Transaction, uuids: Collection[str]) -> set[str]:
+    """Those of these files that are attachments of a resource."""
+    return {
+        row[0] for row in tx.all("SELECT uuid FROM attachments WHERE uuid IN ?", (list(uuids),))
+    }
