@@ -22,7 +22,14 @@ _PORTION = 500
 
 
 def sweep_block(index: Index, storage: StorageArea, prefix: str) -> int:
-    """Remove every file of a block that is no attachment, then close the block.
+    """``remove_strays``, then close the block."""
+    removed = remove_strays(index, storage, prefix)
+    index.write(lambda tx: staging.close_block(tx, prefix))
+    return removed
+
+
+def remove_strays(index: Index, storage: StorageArea, prefix: str) -> int:
+    """Remove every file of a block that is no attachment; the block stays journaled.
 
     The caller must have made sure that nobody can commit a file of this block any more.
     Returns the number of files removed.
@@ -38,7 +45,6 @@ def sweep_block(index: Index, storage: StorageArea, prefix: str) -> int:
                 storage.delete(uuid)
                 removed += 1
     storage.sync_removals([prefix])
-    index.write(lambda tx: staging.close_block(tx, prefix))
     return removed
 
 
