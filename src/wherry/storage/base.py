@@ -46,6 +46,9 @@ class FileReader(Protocol):
     def read_at(self, offset: int, size: int) -> bytes:
         """At most ``size`` bytes from ``offset``; fewer only at the end of the file."""
 
+    def map(self) -> AbstractContextManager[memoryview]:
+        """The whole file as one read-only buffer; only what is looked at is read."""
+
     def fileno(self) -> int | None:
         """A descriptor for ``sendfile``, or None when the bytes are not in a local file."""
 

@@ -13,7 +13,7 @@ import mmap
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from wherry.errors import CannotWriteFile, MissingFile, ParameterOutOfRange, StorageFull
@@ -42,6 +42,15 @@ def _write_error(error: OSError) -> CannotWriteFile:
     return CannotWriteFile(f"The storage area refused the bytes ({os.strerror(error.errno or 0)})")
 
 
+@contextmanager
+def _mapped(fd: int) -> Iterator[memoryview]:
+    if os.fstat(fd).st_size == 0:  # an empty file cannot be mapped
+        yield memoryview(b"")
+        return
+    with mmap.mmap(fd, 0, prot=mmap.PROT_READ) as mapped, memoryview(mapped) as view:
+        yield view
+
+
 class _Writer:
     """A file of the storage area open for writing."""
 
@@ -68,13 +77,8 @@ class _Writer:
         while written < len(data):
             written += os.pwrite(self._fd, data[written:], offset + written)
 
-    @contextmanager
-    def map(self) -> Iterator[memoryview]:
-        if os.fstat(self._fd).st_size == 0:  # an empty file cannot be mapped
-            yield memoryview(b"")
-            return
-        with mmap.mmap(self._fd, 0, prot=mmap.PROT_READ) as mapped, memoryview(mapped) as view:
-            yield view
+    def map(self) -> AbstractContextManager[memoryview]:
+        return _mapped(self._fd)
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -91,6 +95,9 @@ class _Reader:
 
     def read_at(self, offset: int, size: int) -> bytes:
         return os.pread(self._fd, size, offset)
+
+    def map(self) -> AbstractContextManager[memoryview]:
+        return _mapped(self._fd)
 
     def fileno(self) -> int | None:
         return self._fd
