@@ -1,0 +1,82 @@
+# Two commands matter: `make run` and `make test`. Each is enough on a fresh machine.
+
+PYTHON ?= $(firstword $(shell command -v python3.13 python3.12 python3.11 python3 2>/dev/null))
+VENV := .venv
+BIN := $(VENV)/bin
+CONFIG ?=
+TESTS ?= tests
+# Of the points at which the crash tests kill a server, `make test` takes every n-th.
+CRASH_STRIDE ?= 7
+
+.PHONY: help run demo test lint format crash-nightly bench wheel clean
+
+help:
+	@echo "make run            start a server (CONFIG=file.json to configure it)"
+	@echo "make demo           watch a study travel between two servers"
+	@echo "make test           lint, type check, import contract, tests (TESTS=tests/unit for a part)"
+	@echo "make lint           the first three of them"
+	@echo "make format         let ruff rewrite what it can"
+	@echo "make crash-nightly  kill a server at every durable call it makes (an hour)"
+	@echo "make bench          measure, beside Debian's Orthanc when it is installed"
+	@echo "make wheel          build dist/*.whl"
+
+run: $(VENV)/.run
+	@$(BIN)/wherry serve $(CONFIG)
+
+demo: $(VENV)/.run
+	@$(BIN)/wherry demo
+
+test: lint
+	@echo "--- tests"
+	@command -v Orthanc >/dev/null || [ -x /usr/sbin/Orthanc ] || \
+		echo "without Orthanc (apt install orthanc): comparisons with it are skipped"
+	@command -v storescu >/dev/null || \
+		echo "without DCMTK (apt install dcmtk): tests with its tools are skipped"
+	@ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 || \
+		echo "without PostgreSQL (apt install postgresql): the index is tested on SQLite only"
+	@command -v cc >/dev/null || \
+		echo "without a C compiler (apt install gcc libc6-dev): the crash tests are skipped"
+	@echo "crash tests: every $(CRASH_STRIDE)th point; make crash-nightly takes all"
+	@WHERRY_CRASH_STRIDE=$(CRASH_STRIDE) $(BIN)/python -m pytest $(TESTS)
+
+lint: $(VENV)/.dev
+	@echo "--- ruff"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run make format"; exit 1; }
+	@echo "--- mypy"
+	@$(BIN)/mypy
+	@echo "--- import contract (.importlinter)"
+	@$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.dev
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+crash-nightly: $(VENV)/.dev
+	WHERRY_CRASH_STRIDE=1 $(BIN)/python -m pytest -m crash --timeout=7200 tests/crash
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m bench $(BENCH)
+
+wheel: $(VENV)/.dev
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(VENV)/bin/python:
+	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed: apt install python3 python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed, $(PYTHON) is older: set PYTHON=…"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "Python's venv module is missing: apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml | $(VENV)/bin/python
+	@echo "--- installing into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	@echo "--- installing into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.run
