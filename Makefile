@@ -1,6 +1,8 @@
 # Two commands matter: `make run` and `make test`. Each is enough on a fresh machine.
 
-PYTHON ?= $(firstword $(shell command -v python3.13 python3.12 python3.11 python3 2>/dev/null))
+CAN_VENV := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	$$name -c '$(CAN_VENV)' 2>/dev/null && echo $$name && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?=
@@ -64,11 +66,9 @@ clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(VENV)/bin/python:
-	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed: apt install python3 python3-venv"; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Python 3.11 or newer is needed, $(PYTHON) is older: set PYTHON=…"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-		{ echo "Python's venv module is missing: apt install python3-venv"; exit 1; }
+	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer with its venv module is needed:"; \
+		echo "    apt install python3 python3-venv"; exit 1; }
+	@$(PYTHON) -c '$(CAN_VENV)' || { echo "$(PYTHON) is older than 3.11 or has no venv module"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: pyproject.toml | $(VENV)/bin/python

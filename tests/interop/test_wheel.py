@@ -39,7 +39,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_holds_the_package_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    sources = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src").rglob("*.py")}
+    sources = {
+        path.relative_to(ROOT / "src").as_posix()
+        for path in (ROOT / "src" / "wherry").rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
     assert sources <= set(names)
     assert "wherry/py.typed" in names
     assert {name.partition("/")[0] for name in names} == {"wherry", "wherry-0.1.0.dist-info"}
