@@ -54,7 +54,7 @@ def inflate(data: type_data, position: int) -> Iterator[bytes]:
                 raise BadFileFormat("a deflated data set that inflates beyond all measure")
             if piece:
                 yield piece
-    except isal_zlib.IsalError:
+    except isal_zlib.error:  # type: ignore[misc]  # its stub calls it a plain object
         raise UnreadableError("its deflated data set is damaged") from None
 
 
