@@ -90,8 +90,8 @@ def reread(
             stop_when=lambda tag, _vr, _length: tag in _PIXEL_TAGS,
             specific_tags=[BaseTag(tag) for tag in wanted],
         )
-        for tag in dataset:
-            element = dataset.get_item(tag.tag)
+        for tag in dataset.keys():  # noqa: SIM118  (iterating itself would convert the values)
+            element = dataset.get_item(tag)
             if isinstance(element, RawDataElement):
                 found[int(element.tag)] = (element.VR or "", element.value or b"")
     except UnreadableError:
