@@ -74,7 +74,7 @@ def index_settings(config: Config) -> IndexSettings:
 @contextmanager
 def running(config: Config) -> Iterator[Services]:
     """Everything below the faces, started; stopped in reverse order at the end."""
-    threads.configure(config.wherry.worker_threads)
+    threads.start(config.wherry.worker_threads)
     index = open_index(index_settings(config))
     try:
         storage = FilesystemStorage(config.storage_directory)

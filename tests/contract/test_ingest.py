@@ -17,6 +17,8 @@ from wherry.errors import (
     BadSequenceOfCalls,
     CannotWriteFile,
     DatabaseError,
+    InexistentTag,
+    MissingFile,
     StorageFull,
     TooLarge,
 )
@@ -148,7 +150,7 @@ def test_single_instances_share_commits(
 def test_what_is_not_dicom_is_refused_and_leaves_nothing(
     ingest: Ingest, storage: FilesystemStorage, tmp_path: Path, data: bytes, piece: int
 ) -> None:
-    with pytest.raises(BadFileFormat):
+    with pytest.raises((BadFileFormat, InexistentTag)):
         stage(ingest, data, piece)
     assert files(storage, tmp_path) == set()
 
@@ -224,7 +226,7 @@ def test_a_process_taken_for_dead_commits_nothing(
 ) -> None:
     staged = stage(ingest, make_instance())
     assert reclaim(index, storage, [ME], heir="process-2") == 1
-    with pytest.raises((BadSequenceOfCalls, CannotWriteFile, Exception)):
+    with pytest.raises((BadSequenceOfCalls, MissingFile)):
         ingest.commit([staged])
     assert visible(index) == []
 

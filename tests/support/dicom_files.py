@@ -38,8 +38,8 @@ def make_instance(
     data.InstanceNumber = number
     data.SamplesPerPixel = 1
     data.PhotometricInterpretation = "MONOCHROME2"
-    data.Rows = 1
-    data.Columns = pixel_bytes // 2
+    data.Rows = pixel_bytes // 256
+    data.Columns = 128
     data.BitsAllocated = 16
     data.BitsStored = 16
     data.HighBit = 15
