@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from wherry import limits
@@ -15,7 +16,7 @@ _TIMEOUT_S = 120
 
 
 class Client:
-    """A connection to one server."""
+    """A connection to one server; closed at the end of a ``with``."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -42,8 +43,15 @@ class Client:
             digest.update(piece)
         return digest.hexdigest()
 
-    def close(self) -> None:
-        """Close the connection."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self._connection.close()
 
     def _call(self, method: str, path: str, body: bytes | None) -> Any:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from rich.console import Console
 from rich.progress import Progress
@@ -20,6 +20,8 @@ from wherry.cli.demo.client import Client
 from wherry.cli.demo.servers import TARGET, DemoServer, two_servers
 from wherry.cli.demo.show import Step
 from wherry.errors import WherryError
+
+T = TypeVar("T")
 
 _CONNECTIONS = 4
 _POLL_S = 0.1
@@ -98,16 +100,15 @@ def _upload(plan: Plan, source: DemoServer, bars: Progress) -> tuple[Uploaded, f
     bar = bars.add_task(f"upload to {source.name}", total=total)
 
     def work() -> None:
-        client = Client(source.url)
-        for file in files:
-            answer = client.store(file)
-            digest = hashlib.sha256(file).hexdigest()
-            with lock:
-                uploaded.study = answer["ParentStudy"]
-                uploaded.digests[answer["ID"]] = digest
-                uploaded.size_bytes += len(file)
-            bars.update(bar, advance=len(file))
-        client.close()
+        with Client(source.url) as client:
+            for file in files:
+                answer = client.store(file)
+                digest = hashlib.sha256(file).hexdigest()
+                with lock:
+                    uploaded.study = answer["ParentStudy"]
+                    uploaded.digests[answer["ID"]] = digest
+                    uploaded.size_bytes += len(file)
+                bars.update(bar, advance=len(file))
 
     start = clock.monotonic()
     _in_parallel([work] * _CONNECTIONS)
@@ -121,46 +122,44 @@ def _files(plan: Plan) -> Iterator[bytes]:
     yield study.enhanced_ct(plan.frames)
 
 
-class _Shared:
+class _Shared(Generic[T]):
     """An iterator that several threads may use."""
 
-    def __init__(self, items: Iterator[bytes]) -> None:
+    def __init__(self, items: Iterator[T]) -> None:
         self._items = items
         self._lock = threading.Lock()
 
-    def __iter__(self) -> _Shared:
+    def __iter__(self) -> _Shared[T]:
         return self
 
-    def __next__(self) -> bytes:
+    def __next__(self) -> T:
         with self._lock:
             return next(self._items)
 
 
 def _send(plan: Plan, source: DemoServer, uploaded: Uploaded, bars: Progress) -> float:
     """Send the study and follow the job; the seconds it ran."""
-    client = Client(source.url)
     bar = bars.add_task(f"send to {TARGET}", total=uploaded.size_bytes)
-    submitted = client.post(
-        "/transfers/send",
-        {
-            "Resources": [{"Level": "Study", "ID": uploaded.study}],
-            "Compression": plan.compression,
-            "Peer": TARGET,
-        },
-    )
-    start = clock.monotonic()
-    while True:
-        job: dict[str, Any] = client.get(f"/jobs/{submitted['ID']}")
-        bars.update(bar, completed=uploaded.size_bytes * job["Progress"] // 100)
-        if job["State"] == "Success":
-            break
-        if job["State"] not in ("Pending", "Running", "Retry"):
-            cause = job.get("ErrorDetails") or job.get("ErrorDescription") or job["State"]
-            raise WherryError(f"the transfer ended with {job['State']}: {cause}")
-        time.sleep(_POLL_S)
-    seconds = clock.monotonic() - start
-    client.close()
-    return float(job.get("EffectiveRuntime") or seconds)
+    with Client(source.url) as client:
+        start = clock.monotonic()
+        submitted = client.post(
+            "/transfers/send",
+            {
+                "Resources": [{"Level": "Study", "ID": uploaded.study}],
+                "Compression": plan.compression,
+                "Peer": TARGET,
+            },
+        )
+        while True:
+            job: dict[str, Any] = client.get(f"/jobs/{submitted['ID']}")
+            bars.update(bar, completed=uploaded.size_bytes * job["Progress"] // 100)
+            if job["State"] == "Success":
+                break
+            if job["State"] not in ("Pending", "Running", "Retry"):
+                cause = job.get("ErrorDetails") or job.get("ErrorDescription") or ""
+                raise WherryError(f"the transfer ended with {job['State']}: {cause}")
+            time.sleep(_POLL_S)
+    return float(job.get("EffectiveRuntime") or clock.monotonic() - start)
 
 
 def _verify(
@@ -169,25 +168,18 @@ def _verify(
     """Download everything from both sides; instances that are not as they were made, and why."""
     bar = bars.add_task("compare both sides", total=2 * uploaded.size_bytes)
     start = clock.monotonic()
-    client = Client(target.url)
-    arrived = set(client.get("/instances"))
-    client.close()
+    with Client(target.url) as client:
+        arrived = set(client.get("/instances"))
     different = dict.fromkeys(arrived - uploaded.digests.keys(), "was never sent")
-    waiting = list(uploaded.digests)
-    share = 2 * uploaded.size_bytes / max(1, len(waiting))
+    waiting = _Shared(iter(uploaded.digests))
+    share = 2 * uploaded.size_bytes / max(1, len(uploaded.digests))
 
     def work() -> None:
-        here, there = Client(source.url), Client(target.url)
-        while waiting:
-            try:
-                orthanc_id = waiting.pop()
-            except IndexError:  # another thread took the last one
-                break
-            if problem := _compare(orthanc_id, arrived, uploaded, here, there):
-                different[orthanc_id] = problem
-            bars.update(bar, advance=share)
-        here.close()
-        there.close()
+        with Client(source.url) as here, Client(target.url) as there:
+            for orthanc_id in waiting:
+                if problem := _compare(orthanc_id, arrived, uploaded, here, there):
+                    different[orthanc_id] = problem
+                bars.update(bar, advance=share)
 
     _in_parallel([work] * _CONNECTIONS)
     return different, clock.monotonic() - start

@@ -91,22 +91,19 @@ def _start(folder: Path, name: str, port: int, url: str, peers: dict[str, list[s
 
 def _wait(server: DemoServer) -> None:
     end = clock.monotonic() + START_S
-    client = Client(server.url)
     while True:
         if server.process.poll() is not None:
             raise Unavailable(f"the server {server.name} did not start:\n{server.last_words()}")
         try:
-            client.get("/system")
+            with Client(server.url) as client:
+                client.get("/system")
+                return
         except NetworkProtocol:
             if clock.monotonic() > end:
                 raise Unavailable(
                     f"the server {server.name} does not answer:\n{server.last_words()}"
                 ) from None
-            client.close()
             time.sleep(_POLL_S)
-        else:
-            client.close()
-            return
 
 
 def _stop(server: DemoServer) -> None:
