@@ -7,7 +7,8 @@ else receives a finished ``Config`` and can rely on it: types, ranges and files 
     environment  ``ORTHANC__STABLE_AGE=30`` → the same
     keys         the table of known keys, ours and those of Orthanc not honoured yet
     settings     the frozen dataclasses
-    loading      one into the other; warnings; what is refused
+    security     who may come in, and what is refused there
+    loading      one into the other; warnings
 
 Not here: the state that REST changes at run time (peers that were PUT live in the index).
 """

@@ -1,7 +1,7 @@
 """From files and environment to a ``Config``, with what the operator should know.
 
 What is refused, not only reported: wrong types, values out of range, files that are not there,
-and a server open to the network that nobody has to log in to, unless that was said explicitly.
+and what ``security`` refuses.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from wherry.config.keys import (
 from wherry.config.peers import read_peer
 from wherry.config.place import Place
 from wherry.config.postgresql import connection_string
+from wherry.config.security import advice, authentication, tls
 from wherry.config.settings import (
     EVERYWHERE,
     LOOPBACK,
@@ -50,8 +51,8 @@ def load(paths: Sequence[Path], environ: Mapping[str, str]) -> tuple[Config, lis
 
     values = _read(document, "", GENERAL)
     values |= _places(document, folder)
-    values |= _security(document, values)
-    values |= _tls(document, values)
+    values |= authentication(document, values)
+    values |= tls(document, values)
     values["orthanc_peers"] = _peers(document)
     values |= _postgresql(document)
     values["transfers"] = TransfersConfig(**_read(document, "Transfers", SECTIONS["Transfers"]))
@@ -63,7 +64,7 @@ def load(paths: Sequence[Path], environ: Mapping[str, str]) -> tuple[Config, lis
         values["concurrent_jobs"] = jobs or processors()
 
     config = Config(**values)
-    document.warnings += _advice(config)
+    document.warnings += advice(config)
     return config, document.warnings
 
 
@@ -157,48 +158,6 @@ def _places(document: Document, folder: Path) -> dict[str, Any]:
     return {"storage_directory": storage, "index_directory": index}
 
 
-def _security(document: Document, values: Mapping[str, Any]) -> dict[str, Any]:
-    said = document.values
-    remote = values.get("remote_access_allowed", False)
-    users: dict[str, str] = {}
-    if "RegisteredUsers" in said:
-        users = check.texts(said["RegisteredUsers"], document.place("RegisteredUsers"))
-        for name in users:
-            if not name or ":" in name:
-                raise document.place("RegisteredUsers").error("has a user without a valid name")
-    explicit = said.get("AuthenticationEnabled")
-    if "AuthenticationEnabled" in said:
-        explicit = check.boolean(explicit, document.place("AuthenticationEnabled"))
-    enabled = remote if explicit is None else explicit
-    if enabled and not users:
-        culprit = "RemoteAccessAllowed" if explicit is None else "AuthenticationEnabled"
-        raise document.place(culprit).error(
-            'is true, but there are no users: add "RegisteredUsers": {"name": "password"}, or '
-            'say "AuthenticationEnabled": false to let everybody in'
-        )
-    return {"registered_users": users, "authentication_enabled": enabled}
-
-
-def _tls(document: Document, values: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, attribute, default, needed in (
-        ("SslCertificate", "ssl_certificate", "certificate.pem", "ssl_enabled"),
-        (
-            "SslTrustedClientCertificates",
-            "ssl_trusted_client_certificates",
-            "trustedClientCertificates.pem",
-            "ssl_verify_peers",
-        ),
-    ):
-        if values.get("ssl_enabled", False) and values.get(needed, False):
-            place = document.place(name if name in document.values else "SslEnabled")
-            place = Place(place.source, name)
-            found[attribute] = check.existing_file(document.values.get(name, default), place)
-        elif name in document.values:
-            check.path(document.values[name], document.place(name))
-    return found
-
-
 def _peers(document: Document) -> dict[str, Peer]:
     if "OrthancPeers" not in document.values:
         return {}
@@ -232,26 +191,3 @@ def _wherry(document: Document, values: Mapping[str, Any]) -> WherryConfig:
     if not found.get("worker_threads"):
         found["worker_threads"] = processors() + 1
     return WherryConfig(**found)
-
-
-def _advice(config: Config) -> list[str]:
-    """What is allowed, but should be known."""
-    advice: list[str] = []
-    if config.remote_access_allowed and not config.authentication_enabled:
-        advice.append(
-            '"AuthenticationEnabled" is false: everybody who reaches this machine over the '
-            "network can read, change and delete everything"
-        )
-    if config.remote_access_allowed and any(
-        password in ("", "orthanc", name) for name, password in config.registered_users.items()
-    ):
-        advice.append('"RegisteredUsers" has a password that anybody can guess')
-    if not config.https_verify_peers and config.orthanc_peers:
-        advice.append('"HttpsVerifyPeers" is false: the identity of peers is not checked')
-    if config.ssl_enabled and config.ssl_minimum_protocol_version < 4:
-        advice.append('"SslMinimumProtocolVersion": TLS below 1.2 is not spoken')
-    if not config.save_jobs:
-        advice.append('"SaveJobs" is false, but jobs are always kept in the index')
-    if config.jobs_history_size == 0:
-        advice.append('"JobsHistorySize" is 0: nobody can ask how a job ended')
-    return advice
