@@ -28,12 +28,24 @@ ZIP_BODY_BYTES: Final = 16 * GIB
 ZIP_ENTRIES: Final = 20_000
 """Entries of an uploaded ZIP: a big study has 20,000 instances."""
 
+ZIP_DIRECTORY_BYTES: Final = 16 * MIB
+"""The directory at the end of an uploaded ZIP: 800 bytes an entry, most of it its name."""
+
 INFLATE_RATIO: Final = 200
 """Output over input of any inflate, beyond ``INFLATE_FREE_BYTES``. DEFLATE reaches 1032; real
 images stay below 20, an all-black mask below 200."""
 
 INFLATE_FREE_BYTES: Final = 16 * MIB
 """Output below this is never called a bomb, whatever its ratio."""
+
+IDENTIFIER_BYTES: Final = 4 * KIB
+"""A DICOM identifier to look up: 64 characters by the standard, with room for what is real."""
+
+EXPANDED_PAGE: Final = 500
+"""Resources rendered at once in a list with ``?expand``: about 1 MiB of JSON."""
+
+CHANGES_PAGE: Final = 10_000
+"""Changes in one answer: about 2 MiB. Who wants more goes on from ``Last``."""
 
 URL_BYTES: Final = 32 * KIB
 """A request target; upstream pullers stay below 2,000 characters."""
@@ -223,6 +235,9 @@ SEARCH_TEXT_CHARACTERS: Final = 16_384
 
 SEARCH_ALTERNATIVES: Final = 1_000
 """Alternatives (separated by a backslash) of one searched value."""
+
+SEARCH_PATTERNS: Final = 100
+"""Alternatives with wildcards or ranges among them. SQLite refuses expressions of depth 1,000."""
 
 SEARCH_KEY_CHARACTERS: Final = 256
 """Characters of a value that the index searches by. DICOM allows 64 (LO) or 3 × 64 (PN);

@@ -10,7 +10,7 @@ Not here: what a resource looks like (``rest.rendering``), nor which error is ri
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from itertools import count
 from typing import Any
@@ -118,6 +118,39 @@ def error_answer(error: WherryError, request: Request, *, describe: bool = True)
 def unauthorized() -> Response:
     """Asks for a name and a password; the same answer whatever was wrong with them."""
     return Answer(b"", 401, b"", [(b"www-authenticate", b'Basic realm="Orthanc Secure Area"')])
+
+
+class JsonListAnswer(Response):
+    """A JSON list that is made page by page in a worker thread, and never held whole."""
+
+    def __init__(self, pages: Iterator[list[Any]]) -> None:
+        self.status_code = 200
+        self.body = b""
+        self.background = None
+        self.raw_headers = [(b"content-type", JSON)]
+        self._pages = pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it in chunks, as many as there are pages."""
+        request = Request(scope, receive)
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        before = b"["
+        while (piece := await in_thread(self._next)) is not None:
+            if await request.is_disconnected():
+                return
+            if piece:
+                await send(
+                    {"type": "http.response.body", "body": before + piece, "more_body": True}
+                )
+                before = b","
+        await send({"type": "http.response.body", "body": b"\n]" if before == b"," else b"[]"})
+
+    def _next(self) -> bytes | None:
+        """The items of the next page, without the brackets; None after the last."""
+        page = next(self._pages, None)
+        if page is None:
+            return None
+        return orjson.dumps(page, option=_PRETTY)[1:-2] if page else b""
 
 
 class FileAnswer(Response):

@@ -9,6 +9,7 @@ Not here: what the work is. It must not touch the loop.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from collections import deque
@@ -17,6 +18,8 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
+
+_log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,8 +55,13 @@ class _Inbox:
                 future.set_exception(error)
 
 
+type_settle = Callable[[Any, BaseException | None], None]
 type_work = tuple[
-    _Inbox, "asyncio.Future[Any]", Callable[..., Any], tuple[Any, ...], dict[str, Any]
+    _Inbox | None,
+    "asyncio.Future[Any] | None",
+    Callable[..., Any],
+    tuple[Any, ...],
+    dict[str, Any],
 ]
 
 
@@ -73,7 +81,7 @@ class Pool:
 
     def promise(
         self,
-    ) -> tuple[asyncio.Future[T], Callable[[T | None, BaseException | None], None]]:
+    ) -> tuple[asyncio.Future[Any], type_settle]:
         """See the function of the same name."""
         inbox, future = self._expect()
         return future, partial(inbox.put, future)
@@ -93,6 +101,10 @@ class Pool:
             inbox = self._inboxes[loop] = _Inbox(loop)
         return inbox, loop.create_future()
 
+    def post(self, fn: Callable[..., object], args: tuple[Any, ...]) -> None:
+        """Queue ``fn``, which answers to nobody and must not raise."""
+        self._queue.put((None, None, fn, args, {}))
+
     def stop(self) -> None:
         """Finish what is queued, then end the threads."""
         for _ in self._threads:
@@ -103,14 +115,18 @@ class Pool:
     def _work(self) -> None:
         while (work := self._queue.get()) is not None:
             inbox, future, fn, args, kwargs = work
-            if future.cancelled():
+            if future is not None and future.cancelled():
                 continue
             try:
                 result = fn(*args, **kwargs)
             except BaseException as error:
-                inbox.put(future, None, error)
+                if inbox is None or future is None:
+                    _log.exception("Posted work failed")
+                else:
+                    inbox.put(future, None, error)
             else:
-                inbox.put(future, result, None)
+                if inbox is not None and future is not None:
+                    inbox.put(future, result, None)
             del inbox, future, fn, args, kwargs, work  # a waiting thread keeps nothing alive
             result = None
 
@@ -135,7 +151,12 @@ def configure(size: int = 0) -> Pool:
     return pool
 
 
-def promise() -> tuple[asyncio.Future[T], Callable[[T | None, BaseException | None], None]]:
+def post(fn: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Run ``fn`` on the shared pool; it settles a ``promise``, or nobody waits for it."""
+    (_pool or configure()).post(partial(fn, **kwargs) if kwargs else fn, args)
+
+
+def promise() -> tuple[asyncio.Future[Any], type_settle]:
     """A future of the running loop, and the function that settles it from any thread, once."""
     return (_pool or configure()).promise()
 

@@ -1,0 +1,71 @@
+"""Who answers here, and how much it holds."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from wherry import __version__
+from wherry.dicom.tags import MAIN_DICOM_TAGS
+from wherry.http.answers import json_answer
+from wherry.http.services import services
+from wherry.index import resources, schema
+from wherry.model import Level
+from wherry.rest import rendering
+
+ORTHANC_VERSION = "1.13.0"
+"""The release whose API this is."""
+API_VERSION = 31
+
+
+def routes() -> list[Route]:
+    """Routes of the server itself."""
+    return [Route("/system", system), Route("/statistics", statistics)]
+
+
+async def system(request: Request) -> Response:
+    """GET /system. A capability is shown as true once it is there."""
+    config = services(request).config
+    return json_answer(
+        {
+            "ApiVersion": API_VERSION,
+            "Capabilities": {
+                "HasExtendedChanges": False,
+                "HasExtendedFind": False,
+                "HasKeyValueStores": False,
+                "HasQueues": False,
+                "HasReserveQueueValue": False,
+            },
+            "CheckRevisions": False,
+            "DatabaseBackendPlugin": "PostgreSQL" if config.postgresql else None,
+            "DatabaseVersion": int(schema.VERSION),
+            "DicomAet": config.dicom_aet,
+            "DicomPort": config.dicom_port,
+            "HasLabels": False,
+            "HttpPort": config.http_port,
+            "IngestTranscoding": "",
+            "IsHttpServerSecure": (
+                config.authentication_enabled or not config.remote_access_allowed
+            ),
+            "MainDicomTags": {level.title: ";".join(MAIN_DICOM_TAGS[level]) for level in Level},
+            "MaximumPatientCount": 0,
+            "MaximumStorageMode": "Recycle",
+            "MaximumStorageSize": 0,
+            "Name": config.name,
+            "OverwriteInstances": config.overwrite_instances,
+            "PluginsEnabled": True,
+            "ReadOnly": False,
+            "StorageAreaPlugin": None,
+            "StorageCompression": False,
+            "UserMetadata": {},
+            "Version": ORTHANC_VERSION,
+            "WherryVersion": __version__,
+        }
+    )
+
+
+def statistics(request: Request) -> Response:
+    """GET /statistics."""
+    with services(request).index.read() as tx:
+        return json_answer(rendering.store_statistics(resources.statistics(tx)))
