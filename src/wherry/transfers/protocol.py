@@ -347,11 +347,11 @@ def _instance(instance: ManifestInstance) -> dict[str, str]:
 
 
 def _read_instance(item: type_json) -> ManifestInstance:
-    return ManifestInstance(_text(item, "ID"), _size(item, "Size"), _text(item, "MD5"))
+    return ManifestInstance(_name(item, "ID"), _size(item, "Size"), _name(item, "MD5"))
 
 
 def _read_chunk(item: type_json) -> Chunk:
-    return Chunk(_text(item, "ID"), _size(item, "Offset"), _size(item, "Size"))
+    return Chunk(_name(item, "ID"), _size(item, "Offset"), _size(item, "Size"))
 
 
 def _distinct(
@@ -382,6 +382,14 @@ def _text(item: type_json, name: str) -> str:
     if not isinstance(value, str):
         raise BadFileFormat(f"{name} must be there, and a string")
     return value
+
+
+def _name(item: type_json, name: str) -> str:
+    """An identifier or digest of somebody else: short, and fit to be shown and stored."""
+    text = _text(item, name)
+    if len(text) > limits.PUSH_ID_CHARACTERS or not text.isprintable():
+        raise BadFileFormat(f"{name} is no identifier")
+    return text
 
 
 def _size(item: type_json, name: str) -> int:

@@ -1,0 +1,130 @@
+"""From a manifest to the rows that remember it, after it was held against the quotas."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from wherry import clock, limits
+from wherry.errors import StorageFull, TooLarge, Unavailable
+from wherry.index import staging, transfers
+from wherry.index.database import Transaction
+from wherry.index.transfers import BucketRow, InstanceRow, TransferRow, type_kind
+from wherry.ingest.names import name_in, new_prefix
+from wherry.model import Manifest
+from wherry.transfers import ranges
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What the configuration allows one transfer, and how many pushes at once."""
+
+    instances: int = limits.TRANSFER_INSTANCES
+    total_bytes: int = limits.TRANSFER_BYTES
+    instance_bytes: int = limits.INSTANCE_BYTES
+    pushes: int = 4
+
+    def check(self, manifest: Manifest, free_bytes: int) -> None:
+        """Raises ``TooLarge``, or ``StorageFull`` when the disk has no room for it."""
+        if len(manifest.instances) > self.instances:
+            raise TooLarge(f"A transfer may have at most {self.instances} instances")
+        total = sum(instance.size for instance in manifest.instances)
+        if total > self.total_bytes:
+            raise TooLarge(f"A transfer may have at most {self.total_bytes} bytes")
+        if any(instance.size > self.instance_bytes for instance in manifest.instances):
+            raise TooLarge(f"An instance may have at most {self.instance_bytes} bytes")
+        if any(bucket.size > limits.BUCKET_BYTES for bucket in manifest.buckets):
+            raise TooLarge(f"A bucket may have at most {limits.BUCKET_BYTES} bytes")
+        if total > max(0, free_bytes - limits.FREE_DISK_BYTES):
+            raise StorageFull("The storage area has no room for this transfer")
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A transfer about to be opened."""
+
+    transfer: TransferRow
+    instances: list[InstanceRow]
+    buckets: list[BucketRow]
+
+    def write(self, tx: Transaction) -> None:
+        """Add it, and journal the block of its file names, in the caller's transaction."""
+        staging.open_block(tx, self.transfer.block, owner_of(self.transfer.id))
+        transfers.create(tx, self.transfer, self.instances, self.buckets)
+
+
+def declare(
+    manifest: Manifest, *, kind: type_kind, username: str = "", remote_ip: str = ""
+) -> Declaration:
+    """Rows of a manifest. An instance that lies whole in one bucket gets a file for each attempt
+    to bring it; one that is cut over several has one file, whose name is chosen here."""
+    now = clock.timestamp()
+    block = new_prefix()
+    places = {one.orthanc_id: position for position, one in enumerate(manifest.instances)}
+    buckets, holders = _buckets(manifest, places)
+    instances = []
+    for position, one in enumerate(manifest.instances):
+        cut = "" if holders[position] == [] else ranges.to_text(holders[position])
+        name = name_in(block) if cut else ""
+        row = InstanceRow(position, one.orthanc_id, one.size, one.md5, name, cut, staged=False)
+        instances.append(row)
+    transfer = TransferRow(
+        id=clock.new_uuid(),
+        kind=kind,
+        state="open",
+        compression=manifest.compression,
+        username=username,
+        created_at=now,
+        touched_at=now,
+        block=block,
+        instance_count=len(instances),
+        bucket_count=len(buckets),
+        total_bytes=sum(one.size for one in manifest.instances),
+        remote_ip=remote_ip,
+    )
+    return Declaration(transfer, instances, buckets)
+
+
+def _buckets(
+    manifest: Manifest, places: dict[str, int]
+) -> tuple[list[BucketRow], dict[int, list[int]]]:
+    """Rows of the buckets, and for each instance that is cut, the buckets that hold parts."""
+    rows: list[BucketRow] = []
+    holders: dict[int, list[int]] = defaultdict(list)
+    whole: set[int] = set()
+    for position, bucket in enumerate(manifest.buckets):
+        chunks = []
+        for chunk in bucket.chunks:
+            place = places.get(chunk.orthanc_id, -1)
+            chunks.append((place, chunk.offset, chunk.size))
+            holders[place].append(position)
+            if place >= 0 and (chunk.offset, chunk.size) == (0, manifest.instances[place].size):
+                whole.add(place)
+        rows.append(BucketRow(position, tuple(chunks), received=False))
+    for place in whole:
+        if len(holders[place]) == 1:
+            holders[place] = []
+    return rows, holders
+
+
+def owner_of(transfer_id: str) -> str:
+    """The owner of the block of a transfer's file names."""
+    return f"transfer:{transfer_id}"
+
+
+def take_slot(tx: Transaction, pushes: int, now: float) -> list[str]:
+    """Make sure that one more push may be open.
+
+    Raises ``Unavailable`` when all slots are taken by live ones. When one of them has been
+    silent so long that its sender must be dead, it is discarded; its id is returned.
+    """
+    if transfers.count_open(tx, "push") < pushes:
+        return []
+    silent = transfers.untouched(tx, now - limits.TRANSFER_SLOT_IDLE_S, 1, "push")
+    if not silent:
+        raise Unavailable(
+            f"All {pushes} slots for transfers are taken; try again later",
+            retry_after_s=limits.TRANSFER_BUSY_S,
+        )
+    transfers.finish(tx, silent[0].id, "discarded", now)
+    return [silent[0].id]

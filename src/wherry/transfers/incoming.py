@@ -1,0 +1,171 @@
+"""One bucket on its way in: bytes, sync, verification, acknowledgement, in this order.
+
+The acknowledgement is one index transaction, which shares its commit with those of other buckets.
+It says that the bucket is here, and keeps the instances that it completed as verified. Of buckets
+that complete an instance at the same time, in whatever processes, the last to be acknowledged
+sees the others in the index and verifies the instance; what a crash leaves unverified, the commit
+verifies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wherry import clock, limits
+from wherry.errors import NetworkProtocol, UnknownResource, WherryError
+from wherry.index import transfers
+from wherry.index.database import Index, Transaction
+from wherry.index.transfers import BucketRow, InstanceRow, TransferRow
+from wherry.model import StagedInstance
+from wherry.storage.base import StorageArea, type_buffer
+from wherry.transfers import ranges, staged
+from wherry.transfers.landing import Landing, Piece, verify
+from wherry.transfers.running import Attempt, Running
+from wherry.transfers.unpack import Unpacker
+
+type_verified = tuple[InstanceRow, StagedInstance]
+
+
+class Incoming:
+    """Receives one bucket. Blocking; one thread at a time; end it with ``finish`` or ``abort``."""
+
+    def __init__(
+        self,
+        index: Index,
+        storage: StorageArea,
+        running: Running,
+        attempt: Attempt,
+        transfer: TransferRow,
+        row: BucketRow,
+        pieces: Sequence[Piece],
+    ) -> None:
+        self._index = index
+        self._storage = storage
+        self._running = running
+        self._attempt = attempt
+        self._transfer = transfer
+        self._row = row
+        self._pieces = pieces
+        self._landing = Landing(storage, transfer.block, pieces, keep=not row.received)
+        self._unpacker: Unpacker | None = None
+        if transfer.compression == "gzip":
+            self._unpacker = Unpacker(self._landing.write, self._landing.size)
+
+    @property
+    def size(self) -> int:
+        """Uncompressed bytes."""
+        return self._landing.size
+
+    @property
+    def body_limit(self) -> int:
+        """Bytes that the body may have, generously: one too many is noticed by ``write``."""
+        return 2 * (self._landing.size + limits.BODY_CHUNK_BYTES)
+
+    def check_length(self, declared: int | None) -> None:
+        """Refuse an uncompressed body by its declared length, before it is sent."""
+        if self._unpacker is None and declared is not None and declared != self.size:
+            raise NetworkProtocol(f"The bucket has {declared} bytes instead of {self.size}")
+
+    def write(self, data: type_buffer) -> None:
+        """Take the next bytes of the body; the buffer may be reused afterwards.
+
+        Raises as ``Landing.write`` and ``Unpacker.write`` do; ``Unavailable`` when the sender has
+        begun to send the bucket again.
+        """
+        with self._attempt.alive():
+            (self._unpacker or self._landing).write(data)
+
+    def finish(self) -> None:
+        """Sync, verify, acknowledge. After an exception the bucket is not acknowledged, and
+        ``abort`` was called."""
+        try:
+            with self._attempt.alive():
+                if self._unpacker is not None:
+                    self._unpacker.finish()
+                self._landing.finish()
+                if not self._row.received:
+                    self._acknowledge()
+        except BaseException:
+            self.abort()
+            raise
+        self._running.done(self._attempt)
+
+    def abort(self) -> None:
+        """Forget what came. Repeatable, and without effect after ``finish``."""
+        self._attempt.end()
+        self._landing.abort()
+        self._running.done(self._attempt)
+
+    # --- acknowledging ---------------------------------------------------------------------
+    def _acknowledge(self) -> None:
+        landed = self._landing.landed
+        self._storage.sync(landed.uuids)
+        cut = {
+            piece.instance.position: piece.instance
+            for piece in self._pieces
+            if not piece.whole and piece.instance.size <= limits.VERIFY_WITH_BUCKET_BYTES
+        }
+        with self._index.read() as tx:
+            done = [one for one in cut.values() if self._completes(tx, one)]
+        verified = landed.verified + [(one, verify(self._storage, one)) for one in done]
+        rest = [one for one in cut.values() if one not in done]
+        for instance in self._record(verified, rest):
+            self._verify_late(instance)
+
+    def _record(
+        self, verified: Sequence[type_verified], rest: Sequence[InstanceRow]
+    ) -> list[InstanceRow]:
+        """The acknowledgement; returns those of ``rest`` that turn out to be complete now."""
+        transfer_id, position = self._attempt.key
+        rows = _rows(verified)
+
+        def work(tx: Transaction) -> list[InstanceRow]:
+            _touch(tx, transfer_id)
+            transfers.mark(tx, transfer_id, position, received=True)
+            transfers.stage(tx, transfer_id, rows)
+            return [one for one in rest if self._completes(tx, one)]
+
+        own = self._landing.release()  # from here on the index may name these files
+        try:
+            return self._index.write(work)
+        except UnknownResource:
+            for uuid in own:
+                self._storage.delete(uuid)
+            raise
+
+    def _completes(self, tx: Transaction, instance: InstanceRow) -> bool:
+        transfer_id, position = self._attempt.key
+        spans = ranges.parse_spans(instance.buckets)
+        return not transfers.lacks(tx, transfer_id, spans, besides=position)
+
+    def _verify_late(self, instance: InstanceRow) -> None:
+        """Another bucket completed the instance together with this one, which came last."""
+        transfer_id, position = self._attempt.key
+        try:
+            keep(self._index, transfer_id, [(instance, verify(self._storage, instance))])
+        except WherryError:
+            self._index.write(lambda tx: transfers.mark(tx, transfer_id, position, received=False))
+            raise
+
+
+def keep(index: Index, transfer_id: str, verified: Sequence[type_verified]) -> None:
+    """Remember verified instances. Raises ``UnknownResource`` when it is not open any more."""
+    rows = _rows(verified)
+
+    def work(tx: Transaction) -> None:
+        _touch(tx, transfer_id)
+        transfers.stage(tx, transfer_id, rows)
+
+    index.write(work)
+
+
+def _rows(verified: Sequence[type_verified]) -> list[tuple[int, str, str]]:
+    return [
+        (instance.position, found.attachment.uuid, staged.to_text(found))
+        for instance, found in verified
+    ]
+
+
+def _touch(tx: Transaction, transfer_id: str) -> None:
+    if not transfers.touch(tx, [transfer_id], clock.timestamp()):
+        raise UnknownResource

@@ -1,0 +1,220 @@
+"""Where the bytes of one bucket land: straight in the files that will be served later.
+
+A bucket is a run of pieces of instances. A *whole* instance gets a fresh file for each attempt to
+bring it, has its MD5 taken as the bytes pass, and is verified at once: size, MD5, and that the
+identity in its header is the declared one. A *part* goes to its place in the one file of its
+instance, which is verified when all parts are there (``verify``). No byte is copied again.
+
+Not here: who may send what, what is acknowledged (``reception``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from wherry import limits
+from wherry.errors import (
+    BadFileFormat,
+    CorruptedFile,
+    InexistentTag,
+    MissingFile,
+    NetworkProtocol,
+    TooLarge,
+    WherryError,
+)
+from wherry.index.transfers import InstanceRow
+from wherry.ingest.names import name_in
+from wherry.ingest.staging import examine
+from wherry.model import Origin, StagedInstance
+from wherry.storage.base import FileWriter, StorageArea, type_buffer
+
+_MD5_PIECE_BYTES = 4 * limits.MIB
+
+ORIGIN = Origin(kind="Plugins")
+"""What Orthanc notes of instances that its transfers plugin brings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A byte range of an instance."""
+
+    instance: InstanceRow
+    offset: int
+    size: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is the instance itself."""
+        return not self.instance.buckets
+
+
+@dataclass(slots=True)
+class Landed:
+    """What a bucket brought."""
+
+    uuids: set[str] = field(default_factory=set)
+    """Files that hold its bytes."""
+    verified: list[tuple[InstanceRow, StagedInstance]] = field(default_factory=list)
+    """Instances that it brought whole."""
+
+
+class _Digest(Protocol):
+    def update(self, data: type_buffer, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+class Landing:
+    """Takes the bytes of one bucket in order. Blocking; one thread at a time.
+
+    With ``keep=False`` nothing is written: the bucket was acknowledged before, and its bytes are
+    only compared with what was promised.
+    """
+
+    def __init__(
+        self, storage: StorageArea, block: str, pieces: Sequence[Piece], *, keep: bool = True
+    ) -> None:
+        self.size = sum(piece.size for piece in pieces)
+        self.landed = Landed()
+        self._storage = storage
+        self._block = block
+        self._keep = keep
+        self._pieces: Iterator[Piece] = iter(pieces)
+        self._piece: Piece | None = None
+        self._file: FileWriter | None = None
+        self._digest: _Digest | None = None
+        self._own: list[str] = []
+        self._taken = self._left = self._offset = 0
+
+    def write(self, data: type_buffer) -> None:
+        """Take the next bytes; the buffer may be reused afterwards.
+
+        Raises ``NetworkProtocol`` when there are too many, ``CorruptedFile`` or ``BadFileFormat``
+        when an instance is not what was declared, ``StorageFull``, ``CannotWriteFile``.
+        """
+        self._taken += len(data)
+        if self._taken > self.size:
+            raise NetworkProtocol(
+                f"The bucket has {self._taken} bytes or more instead of {self.size}"
+            )
+        view = memoryview(data)
+        start = 0
+        while start < len(view):
+            if not self._left:
+                self._next()
+            part = view[start : start + self._left]
+            if self._file is not None:
+                self._file.write_at(part, self._offset)
+            if self._digest is not None:
+                self._digest.update(part)
+            start += len(part)
+            self._offset += len(part)
+            self._left -= len(part)
+            if not self._left:
+                self._end_piece()
+
+    def finish(self) -> Landed:
+        """All bytes are in. Raises ``NetworkProtocol`` when some are missing."""
+        if self._taken != self.size:
+            raise NetworkProtocol(f"The bucket has {self._taken} bytes instead of {self.size}")
+        self._next()
+        return self.landed
+
+    def release(self) -> list[str]:
+        """The files that only this bucket made; from now on they are the caller's."""
+        own, self._own = self._own, []
+        return own
+
+    def abort(self) -> None:
+        """Close what is open and remove the files that only this bucket made. Repeatable."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+        for uuid in self.release():
+            self._storage.delete(uuid)
+
+    def _next(self) -> None:
+        """Begin the next piece that has bytes; pieces without are done at once."""
+        for piece in self._pieces:
+            self._piece, self._left, self._offset = piece, piece.size, piece.offset
+            self._digest = hashlib.md5(usedforsecurity=False) if piece.whole else None
+            if self._keep:
+                self._open(piece)
+            if self._left:
+                return
+            self._end_piece()
+
+    def _open(self, piece: Piece) -> None:
+        if piece.whole:
+            uuid = name_in(self._block)
+            self._file = self._storage.create(uuid)
+            self._own.append(uuid)
+        else:
+            uuid = piece.instance.uuid
+            self._file = self._storage.reopen(uuid)
+        self.landed.uuids.add(uuid)
+
+    def _end_piece(self) -> None:
+        piece, file = self._piece, self._file
+        assert piece is not None
+        if self._digest is not None:
+            md5 = self._digest.hexdigest()
+            _check_md5(piece.instance, md5)
+            if file is not None:
+                staged = _examine(file, piece.instance, md5)
+                self.landed.verified.append((piece.instance, staged))
+        if file is not None:
+            file.close()
+            self._file = None
+
+
+def verify(storage: StorageArea, instance: InstanceRow) -> StagedInstance:
+    """Read back an instance whose parts are all there. Reads the whole file, from the cache of
+    the kernel when it came a moment ago. Raises ``CorruptedFile``, ``BadFileFormat``."""
+    try:
+        if storage.size(instance.uuid) != instance.size:
+            raise CorruptedFile(f"Instance {instance.orthanc_id}: some of its bytes are missing")
+    except MissingFile:
+        raise CorruptedFile(f"Instance {instance.orthanc_id}: no byte of it arrived") from None
+    file = storage.reopen(instance.uuid)
+    try:
+        md5 = _md5(file)
+        _check_md5(instance, md5)
+        return _examine(file, instance, md5)
+    finally:
+        file.close()
+
+
+def _md5(file: FileWriter) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with file.map() as view:
+        for start in range(0, len(view), _MD5_PIECE_BYTES):
+            with view[start : start + _MD5_PIECE_BYTES] as part:
+                digest.update(part)
+    return digest.hexdigest()
+
+
+def _examine(file: FileWriter, instance: InstanceRow, md5: str) -> StagedInstance:
+    try:
+        staged = examine(file, ORIGIN, md5)
+    except (BadFileFormat, InexistentTag, TooLarge) as error:
+        raise BadFileFormat(f"Instance {instance.orthanc_id}: {_reason(error)}") from None
+    found = staged.summary.identifiers.instance
+    if found != instance.orthanc_id:
+        raise CorruptedFile(
+            f"Instance {instance.orthanc_id}: the file is another instance, {found}"
+        )
+    if staged.attachment.uncompressed_size != instance.size:
+        raise CorruptedFile(f"Instance {instance.orthanc_id}: its size is not the declared one")
+    return staged
+
+
+def _check_md5(instance: InstanceRow, md5: str) -> None:
+    if md5 != instance.md5:
+        raise CorruptedFile(f"Instance {instance.orthanc_id}: its MD5 is not the declared one")
+
+
+def _reason(error: WherryError) -> str:
+    return error.details or error.text

@@ -1,0 +1,85 @@
+"""Bytes on their way out: ranges of stored files, one after the other, packed or not.
+
+Memory: a few pieces of ``limits.READ_CHUNK_BYTES``, whatever the size of the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from isal import isal_zlib
+
+from wherry import limits
+from wherry.errors import CorruptedFile, MissingFile
+from wherry.storage.base import FileReader, StorageArea
+
+_GZIP_WINDOW = 31
+_LEVEL = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FileRange:
+    """A byte range of the file of an instance."""
+
+    orthanc_id: str
+    uuid: str
+    offset: int
+    size: int
+
+
+@contextmanager
+def opened(storage: StorageArea, wanted: FileRange) -> Iterator[FileReader]:
+    """The file of a range, which it holds wholly. Raises ``MissingFile``, ``CorruptedFile``."""
+    try:
+        reader = storage.open(wanted.uuid)
+    except MissingFile:
+        raise MissingFile(f"Instance {wanted.orthanc_id}: its file is missing here") from None
+    try:
+        if reader.size < wanted.offset + wanted.size:
+            raise shortened(wanted)
+        yield reader
+    finally:
+        reader.close()
+
+
+def shortened(wanted: FileRange) -> CorruptedFile:
+    """The error for a file that is shorter than the index says."""
+    return CorruptedFile(f"Instance {wanted.orthanc_id}: its file here has lost bytes")
+
+
+def read(storage: StorageArea, ranges: Iterable[FileRange]) -> Iterator[bytes]:
+    """The bytes of all ranges, in pieces of about ``limits.READ_CHUNK_BYTES``; small files are
+    gathered. Raises ``MissingFile``, ``CorruptedFile``."""
+    gathered: list[bytes] = []
+    room = limits.READ_CHUNK_BYTES
+    for wanted in ranges:
+        with opened(storage, wanted) as reader:
+            offset, end = wanted.offset, wanted.offset + wanted.size
+            while offset < end:
+                piece = reader.read_at(offset, min(room, end - offset))
+                if not piece:
+                    raise shortened(wanted)
+                offset += len(piece)
+                room -= len(piece)
+                gathered.append(piece)
+                if not room:
+                    yield _joined(gathered)
+                    gathered, room = [], limits.READ_CHUNK_BYTES
+    if gathered:
+        yield _joined(gathered)
+
+
+def pack(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """One gzip member of ``pieces``, without a time and a name; never an empty piece."""
+    packer = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _GZIP_WINDOW)
+    for piece in pieces:
+        packed = packer.compress(piece)
+        if packed:
+            yield packed
+    yield packer.flush()
+
+
+def _joined(pieces: list[bytes]) -> bytes:
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -1,0 +1,260 @@
+"""Receiving a transfer: buckets in any order, from any process, then all instances at once.
+
+Both directions use it: a push that a peer makes here, and a pull that a job of ours makes there.
+What has been received stands in the index, so that any process that shares index and storage can
+go on after a crash of this one; a bucket is acknowledged once its bytes are synced and every
+instance that it completes is verified (``landing``). The commit makes all instances visible in one
+transaction, or says which one is missing or wrong and leaves the transfer open.
+
+No lock is held while bytes arrive, are verified or committed: transfers do not wait for each other.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+
+from wherry import clock, limits
+from wherry.errors import CorruptedFile, ParameterOutOfRange, UnknownResource
+from wherry.index import transfers
+from wherry.index.database import Index, Transaction
+from wherry.index.transfers import BucketRow, InstanceRow, TransferRow, type_kind
+from wherry.ingest.ingest import Ingest
+from wherry.ingest.recovery import remove_strays, sweep_block
+from wherry.model import Manifest, StagedInstance, StoreStatus
+from wherry.storage.base import StorageArea
+from wherry.transfers import ranges
+from wherry.transfers import staged as staged_text
+from wherry.transfers.declaring import Declaration, Quota, declare, take_slot
+from wherry.transfers.incoming import Incoming, keep
+from wherry.transfers.landing import Piece, verify
+from wherry.transfers.running import Running
+
+log = logging.getLogger(__name__)
+
+_TRANSFER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PORTION = 100
+
+
+class _NotOpen(Exception):
+    """Undoes a commit: the transfer is not open any more."""
+
+
+class Reception:
+    """The receiving end of all transfers of one process. Blocking; from any thread."""
+
+    def __init__(self, index: Index, storage: StorageArea, ingest: Ingest, quota: Quota) -> None:
+        self.index = index
+        self.storage = storage
+        self.running = Running()
+        self._ingest = ingest
+        self._quota = quota
+
+    # --- opening ---------------------------------------------------------------------------
+    def declare(
+        self, manifest: Manifest, *, kind: type_kind, username: str = "", remote_ip: str = ""
+    ) -> Declaration:
+        """Hold a manifest against the quotas. Raises ``TooLarge``, ``StorageFull``."""
+        self._quota.check(manifest, self.storage.free_bytes())
+        return declare(manifest, kind=kind, username=username, remote_ip=remote_ip)
+
+    def open_push(self, manifest: Manifest, *, username: str = "", remote_ip: str = "") -> str:
+        """Open a push of a peer; its id. Raises ``TooLarge``, ``StorageFull``, ``Unavailable``."""
+        declaration = self.declare(manifest, kind="push", username=username, remote_ip=remote_ip)
+
+        def work(tx: Transaction) -> list[str]:
+            replaced = take_slot(tx, self._quota.pushes, clock.timestamp())
+            declaration.write(tx)
+            return replaced
+
+        for dead in self.index.write(work):
+            log.warning("Transfer %s was silent for long and gave up its slot", dead)
+            self.running.end_all(dead)
+        return declaration.transfer.id
+
+    # --- buckets ---------------------------------------------------------------------------
+    def bucket(self, transfer_id: str, position: int, username: str | None = None) -> Incoming:
+        """Begin to receive a bucket.
+
+        Raises ``UnknownResource`` when the transfer is not open or the bucket names an instance
+        that was not declared, ``ParameterOutOfRange`` for a position or range that is outside.
+        """
+        attempt = self.running.begin(transfer_id, position)
+        try:
+            with self.index.read() as tx:
+                transfer = _open_transfer(tx, transfer_id, username)
+                row = _bucket(tx, transfer, position)
+                pieces = _pieces(tx, transfer_id, row)
+            return Incoming(self.index, self.storage, self.running, attempt, transfer, row, pieces)
+        except BaseException:
+            self.running.done(attempt)
+            raise
+
+    def missing(self, transfer_id: str) -> list[int] | None:
+        """Positions of the buckets that are not acknowledged; None when it is not open."""
+        with self.index.read() as tx:
+            transfer = transfers.get(tx, transfer_id)
+            if transfer is None or transfer.state != "open":
+                return None
+            return transfers.buckets(tx, transfer_id, received=False)
+
+    def look(self, transfer_id: str, username: str | None = None) -> tuple[TransferRow, list[int]]:
+        """A transfer and its acknowledged buckets. Raises ``UnknownResource``."""
+        with self.index.read() as tx:
+            transfer = transfers.get(tx, _checked(transfer_id))
+            if transfer is None or transfer.state == "discarded" or _foreign(transfer, username):
+                raise UnknownResource
+            return transfer, transfers.buckets(tx, transfer_id, received=True)
+
+    # --- the end ---------------------------------------------------------------------------
+    def commit(self, transfer_id: str, username: str | None = None) -> None:
+        """Make all instances visible, or raise and leave the transfer open.
+
+        Raises ``CorruptedFile`` or ``BadFileFormat`` naming the first instance that is missing or
+        wrong, ``UnknownResource``. Again after it was committed: nothing happens.
+        """
+        with self.index.read() as tx:
+            transfer = transfers.get(tx, _checked(transfer_id))
+        if transfer is None or transfer.state == "discarded" or _foreign(transfer, username):
+            raise UnknownResource
+        if transfer.state == "committed":
+            return
+        self._verify_rest(transfer)
+        with self.index.read() as tx:
+            batch = [staged_text.from_text(text) for text in transfers.staged(tx, transfer_id)]
+        if len(batch) == transfer.instance_count:
+            self._make_visible(transfer, batch)
+        elif not self._is_committed(transfer_id):
+            raise UnknownResource  # it ended while we looked
+
+    def discard(self, transfer_id: str, username: str | None = None) -> None:
+        """Forget an open transfer and remove its files. Raises ``UnknownResource`` when it is not
+        open."""
+        with self.index.read() as tx:
+            transfer = _open_transfer(tx, transfer_id, username)
+        if not self._end(transfer_id, "discarded"):
+            raise UnknownResource
+        self._clear(transfer)
+
+    def expire(self) -> int:
+        """Discard what nobody has touched for long, and clear up behind what has ended; to be
+        called at start and once a minute. Returns the number of discarded transfers."""
+        now = clock.timestamp()
+        live = self.running.transfers()
+        if live:
+            self.index.write(lambda tx: transfers.touch(tx, live, now))
+        with self.index.read() as tx:
+            idle = transfers.untouched(tx, now - limits.TRANSFER_IDLE_S, _PORTION)
+        for transfer in idle:
+            log.warning("Transfer %s was idle for too long and is discarded", transfer.id)
+            self._end(transfer.id, "discarded")
+        with self.index.read() as tx:
+            over = transfers.ended(tx, _PORTION)
+        for transfer in over:
+            self._clear(transfer)
+            if transfer.touched_at < now - limits.TRANSFER_GRACE_S:
+                self._close(transfer)
+        self.index.write(lambda tx: transfers.forget(tx, now - limits.TRANSFER_MEMORY_S))
+        return len(idle)
+
+    # --- inside ----------------------------------------------------------------------------
+    def _verify_rest(self, transfer: TransferRow) -> None:
+        """Verify what no bucket could: very large instances, and what a crash cut short."""
+        while True:
+            with self.index.read() as tx:
+                rest = transfers.unverified(tx, transfer.id, _PORTION)
+                absent = next((one for one in rest if _absent(tx, transfer.id, one)), None)
+            if absent is not None:
+                raise CorruptedFile(f"Instance {absent.orthanc_id}: not all of its bytes were sent")
+            for instance in rest:
+                keep(self.index, transfer.id, [(instance, verify(self.storage, instance))])
+            if len(rest) < _PORTION:
+                return
+
+    def _make_visible(self, transfer: TransferRow, batch: Sequence[StagedInstance]) -> None:
+        def also(tx: Transaction) -> None:
+            if not transfers.finish(tx, transfer.id, "committed", clock.timestamp()):
+                raise _NotOpen
+
+        try:
+            stored = self._ingest.commit_block(batch, also)
+        except _NotOpen:
+            if self._is_committed(transfer.id):  # by another request, perhaps another process
+                return
+            raise UnknownResource from None
+        self.running.end_all(transfer.id)
+        for staged, result in zip(batch, stored, strict=True):
+            if result.status is not StoreStatus.SUCCESS:
+                self.storage.delete(staged.attachment.uuid)
+
+    def _is_committed(self, transfer_id: str) -> bool:
+        with self.index.read() as tx:
+            transfer = transfers.get(tx, transfer_id)
+        return transfer is not None and transfer.state == "committed"
+
+    def _end(self, transfer_id: str, state: str) -> bool:
+        now = clock.timestamp()
+        ended = self.index.write(lambda tx: transfers.finish(tx, transfer_id, state, now))
+        self.running.end_all(transfer_id)
+        return ended
+
+    def _clear(self, transfer: TransferRow) -> None:
+        """Remove what no instance uses. The names stay journaled: another process may still be
+        receiving a bucket, and make a file after we looked."""
+        remove_strays(self.index, self.storage, transfer.block)
+
+    def _close(self, transfer: TransferRow) -> None:
+        sweep_block(self.index, self.storage, transfer.block)
+        self.index.write(lambda tx: transfers.release_block(tx, transfer.id))
+
+
+# --- looking things up ---------------------------------------------------------------------
+def _open_transfer(tx: Transaction, transfer_id: str, username: str | None) -> TransferRow:
+    transfer = transfers.get(tx, _checked(transfer_id))
+    if transfer is None or transfer.state != "open" or _foreign(transfer, username):
+        raise UnknownResource
+    return transfer
+
+
+def _checked(transfer_id: str) -> str:
+    if not _TRANSFER_ID.fullmatch(transfer_id):
+        raise UnknownResource
+    return transfer_id
+
+
+def _foreign(transfer: TransferRow, username: str | None) -> bool:
+    """A push belongs to the user who opened it, a pull to its job (None)."""
+    return username is not None and (transfer.kind, transfer.username) != ("push", username)
+
+
+def _absent(tx: Transaction, transfer_id: str, instance: InstanceRow) -> bool:
+    """Whether a bucket that is needed for this unverified instance was never acknowledged."""
+    if not instance.buckets:  # one that lies whole in a bucket is verified with it
+        return True
+    return transfers.lacks(tx, transfer_id, ranges.parse_spans(instance.buckets))
+
+
+def _bucket(tx: Transaction, transfer: TransferRow, position: int) -> BucketRow:
+    if position < transfer.bucket_count:  # one beyond may not even fit in a column
+        row = transfers.bucket(tx, transfer.id, position)
+        if row is not None:
+            return row
+    raise ParameterOutOfRange(
+        f"There is no bucket {position}: the push has {transfer.bucket_count}"
+    )
+
+
+def _pieces(tx: Transaction, transfer_id: str, row: BucketRow) -> list[Piece]:
+    """The bucket in terms of instances, held against what was declared."""
+    positions = {position for position, _, _ in row.chunks}
+    if -1 in positions:
+        raise UnknownResource("Unknown instance")
+    instances = transfers.instances(tx, transfer_id, positions)
+    pieces = [Piece(instances[place], offset, size) for place, offset, size in row.chunks]
+    for piece in pieces:
+        if piece.offset + piece.size > piece.instance.size:
+            raise ParameterOutOfRange(
+                f"The bucket reaches beyond instance {piece.instance.orthanc_id}"
+            )
+    return pieces

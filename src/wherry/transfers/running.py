@@ -1,0 +1,79 @@
+"""The buckets that are being received in this process right now.
+
+A sender whose connection broke sends the bucket again, perhaps before we noticed: the later
+attempt takes the place of the earlier one, which writes no byte any more. So a file that several
+buckets share has one writer for each range, and none once the bucket is acknowledged. The end of
+a transfer ends its attempts in the same way.
+
+This holds within one process. Two processes that receive the same bucket at the same moment write
+the same bytes; what a broken sender could do to its own files there, its own commit refuses.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from wherry.errors import Unavailable
+
+type_key = tuple[str, int]
+"""Transfer, position of the bucket."""
+
+
+class Attempt:
+    """One attempt to bring a bucket. ``alive()`` guards every step that touches files."""
+
+    def __init__(self, key: type_key) -> None:
+        self.key = key
+        self._lock = threading.Lock()
+        self._over = False
+
+    @contextmanager
+    def alive(self) -> Iterator[None]:
+        """While inside, nobody takes our place. Raises ``Unavailable`` when somebody has."""
+        with self._lock:
+            if self._over:
+                raise Unavailable("The bucket is being sent again, or the transfer has ended")
+            yield
+
+    def end(self) -> None:
+        """From now on ``alive`` raises; returns when nobody is inside."""
+        with self._lock:
+            self._over = True
+
+
+class Running:
+    """All attempts of this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._attempts: dict[type_key, Attempt] = {}
+
+    def begin(self, transfer_id: str, position: int) -> Attempt:
+        """A new attempt; an earlier one for the same bucket is over when this returns."""
+        attempt = Attempt((transfer_id, position))
+        with self._lock:
+            earlier = self._attempts.get(attempt.key)
+            self._attempts[attempt.key] = attempt
+        if earlier is not None:
+            earlier.end()
+        return attempt
+
+    def done(self, attempt: Attempt) -> None:
+        """This attempt does nothing more. Repeatable."""
+        with self._lock:
+            if self._attempts.get(attempt.key) is attempt:
+                del self._attempts[attempt.key]
+
+    def end_all(self, transfer_id: str) -> None:
+        """End every attempt of a transfer."""
+        with self._lock:
+            attempts = [one for key, one in self._attempts.items() if key[0] == transfer_id]
+        for attempt in attempts:
+            attempt.end()
+
+    def transfers(self) -> set[str]:
+        """The transfers that something is arriving for."""
+        with self._lock:
+            return {transfer_id for transfer_id, _ in self._attempts}

@@ -1,0 +1,61 @@
+"""gzip of one bucket, inflated piece by piece: exactly one member, exactly so many bytes.
+
+The size is known before, so there is nothing for a bomb to expand into. The codes of the errors
+are the original's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from isal import igzip_lib
+
+from wherry import limits
+from wherry.errors import BadFileFormat, NetworkProtocol, WherryError
+from wherry.storage.base import type_buffer
+
+_SMALLEST_GZIP = 4
+_NotGzip = cast(type[Exception], igzip_lib.IsalError)  # its stub calls it an instance
+
+
+class Unpacker:
+    """Takes gzip in pieces, gives at most ``size`` bytes to ``sink``; blocking."""
+
+    def __init__(self, sink: Callable[[bytes], None], size: int) -> None:
+        self._sink = sink
+        self._size = size
+        self._left = size
+        self._taken = 0
+        self._stream = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+
+    def write(self, data: type_buffer) -> None:
+        """Inflate one piece. Raises ``NetworkProtocol`` for too many bytes or a second member,
+        ``WherryError`` (-1, as upstream) for what is no gzip or has a wrong checksum."""
+        if not data:
+            return
+        self._taken += len(data)
+        if self._stream.eof:
+            raise NetworkProtocol("Bytes after the end of the gzip member of the bucket")
+        self._inflate(data)
+        while not self._stream.needs_input and not self._stream.eof:
+            self._inflate(b"")
+        if self._stream.unused_data:
+            raise NetworkProtocol("Bytes after the end of the gzip member of the bucket")
+
+    def _inflate(self, data: type_buffer) -> None:
+        try:
+            output = self._stream.decompress(data, min(limits.BODY_CHUNK_BYTES, self._left + 1))
+        except _NotGzip:
+            raise WherryError("The bucket is no gzip, or its checksum is wrong") from None
+        if len(output) > self._left:
+            raise NetworkProtocol(f"The bucket inflates to more than its {self._size} bytes")
+        self._left -= len(output)
+        if output:
+            self._sink(output)
+
+    def finish(self) -> None:
+        """Call after the last piece. Raises ``BadFileFormat`` when the end is missing."""
+        if not self._stream.eof:
+            tiny = self._taken < _SMALLEST_GZIP
+            raise BadFileFormat("The bucket is no gzip" if tiny else "The bucket is truncated")
