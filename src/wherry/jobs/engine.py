@@ -1,0 +1,190 @@
+"""The jobs of one process, and of all processes that share its index.
+
+The engine owns threads, never jobs: those are rows. Anything it is asked goes to the index
+first; only then a run in this process is told, so that the answer is true for every process.
+The transition table is in ``index.jobs`` and ``docs/decisions/jobs.md``.
+
+Not here: kinds of job (``handler``), leases of processes (``ingest.recovery``), JSON.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+
+from wherry import clock, limits
+from wherry.errors import ParameterOutOfRange, Unavailable
+from wherry.index import jobs
+from wherry.index.database import Index, Transaction
+from wherry.jobs.handler import JobHandler
+from wherry.jobs.settler import settle
+from wherry.jobs.shop import Shop
+from wherry.jobs.watcher import watch
+from wherry.jobs.worker import work
+from wherry.model import Job, JobState, type_json
+
+_log = logging.getLogger(__name__)
+
+_PRIORITY = 2**31
+type_jobs = list[Job]
+
+
+class JobEngine:
+    """Submits, shows and steers jobs; runs them between ``start`` and ``stop``.
+
+    All methods may be called from any thread, and before ``start`` too. They are blocking.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        handlers: Sequence[JobHandler],
+        *,
+        process_id: str,
+        concurrency: int,
+        history_size: int,
+    ) -> None:
+        """``concurrency`` jobs run at once, 0 = one for each processor; ``history_size`` ended
+        jobs are kept. ``process_id`` must be registered in the table of processes."""
+        self._index = index
+        self._shop = Shop(index, handlers, process_id, history_size)
+        tasks = [work] * (concurrency or os.cpu_count() or 1) + [settle, watch]
+        self._threads = [
+            threading.Thread(
+                target=task, args=(self._shop,), name=f"jobs-{task.__name__}-{n}", daemon=True
+            )
+            for n, task in enumerate(tasks)
+        ]
+
+    # --- life ---
+
+    def start(self) -> None:
+        """Begin to run jobs. Once in the life of an engine."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Interrupt what runs, put it back to Pending with its checkpoint, end all threads.
+
+        A job that does not obey within ``limits.JOB_STOP_S`` is left behind as Running; who
+        calls ``adopt`` after this process is no longer registered takes it up.
+        """
+        self._shop.stop()
+        until = clock.monotonic() + limits.JOB_STOP_S
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, until - clock.monotonic()))
+        for run in self._shop.runs():
+            _log.warning("Job %s (%s) did not stop in time", run.job.id, run.job.type)
+
+    def adopt(self, dead: Collection[str]) -> int:
+        """Take back the jobs of processes that died: those in ``dead``, and any process that is
+        not registered. They wait again (or obey what was requested of them). How many there were.
+        """
+        now = clock.now()
+        found = self._index.write(lambda tx: jobs.adopt(tx, dead, self._shop.process_id, now))
+        self._shop.jobs_wait.give()
+        self._shop.jobs_unsettled.give()
+        return found
+
+    # --- jobs ---
+
+    def submit(
+        self,
+        type: str,
+        parameters: Mapping[str, type_json],
+        *,
+        priority: int = 0,
+        username: str = "",
+    ) -> str:
+        """Write a new job down and return its identifier; durable when this returns.
+
+        Raises ``ParameterOutOfRange`` (unknown type, priority not of 32 bits), ``Unavailable``
+        (``limits.PENDING_JOBS`` are waiting already).
+        """
+        if type not in self._shop.handlers:
+            raise ParameterOutOfRange(f"Unknown type of job: {type}")
+        if not -_PRIORITY <= priority < _PRIORITY:
+            raise ParameterOutOfRange("The priority of a job has 32 bits")
+        now = clock.now()
+        job = Job(
+            id=clock.new_uuid(),
+            type=type,
+            state=JobState.PENDING,
+            priority=priority,
+            parameters=dict(parameters),
+            content={},
+            checkpoint={},
+            progress=0.0,
+            created_at=now,
+            changed_at=now,
+            runtime_s=0.0,
+            username=username,
+        )
+
+        def submitted(tx: Transaction) -> bool:
+            if jobs.pending_at_least(tx, limits.PENDING_JOBS):
+                return False
+            jobs.insert(tx, job)
+            return True
+
+        if not self._index.write(submitted):
+            raise Unavailable("Too many jobs are waiting")
+        self._shop.jobs_wait.give()
+        return job.id
+
+    def get(self, job_id: str) -> Job | None:
+        """One job, or None."""
+        with self._index.read() as tx:
+            return jobs.get(tx, job_id)
+
+    def ids(self) -> list[str]:
+        """All identifiers in ascending text order: ``GET /jobs``."""
+        with self._index.read() as tx:
+            return jobs.ids(tx)
+
+    def list(self) -> type_jobs:
+        """All jobs in ascending text order of their identifiers: ``GET /jobs?expand``."""
+        with self._index.read() as tx:
+            return jobs.in_order_of_id(tx)
+
+    def counts(self) -> dict[JobState, int]:
+        """Number of jobs in each state."""
+        with self._index.read() as tx:
+            return jobs.counts(tx)
+
+    # --- actions: True = accepted (perhaps without effect), False = unknown job or not allowed ---
+
+    def cancel(self, job_id: str) -> bool:
+        """End the job with ``JobCanceled``; a running one between two steps."""
+        accepted = self._ask(jobs.cancel, job_id)
+        if accepted and (run := self._shop.run_of(job_id)):
+            run.interrupt("cancel")
+        self._shop.jobs_unsettled.give()
+        return accepted
+
+    def pause(self, job_id: str) -> bool:
+        """Stop the job where it is; a running one between two steps. It frees its worker."""
+        accepted = self._ask(jobs.pause, job_id)
+        if accepted and (run := self._shop.run_of(job_id)):
+            run.interrupt("pause")
+        return accepted
+
+    def resume(self, job_id: str) -> bool:
+        """Let a paused job go on from its checkpoint."""
+        accepted = self._ask(jobs.resume, job_id)
+        self._shop.jobs_wait.give()
+        return accepted
+
+    def resubmit(self, job_id: str) -> bool:
+        """Run a failed job again from zero."""
+        accepted = self._ask(jobs.resubmit, job_id)
+        self._shop.jobs_wait.give()
+        return accepted
+
+    def _ask(self, action: Callable[[Transaction, str, datetime], bool], job_id: str) -> bool:
+        now = clock.now()
+        return self._index.write(lambda tx: action(tx, job_id, now))

@@ -1,0 +1,95 @@
+"""What the threads of one engine share: the index, the handlers, the runs, the wake-up signals.
+
+Not here: what the threads do (``worker``, ``settler``, ``watcher``).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Sequence
+
+from wherry.index.database import Index
+from wherry.jobs.handler import JobControl, JobHandler
+from wherry.jobs.signal import Signal
+
+
+class Shop:
+    """One process's share in the jobs."""
+
+    def __init__(
+        self, index: Index, handlers: Sequence[JobHandler], process_id: str, history_size: int
+    ) -> None:
+        self.index = index
+        self.handlers = {handler.type: handler for handler in handlers}
+        self.process_id = process_id
+        self.history_size = history_size
+        self.stopping = threading.Event()
+        self.jobs_wait = Signal()
+        """Given when a job may be there to claim."""
+        self.jobs_unsettled = Signal()
+        """Given when a job may be there to settle."""
+        self.attention = Signal()
+        """Given when the watcher has something to do before its time."""
+        self._lock = threading.Lock()
+        self._runs: dict[str, JobControl] = {}
+        self._reports: set[JobControl] = set()
+
+    @property
+    def types(self) -> Collection[str]:
+        """The kinds of job this process can run."""
+        return self.handlers.keys()
+
+    def stop(self) -> None:
+        """Interrupt all runs and let all threads end."""
+        self.stopping.set()
+        for run in self.runs():
+            run.interrupt("stop")
+        for signal in (self.jobs_wait, self.jobs_unsettled, self.attention):
+            signal.give()
+
+    # --- runs ---
+
+    def begin(self, run: JobControl) -> None:
+        """From now on ``run`` can be interrupted."""
+        with self._lock:
+            self._runs[run.job.id] = run
+        if self.stopping.is_set():
+            run.interrupt("stop")
+
+    def end(self, run: JobControl) -> None:
+        """``run`` is over."""
+        with self._lock:
+            del self._runs[run.job.id]
+            self._reports.discard(run)
+
+    def run_of(self, job_id: str) -> JobControl | None:
+        """The run of a job in this process."""
+        with self._lock:
+            return self._runs.get(job_id)
+
+    def runs(self) -> list[JobControl]:
+        """All runs of this process."""
+        with self._lock:
+            return list(self._runs.values())
+
+    # --- reports ---
+
+    def reported(self, run: JobControl) -> None:
+        """``run`` has something to show that is not in the index yet."""
+        with self._lock:
+            first = not self._reports
+            if run.job.id in self._runs:
+                self._reports.add(run)
+        if first:
+            self.attention.give()
+
+    def any_reports(self) -> bool:
+        """Whether ``take_reports`` would bring something."""
+        with self._lock:
+            return bool(self._reports)
+
+    def take_reports(self) -> list[JobControl]:
+        """The runs that have something to show; each is handed out once."""
+        with self._lock:
+            taken, self._reports = list(self._reports), set()
+        return taken

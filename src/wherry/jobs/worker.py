@@ -1,0 +1,119 @@
+"""A worker thread: claims a job, lets its handler run, writes down how that ended.
+
+Not here: handlers of single kinds of job, what follows after a failure (``settler``).
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+
+from wherry import clock, limits
+from wherry.errors import DatabaseUnavailable, Unavailable, WherryError
+from wherry.index import jobs
+from wherry.index.database import Transaction
+from wherry.jobs.handler import Interrupted, JobControl, JobHandler
+from wherry.jobs.shop import Shop
+from wherry.model import Job, JobState
+
+_log = logging.getLogger(__name__)
+
+_SUCCESS = jobs.Ending(JobState.SUCCESS)
+
+
+def work(shop: Shop) -> None:
+    """Run one job after the other until the shop stops."""
+    while not shop.stopping.is_set():
+        seen = shop.jobs_wait.seen()
+        job = _claim(shop)
+        if job is None:
+            shop.jobs_wait.wait(seen)
+        else:
+            _run(shop, job)
+
+
+def carry_out(handler: JobHandler, control: JobControl) -> jobs.Ending | None:
+    """Let the handler run. None = the job is not over, or the index knows why it is.
+
+    An index that is out of reach or overloaded is not the job's fault: the job will go on from
+    its checkpoint, after a moment of rest.
+    """
+    try:
+        control.check()
+        handler.run(control)
+    except Interrupted:
+        return None
+    except (DatabaseUnavailable, Unavailable) as error:
+        _log.warning("Job %s (%s) goes back to wait: %s", control.job.id, control.job.type, error)
+        with suppress(Interrupted):
+            control.wait(limits.JOB_POLL_S)
+        return None
+    except WherryError as error:
+        return jobs.Ending(JobState.FAILURE, error.code, _bounded(error.details))
+    except Exception as error:
+        _log.exception("Job %s (%s) met a defect", control.job.id, control.job.type)
+        cause = f"Unexpected {type(error).__name__}; the server's log has the details"
+        return jobs.Ending(JobState.FAILURE, WherryError.code, cause)
+    return _SUCCESS
+
+
+def _claim(shop: Shop) -> Job | None:
+    busy = [run.job.id for run in shop.runs()]
+    now = clock.now()
+    try:
+        return shop.index.write(lambda tx: jobs.claim(tx, shop.process_id, shop.types, busy, now))
+    except WherryError as error:
+        _log.warning("Cannot look for jobs: %s", error)
+        return None
+
+
+def _run(shop: Shop, job: Job) -> None:
+    control = JobControl(shop.index, job, shop.reported)
+    shop.begin(control)
+    try:
+        _hear_early_request(shop, control)
+        ending = carry_out(shop.handlers[job.type], control)
+        _write_down(shop, control, ending)
+    finally:
+        shop.end(control)
+    shop.jobs_unsettled.give()
+
+
+def _hear_early_request(shop: Shop, control: JobControl) -> None:
+    """A request between the claim and ``begin`` found no run to interrupt; it is in the row."""
+    try:
+        with shop.index.read() as tx:
+            requested = jobs.requests(tx, shop.process_id).get(control.job.id, "")
+    except WherryError as error:
+        _log.warning("Cannot look for requests, the watcher will: %s", error)
+    else:
+        control.obey(requested)
+
+
+def _write_down(shop: Shop, control: JobControl, ending: jobs.Ending | None) -> None:
+    """Write the end of a run to the index, as often as it takes."""
+    job, standing = control.job, control.standing()
+
+    def ended(tx: Transaction) -> bool:
+        now = clock.now()
+        if ending is None:
+            return jobs.release(tx, job.id, job.owner, standing, now)
+        done = jobs.finish(tx, job.id, job.owner, standing, ending, now)
+        jobs.trim(tx, shop.history_size)
+        return done
+
+    while True:
+        try:
+            if not shop.index.write(ended):
+                _log.warning("Job %s (%s) had been lost to another process", job.id, job.type)
+            return
+        except WherryError as error:
+            _log.warning("Cannot write down how job %s ended: %s", job.id, error)
+            if shop.stopping.wait(limits.JOB_POLL_S):
+                return
+
+
+def _bounded(details: str) -> str:
+    """At most what a row may keep, and nothing that a database cannot hold."""
+    text = details.encode("utf-8", "replace").decode().replace("\0", "")
+    return text[: limits.JOB_ERROR_CHARACTERS]
