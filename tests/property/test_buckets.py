@@ -66,9 +66,7 @@ def names(number: int) -> str:
     return f"{number:08x}-00000000-11111111-22222222-33333333"
 
 
-studies = st.dictionaries(
-    st.integers(0, 2**32 - 1).map(names), st.integers(0, 5000), max_size=120
-)
+studies = st.dictionaries(st.integers(0, 2**32 - 1).map(names), st.integers(0, 5000), max_size=120)
 units = st.integers(1, 400)
 
 

@@ -236,9 +236,7 @@ def test_chunk_requests() -> None:
         (".".join([ID] * (limits.CHUNK_IDS + 1)), {}, (413, 8)),
     ],
 )
-def test_bad_chunk_requests(
-    ids: str, arguments: dict[str, str], expected: tuple[int, int]
-) -> None:
+def test_bad_chunk_requests(ids: str, arguments: dict[str, str], expected: tuple[int, int]) -> None:
     with pytest.raises(WherryError) as error:
         protocol.parse_chunks(ids, arguments)
     assert code_of(error) == expected

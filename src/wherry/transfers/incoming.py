@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wherry import clock, limits
-from wherry.errors import NetworkProtocol, UnknownResource, WherryError
+from wherry.errors import MissingFile, NetworkProtocol, UnknownResource, WherryError
 from wherry.index import transfers
 from wherry.index.database import Index, Transaction
 from wherry.index.transfers import BucketRow, InstanceRow, TransferRow
@@ -99,7 +99,10 @@ class Incoming:
     # --- acknowledging ---------------------------------------------------------------------
     def _acknowledge(self) -> None:
         landed = self._landing.landed
-        self._storage.sync(landed.uuids)
+        try:
+            self._storage.sync(landed.uuids)
+        except MissingFile:  # another process ended the transfer and swept its files
+            raise UnknownResource from None
         cut = {
             piece.instance.position: piece.instance
             for piece in self._pieces

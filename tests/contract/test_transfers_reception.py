@@ -1,0 +1,745 @@
+"""Receiving a transfer on every index and a real file system: all or nothing, whatever happens."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import random
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.dicom_files import make_instance, make_series
+from wherry import clock, limits
+from wherry.dicom.scan import scan
+from wherry.errors import (
+    BadFileFormat,
+    CorruptedFile,
+    DatabaseUnavailable,
+    NetworkProtocol,
+    ParameterOutOfRange,
+    StorageFull,
+    TooLarge,
+    Unavailable,
+    UnknownResource,
+    WherryError,
+)
+from wherry.index import resources, staging, transfers
+from wherry.index.database import Index
+from wherry.index.opening import IndexSettings, open_index
+from wherry.ingest.ingest import Ingest
+from wherry.ingest.recovery import Janitor
+from wherry.model import Bucket, Chunk, Level, Manifest, ManifestInstance
+from wherry.storage.filesystem import FilesystemStorage
+from wherry.transfers import buckets as layout
+from wherry.transfers import incoming
+from wherry.transfers.declaring import Quota
+from wherry.transfers.reception import Reception
+
+UNIT = 3000
+
+
+class House:
+    """Index, storage and door of one process."""
+
+    def __init__(self, index: Index, folder: Path, name: str = "process-1") -> None:
+        self.index = index
+        self.folder = folder
+        self.storage = FilesystemStorage(folder)
+        self.janitor = Janitor(index, self.storage)
+        self.ingest = Ingest(
+            index,
+            self.storage,
+            self.janitor,
+            owner=name,
+            overwrite=False,
+            max_instance_bytes=limits.GIB,
+        )
+        self.reception = Reception(index, self.storage, self.ingest, Quota())
+
+    def files(self) -> set[str]:
+        return {path.name for path in self.folder.rglob("*") if path.is_file()}
+
+    def visible(self) -> set[str]:
+        with self.index.read() as tx:
+            return set(resources.list_ids(tx, Level.INSTANCE))
+
+    def content(self) -> dict[str, bytes]:
+        found = {}
+        for name in self.visible():
+            with self.index.read() as tx:
+                attachment = resources.attachment(tx, Level.INSTANCE, name)
+            assert attachment is not None
+            reader = self.storage.open(attachment.uuid)
+            found[name] = reader.read_at(0, reader.size)
+            reader.close()
+        return found
+
+    def bare(self) -> bool:
+        """Whether nothing is left but what is visible."""
+        with self.index.read() as tx:
+            rows = tx.one("SELECT COUNT(*) FROM transfer_instances")
+            more = tx.one("SELECT COUNT(*) FROM transfer_buckets")
+        return (rows, more) == ((0,), (0,)) and len(self.files()) == len(self.visible())
+
+
+@pytest.fixture
+def house(index: Index, tmp_path: Path) -> Iterator[House]:
+    house = House(index, tmp_path / "storage")
+    yield house
+    house.ingest.close()
+
+
+class Study:
+    """Instances to be sent."""
+
+    def __init__(self, files: Sequence[bytes], compression: str = "none", unit: int = UNIT) -> None:
+        self.files = {scan(data).identifiers.instance: data for data in files}
+        self.instances = tuple(
+            ManifestInstance(name, len(data), hashlib.md5(data).hexdigest())
+            for name, data in sorted(self.files.items())
+        )
+        self.manifest = Manifest(self.instances, layout.cut(self.instances, unit), compression)
+
+    def body(self, position: int) -> bytes:
+        data = b"".join(
+            self.files[chunk.orthanc_id][chunk.offset : chunk.offset + chunk.size]
+            for chunk in self.manifest.buckets[position].chunks
+        )
+        return gzip.compress(data, 1) if self.manifest.compression == "gzip" else data
+
+    @property
+    def positions(self) -> range:
+        return range(len(self.manifest.buckets))
+
+
+def put(house: House, transfer: str, position: int, body: bytes, piece: int = 1000) -> None:
+    bucket = house.reception.bucket(transfer, position)
+    try:
+        for start in range(0, len(body), piece):
+            bucket.write(body[start : start + piece])
+        bucket.finish()
+    finally:
+        bucket.abort()
+
+
+def put_all(house: House, study: Study, transfer: str, *, skip: int | None = None) -> None:
+    for position in study.positions:
+        if position != skip:
+            put(house, transfer, position, study.body(position))
+
+
+MIXED = [
+    *make_series(7),
+    make_instance(number=20, pixel_bytes=4000),
+    make_instance(number=21, pixel_bytes=40_000),
+    make_instance(number=22, pixel_bytes=30_001),
+]
+"""Small ones that share buckets, one alone in its bucket, two that are cut."""
+
+
+# --- the good way --------------------------------------------------------------------------
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+@pytest.mark.parametrize("piece", [997, 10_000_000])
+def test_everything_becomes_visible_at_once(house: House, compression: str, piece: int) -> None:
+    study = Study(MIXED, compression)
+    transfer = house.reception.open_push(study.manifest)
+    order = list(study.positions)
+    random.Random(3).shuffle(order)
+    for position in order:
+        put(house, transfer, position, study.body(position), piece)
+        assert house.visible() == set()
+    house.reception.commit(transfer)
+    assert house.content() == study.files
+    assert house.bare()
+
+
+def test_a_second_commit_is_answered_like_the_first(house: House) -> None:
+    study = Study(MIXED)
+    transfer = house.reception.open_push(study.manifest)
+    put_all(house, study, transfer)
+    house.reception.commit(transfer)
+    house.reception.commit(transfer)
+    assert house.content() == study.files
+    with pytest.raises(UnknownResource):
+        house.reception.discard(transfer)
+    with pytest.raises(UnknownResource):
+        house.reception.bucket(transfer, 0)
+
+
+def test_commits_at_the_same_time_are_one(house: House) -> None:
+    study = Study(MIXED)
+    transfer = house.reception.open_push(study.manifest)
+    put_all(house, study, transfer)
+    errors = in_parallel([lambda: house.reception.commit(transfer)] * 4)
+    assert errors == []
+    assert house.content() == study.files
+
+
+def test_what_is_stored_already_leaves_no_second_file(house: House) -> None:
+    study = Study(MIXED)
+    for files in (MIXED[:4], MIXED, MIXED):
+        part = Study(files)
+        transfer = house.reception.open_push(part.manifest)
+        put_all(house, part, transfer)
+        house.reception.commit(transfer)
+    assert house.content() == study.files
+    assert house.bare()
+
+
+def test_nothing_is_committed_too(house: House) -> None:
+    transfer = house.reception.open_push(Manifest((), (), "none"))
+    house.reception.commit(transfer)
+    assert house.visible() == set()
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_parts_of_one_instance_arrive_at_the_same_time(house: House, compression: str) -> None:
+    data = make_instance(pixel_bytes=200_000)
+    study = Study([data], compression, unit=2500)
+    assert len(study.positions) > 30
+    transfer = house.reception.open_push(study.manifest)
+    works = [
+        lambda position=position: put(house, transfer, position, study.body(position))
+        for position in study.positions
+    ]
+    assert in_parallel(works) == []
+    with house.index.read() as tx:
+        assert transfers.unverified(tx, transfer, 10) == []
+    house.reception.commit(transfer)
+    assert house.content() == study.files
+
+
+def test_buckets_that_complete_an_instance_together(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each looks before the other is acknowledged; the index tells the later one."""
+    study = Study([make_instance(pixel_bytes=7000)], unit=2100)
+    assert len(study.positions) == 2
+    transfer = house.reception.open_push(study.manifest)
+    both_looked = threading.Barrier(2)
+    record = incoming.Incoming._record
+
+    def late(*args: object) -> object:
+        both_looked.wait(30)
+        return record(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(incoming.Incoming, "_record", late)
+    works = [
+        lambda position=position: put(house, transfer, position, study.body(position))
+        for position in study.positions
+    ]
+    assert in_parallel(works) == []
+    with house.index.read() as tx:
+        assert transfers.unverified(tx, transfer, 10) == []
+
+
+def test_two_processes_share_a_transfer(
+    house: House, index_settings: IndexSettings, tmp_path: Path
+) -> None:
+    second_index = open_index(index_settings)
+    other = House(second_index, tmp_path / "storage", "process-2")
+    study = Study([*MIXED, make_instance(number=30, pixel_bytes=100_000)])
+    transfer = house.reception.open_push(study.manifest)
+    works = [
+        lambda position=position: put(
+            (house, other)[position % 2], transfer, position, study.body(position)
+        )
+        for position in study.positions
+    ]
+    assert in_parallel(works) == []
+    other.reception.commit(transfer)
+    house.reception.commit(transfer)
+    assert house.content() == study.files
+    other.ingest.close()
+    second_index.close()
+
+
+def test_it_goes_on_after_everything_was_opened_again(
+    index_settings: IndexSettings, tmp_path: Path
+) -> None:
+    study = Study(MIXED)
+    transfer = ""
+    for position in study.positions:
+        index = open_index(index_settings)
+        house = House(index, tmp_path / "storage")
+        house.reception.expire()
+        transfer = transfer or house.reception.open_push(study.manifest)
+        assert house.reception.missing(transfer) == list(study.positions)[position:]
+        put(house, transfer, position, study.body(position))
+        house.ingest.close()
+        index.close()
+    index = open_index(index_settings)
+    house = House(index, tmp_path / "storage")
+    house.reception.commit(transfer)
+    assert house.content() == study.files
+    assert house.bare()
+    house.ingest.close()
+    index.close()
+
+
+def test_what_a_crash_left_unverified_the_commit_verifies(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Study([make_instance(pixel_bytes=50_000)])
+    transfer = house.reception.open_push(study.manifest)
+    monkeypatch.setattr(limits, "VERIFY_WITH_BUCKET_BYTES", 0)  # as if it had died before
+    put_all(house, study, transfer)
+    with house.index.read() as tx:
+        assert len(transfers.unverified(tx, transfer, 10)) == 1
+    house.reception.commit(transfer)
+    assert house.content() == study.files
+
+
+# --- the same bucket again -----------------------------------------------------------------
+def test_a_bucket_may_come_twice(house: House) -> None:
+    study = Study(MIXED)
+    transfer = house.reception.open_push(study.manifest)
+    for _ in range(2):
+        put_all(house, study, transfer)
+    house.reception.commit(transfer)
+    assert house.content() == study.files
+    assert house.bare()
+
+
+def test_a_bad_second_copy_changes_nothing(house: House) -> None:
+    study = Study(MIXED)
+    transfer = house.reception.open_push(study.manifest)
+    put_all(house, study, transfer)
+    for position in study.positions:
+        body = bytearray(study.body(position))
+        body[-1] ^= 1
+        try:
+            put(house, transfer, position, bytes(body))
+        except CorruptedFile:
+            continue
+        assert len(study.manifest.buckets[position].chunks) == 1  # part of one that was cut
+    house.reception.commit(transfer)
+    assert house.content() == study.files
+
+
+def test_a_later_attempt_takes_the_place_of_an_earlier_one(house: House) -> None:
+    study = Study([make_instance(pixel_bytes=7000)], unit=2100)
+    transfer = house.reception.open_push(study.manifest)
+    earlier = house.reception.bucket(transfer, 0)
+    earlier.write(study.body(0)[:100])
+    later = house.reception.bucket(transfer, 0)
+    with pytest.raises(Unavailable):
+        earlier.write(b"\xff" * 100)
+    earlier.abort()
+    later.write(study.body(0))
+    later.finish()
+    put(house, transfer, 1, study.body(1))
+    house.reception.commit(transfer)
+    assert house.content() == study.files
+
+
+# --- what must not pass --------------------------------------------------------------------
+def refused(house: House, transfer: str, position: int, body: bytes) -> WherryError:
+    with pytest.raises(WherryError) as error:
+        put(house, transfer, position, body)
+    assert position in (house.reception.missing(transfer) or [])
+    return error.value
+
+
+@pytest.mark.parametrize("place", [0, 700, -1])
+def test_a_corrupted_bucket_names_the_instance(house: House, place: int) -> None:
+    study = Study(make_series(7))
+    transfer = house.reception.open_push(study.manifest)
+    body = bytearray(study.body(0))
+    body[place] ^= 0x40
+    error = refused(house, transfer, 0, bytes(body))
+    assert isinstance(error, CorruptedFile)
+    chunks = study.manifest.buckets[0].chunks
+    assert chunks[0 if place >= 0 else -1].orthanc_id in error.details
+    assert house.files() == set()
+    with pytest.raises(CorruptedFile, match=study.instances[0].orthanc_id):
+        house.reception.commit(transfer)
+    put_all(house, study, transfer)
+    house.reception.commit(transfer)
+    assert house.content() == study.files
+
+
+def test_a_corrupted_part_names_the_instance(house: House) -> None:
+    study = Study([make_instance(pixel_bytes=20_000)])
+    name = study.instances[0].orthanc_id
+    transfer = house.reception.open_push(study.manifest)
+    body = bytearray(study.body(1))
+    body[500] ^= 1
+    put(house, transfer, 1, bytes(body))
+    for position in study.positions[2:]:
+        put(house, transfer, position, study.body(position))
+    error = refused(house, transfer, 0, study.body(0))
+    assert isinstance(error, CorruptedFile)
+    assert name in error.details
+    assert house.reception.missing(transfer) == [0]
+    with pytest.raises(CorruptedFile, match=name):
+        house.reception.commit(transfer)
+    assert house.visible() == set()
+
+
+def test_a_missing_bucket_names_an_instance_and_nothing_is_visible(house: House) -> None:
+    study = Study(MIXED)
+    for skipped in study.positions:
+        transfer = house.reception.open_push(study.manifest)
+        put_all(house, study, transfer, skip=skipped)
+        names = "|".join(chunk.orthanc_id for chunk in study.manifest.buckets[skipped].chunks)
+        with pytest.raises(CorruptedFile, match=names):
+            house.reception.commit(transfer)
+        assert house.visible() == set()
+        house.reception.discard(transfer)
+        assert house.files() == set()
+    transfer = house.reception.open_push(study.manifest)
+    put_all(house, study, transfer)
+    house.reception.commit(transfer)
+    assert house.bare()
+
+
+@pytest.mark.parametrize("pixel_bytes", [1000, 20_000])
+def test_an_instance_that_is_another_one_is_refused(house: House, pixel_bytes: int) -> None:
+    data = make_instance(number=1, pixel_bytes=pixel_bytes)
+    real = scan(data).identifiers.instance
+    wrong = scan(make_instance(number=2)).identifiers.instance
+    promised = (ManifestInstance(wrong, len(data), hashlib.md5(data).hexdigest()),)
+    study = Study([data])
+    study.files = {wrong: data}
+    study.manifest = Manifest(promised, layout.cut(promised, UNIT), "none")
+    transfer = house.reception.open_push(study.manifest)
+    for position in study.positions[:-1]:
+        put(house, transfer, position, study.body(position))
+    error = refused(house, transfer, study.positions[-1], study.body(study.positions[-1]))
+    assert isinstance(error, CorruptedFile)
+    assert wrong in error.details
+    assert real in error.details
+    with pytest.raises(CorruptedFile, match=wrong):
+        house.reception.commit(transfer)
+    assert house.visible() == set()
+
+
+def test_what_is_not_dicom_is_refused(house: House) -> None:
+    data = b"hello" * 100
+    name = "0a1b2c3d-00000000-11111111-22222222-33333333"
+    promised = (ManifestInstance(name, len(data), hashlib.md5(data).hexdigest()),)
+    manifest = Manifest(promised, layout.cut(promised, UNIT), "none")
+    transfer = house.reception.open_push(manifest)
+    error = refused(house, transfer, 0, data)
+    assert isinstance(error, BadFileFormat)
+    assert name in error.details
+    assert house.files() == set()
+
+
+@pytest.mark.parametrize(
+    "change", [lambda body: body[:-1], lambda body: body + b"x", lambda _: b""]
+)
+def test_a_body_of_another_size_is_refused(house: House, change: Callable[[bytes], bytes]) -> None:
+    study = Study(make_series(3))
+    transfer = house.reception.open_push(study.manifest)
+    error = refused(house, transfer, 0, change(study.body(0)))
+    assert isinstance(error, NetworkProtocol)
+    assert str(study.manifest.buckets[0].size) in error.details
+    with pytest.raises(NetworkProtocol):
+        house.reception.bucket(transfer, 0).check_length(17)
+    assert house.files() == set()
+
+
+def bad_gzip(kind: str, body: bytes) -> bytes:
+    plain = gzip.decompress(body)
+    return {
+        "not gzip": plain,
+        "zlib": __import__("zlib").compress(plain),
+        "crc": body[:-8] + b"\0\0\0\0" + body[-4:],
+        "truncated": body[:-3],
+        "tiny": b"\x1f\x8b",
+        "empty": b"",
+        "short": gzip.compress(plain[:-1]),
+        "long": gzip.compress(plain + b"x"),
+        "two members": body + gzip.compress(b""),
+        "garbage": body + b"garbage",
+        "bomb": gzip.compress(bytes(50_000_000)),
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "code"),
+    [
+        ("not gzip", 500, -1),
+        ("zlib", 500, -1),
+        ("crc", 500, -1),
+        ("truncated", 400, 15),
+        ("tiny", 400, 15),
+        ("empty", 400, 15),
+        ("short", 500, 9),
+        ("long", 500, 9),
+        ("two members", 500, 9),
+        ("garbage", 500, 9),
+        ("bomb", 500, 9),
+    ],
+)
+@pytest.mark.parametrize("files", [make_series(3), [make_instance(pixel_bytes=6000)]])
+def test_a_bad_gzip_is_refused(
+    house: House, kind: str, status: int, code: int, files: list[bytes]
+) -> None:
+    study = Study(files, "gzip", unit=3500)
+    transfer = house.reception.open_push(study.manifest)
+    error = refused(house, transfer, 0, bad_gzip(kind, study.body(0)))
+    assert (error.http_status, error.code) == (status, code)
+
+
+def declared(chunks: Sequence[Sequence[Chunk]], data: bytes) -> Manifest:
+    name = scan(data).identifiers.instance
+    instance = ManifestInstance(name, len(data), hashlib.md5(data).hexdigest())
+    return Manifest((instance,), tuple(Bucket(tuple(bucket)) for bucket in chunks), "none")
+
+
+def test_what_upstream_notices_when_the_bucket_comes(house: House) -> None:
+    data = make_instance()
+    name = scan(data).identifiers.instance
+    manifest = declared(
+        [[Chunk("nobody", 0, 1)], [Chunk(name, 0, len(data) + 1)], [Chunk(name, len(data), 1)], []],
+        data,
+    )
+    transfer = house.reception.open_push(manifest)
+    with pytest.raises(UnknownResource, match="Unknown instance"):
+        house.reception.bucket(transfer, 0)
+    for position in (1, 2, 4, 2**63, 2**64 - 1):
+        with pytest.raises(ParameterOutOfRange):
+            house.reception.bucket(transfer, position)
+    put(house, transfer, 3, b"")
+    with pytest.raises(CorruptedFile, match=name):
+        house.reception.commit(transfer)
+
+
+def test_a_strange_layout_is_served_if_every_byte_comes(house: House) -> None:
+    """Overlaps, an instance that lies whole in two buckets, empty ranges."""
+    data = make_instance()
+    name = scan(data).identifiers.instance
+    size = len(data)
+    manifest = declared(
+        [
+            [Chunk(name, 0, 0), Chunk(name, 0, 700), Chunk(name, 0, 0)],
+            [Chunk(name, 100, size - 100)],
+            [Chunk(name, 0, size)],
+        ],
+        data,
+    )
+    transfer = house.reception.open_push(manifest)
+    put(house, transfer, 1, data[100:])
+    put(house, transfer, 2, data)
+    with pytest.raises(CorruptedFile, match=name):
+        house.reception.commit(transfer)
+    put(house, transfer, 0, data[:700])
+    house.reception.commit(transfer)
+    assert house.content() == {name: data}
+
+
+def test_a_gap_is_noticed(house: House) -> None:
+    data = make_instance()
+    name = scan(data).identifiers.instance
+    size = len(data)
+    manifest = declared([[Chunk(name, 0, 500)], [Chunk(name, 501, size - 501)]], data)
+    transfer = house.reception.open_push(manifest)
+    put(house, transfer, 0, data[:500])
+    assert isinstance(refused(house, transfer, 1, data[501:]), CorruptedFile)
+    assert house.visible() == set()
+
+
+@pytest.mark.parametrize(
+    "transfer", ["", "x", "..", "0" * 36, "A1B2C3D4-0000-4000-8000-000000000000", "\0"]
+)
+def test_unknown_transfers(house: House, transfer: str) -> None:
+    for call in (
+        lambda: house.reception.bucket(transfer, 0),
+        lambda: house.reception.commit(transfer),
+        lambda: house.reception.discard(transfer),
+        lambda: house.reception.look(transfer),
+    ):
+        with pytest.raises(UnknownResource):
+            call()
+
+
+# --- bounds, slots, ends -------------------------------------------------------------------
+def big(size: int, count: int = 1) -> Manifest:
+    made = tuple(
+        ManifestInstance(f"{n:08x}-00000000-11111111-22222222-33333333", size, "0" * 32)
+        for n in range(count)
+    )
+    return Manifest(made, (), "none")
+
+
+def test_a_declaration_beyond_the_quota_is_refused(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_bucket = (Bucket((Chunk("x", 0, limits.BUCKET_BYTES + 1),)),)
+    for manifest in (
+        big(limits.INSTANCE_BYTES + 1),
+        big(limits.INSTANCE_BYTES, 17),
+        big(1, limits.TRANSFER_INSTANCES + 1),
+        Manifest((), one_bucket, "none"),
+    ):
+        with pytest.raises(TooLarge):
+            house.reception.open_push(manifest)
+    monkeypatch.setattr(
+        FilesystemStorage, "free_bytes", lambda _self: limits.FREE_DISK_BYTES + 1000
+    )
+    with pytest.raises(StorageFull):
+        house.reception.open_push(big(1001))
+    house.reception.open_push(big(1000))
+    assert house.files() == set()
+
+
+def test_slots_are_not_taken_from_the_living(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = Study(MIXED)
+    opened = [house.reception.open_push(study.manifest) for _ in range(Quota().pushes)]
+    put(house, opened[0], 0, study.body(0))
+    with pytest.raises(Unavailable) as error:
+        house.reception.open_push(study.manifest)
+    assert error.value.http_status == 503
+    assert error.value.retry_after_s > 0
+    pull = house.reception.declare(study.manifest, kind="pull")
+    house.index.write(pull.write)
+    later = clock.timestamp() + limits.TRANSFER_SLOT_IDLE_S + 1
+    monkeypatch.setattr(clock, "timestamp", lambda: later)
+    for transfer in opened[1:]:
+        put(house, transfer, 0, study.body(0))
+    house.reception.open_push(study.manifest)
+    assert house.reception.missing(opened[0]) is None
+    assert house.reception.missing(opened[1]) is not None
+    house.reception.expire()
+    assert len(house.files()) == sum(len(study.manifest.buckets[0].chunks) for _ in opened[1:])
+
+
+def test_a_push_belongs_to_the_user_who_opened_it(house: House) -> None:
+    study = Study(MIXED)
+    transfer = house.reception.open_push(study.manifest, username="alice")
+    pull = house.reception.declare(study.manifest, kind="pull")
+    house.index.write(pull.write)
+    for call in (house.reception.commit, house.reception.discard, house.reception.look):
+        with pytest.raises(UnknownResource):
+            call(transfer, "bob")
+        with pytest.raises(UnknownResource):
+            call(pull.transfer.id, "")
+    with pytest.raises(UnknownResource):
+        house.reception.bucket(transfer, 0, "bob")
+    assert house.reception.look(transfer, "alice")[1] == []
+    house.reception.discard(transfer, "alice")
+
+
+def test_discarding_removes_everything(house: House) -> None:
+    study = Study(MIXED)
+    transfer = house.reception.open_push(study.manifest)
+    put_all(house, study, transfer, skip=0)
+    house.reception.discard(transfer)
+    assert house.bare()
+    assert house.visible() == set()
+    for call in (house.reception.discard, house.reception.commit):
+        with pytest.raises(UnknownResource):
+            call(transfer)
+
+
+def test_a_bucket_under_way_does_not_survive_the_end(house: House) -> None:
+    study = Study(MIXED)
+    transfer = house.reception.open_push(study.manifest)
+    bucket = house.reception.bucket(transfer, study.positions[-1])
+    bucket.write(study.body(study.positions[-1])[:2500])
+    house.reception.discard(transfer)
+    with pytest.raises(Unavailable):
+        bucket.write(b"more")
+    with pytest.raises(Unavailable):
+        bucket.finish()
+    assert house.files() == set()
+
+
+def test_a_bucket_in_another_process_does_not_survive_the_end(
+    house: House, index_settings: IndexSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Study(MIXED)
+    second_index = open_index(index_settings)
+    other = House(second_index, tmp_path / "storage", "process-2")
+    transfer = house.reception.open_push(study.manifest)
+    last = study.positions[-1]
+    finishing = house.reception.bucket(transfer, last)
+    finishing.write(study.body(last))
+    killed = house.reception.bucket(transfer, 0)
+    killed.write(study.body(0)[:-1])
+    other.reception.discard(transfer)
+    with pytest.raises(UnknownResource):
+        finishing.finish()
+    later = clock.timestamp() + limits.TRANSFER_GRACE_S + 1
+    other.reception.expire()
+    with second_index.read() as tx:
+        assert staging.owners(tx) == [f"transfer:{transfer}"]
+    monkeypatch.setattr(clock, "timestamp", lambda: later)
+    other.reception.expire()
+    assert house.files() == set()
+    with second_index.read() as tx:
+        assert staging.owners(tx) == []
+        assert transfers.get(tx, transfer) is None
+    other.ingest.close()
+    second_index.close()
+
+
+def test_idle_transfers_are_discarded_and_old_ones_forgotten(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Study(MIXED)
+    done, idle, used, receiving = (house.reception.open_push(study.manifest) for _ in range(4))
+    put_all(house, study, done)
+    house.reception.commit(done)
+    put(house, idle, 0, study.body(0))
+    bucket = house.reception.bucket(receiving, 0)
+    now = clock.timestamp()
+    monkeypatch.setattr(clock, "timestamp", lambda: now + limits.TRANSFER_IDLE_S + 1)
+    put(house, used, 0, study.body(0))
+    assert house.reception.expire() == 1
+    assert house.reception.missing(idle) is None
+    assert house.reception.missing(used) is not None
+    assert house.reception.missing(receiving) is not None
+    bucket.abort()
+    house.reception.commit(done)
+    monkeypatch.setattr(clock, "timestamp", lambda: now + limits.TRANSFER_MEMORY_S * 2)
+    assert house.reception.expire() == 2
+    with pytest.raises(UnknownResource):
+        house.reception.commit(done)
+    assert house.content() == study.files
+    assert house.bare()
+
+
+def test_an_acknowledgement_of_unknown_outcome_keeps_its_files(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection to the database breaks during COMMIT: it may have happened."""
+    study = Study(MIXED)
+    transfer = house.reception.open_push(study.manifest)
+    write = house.index.write
+
+    def broken(work: Callable[[object], object]) -> object:
+        write(work)  # type: ignore[arg-type]
+        raise DatabaseUnavailable("connection lost")
+
+    last = study.positions[-1]
+    with monkeypatch.context() as patch:
+        patch.setattr(house.index, "write", broken)
+        with pytest.raises(DatabaseUnavailable):
+            put(house, transfer, last, study.body(last))
+    put_all(house, study, transfer)
+    house.reception.commit(transfer)
+    assert house.content() == study.files
+
+
+def in_parallel(works: Sequence[Callable[[], None]]) -> list[BaseException]:
+    errors: list[BaseException] = []
+
+    def run(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return errors
