@@ -134,6 +134,12 @@ like the first."""
 TRANSFER_BUSY_S: Final = 2
 """``Retry-After`` when all slots for pushes are taken."""
 
+PEERS: Final = 1_000
+"""Peers that may be declared over REST; they are one document of the index."""
+
+PEER_NAME_CHARACTERS: Final = 128
+"""Length of the name of a peer."""
+
 PEER_ANSWER_BYTES: Final = 1 * MIB
 """An answer of a peer that is small by nature; the list of a lookup may have
 ``PUSH_MANIFEST_BYTES``."""
