@@ -240,3 +240,34 @@ def test_history_forgets_the_oldest_completions_that_are_settled(index: Index) -
     assert engine.ids() == ["0", "1", "5", "waiting"]
     assert index.write(lambda tx: jobs.trim(tx, 0)) == 2
     assert engine.ids() == ["5", "waiting"]
+
+
+@pytest.mark.parametrize("state", list(JobState))
+def test_only_what_has_ended_can_be_removed(index: Index, state: JobState) -> None:
+    job = a_job(state)
+    put(index, job)
+    engine = engine_of(index)
+    assert engine.remove(job.id) is (state in (S, F))
+    assert engine.ids() == ([] if state in (S, F) else [job.id])
+    assert engine.remove("unknown") is False
+
+
+def test_a_removed_job_that_is_not_settled_is_gone_for_everybody_but_the_settler(
+    index: Index,
+) -> None:
+    job = a_job(P)
+    put(index, job)
+    engine = engine_of(index)
+    assert engine.cancel(job.id)
+    assert engine.remove(job.id)
+    assert engine.get(job.id) is None
+    assert (engine.ids(), engine.list(), engine.counts()[F]) == ([], [], 0)
+    for action in ("cancel", "pause", "resume", "resubmit", "remove"):
+        assert getattr(engine, action)(job.id) is False
+    index.write(lambda tx: jobs.trim(tx, 0))
+    taken = index.write(lambda tx: jobs.claim_unsettled(tx, "me", ["Steps"]))
+    assert taken is not None
+    assert taken.checkpoint == {"done": 2}
+    index.write(lambda tx: jobs.settled(tx, job.id, "me"))
+    with index.read() as tx:
+        assert tx.one("SELECT COUNT(*) FROM jobs") == (0,)

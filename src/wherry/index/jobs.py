@@ -14,7 +14,8 @@ is that of the process (table ``processes``). ``requested`` is what has still to
 
 * ``cancel``, ``pause``: a Running job has not obeyed yet;
 * ``settle``: the job ended in Failure and its handler has still to release what it held. The
-  checkpoint stays until then, nobody may claim the job, and history does not forget it.
+  checkpoint stays until then, nobody may claim the job, and history does not forget it;
+* ``forget``: the same, and somebody removed the job: nobody sees it any more.
 
 A statement names in its WHERE clause the state, and the owner where there is one, from which it
 starts; it returns whether it found the row so. Thus of two processes that want the same
@@ -42,7 +43,9 @@ _COLUMNS = (
     " runtime_s, completed_at, error_code, error_details, owner, requested, username"
 )
 _WAITING = "state = 'Pending' AND requested = '' AND owner = ''"
-_UNSETTLED = "requested = 'settle' AND owner IN ('', ?)"
+_SETTLE = "requested IN ('settle', 'forget')"
+_UNSETTLED = f"{_SETTLE} AND owner IN ('', ?)"
+_VISIBLE = "requested <> 'forget'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +80,14 @@ def json_text(value: Mapping[str, type_json]) -> str:
 
 def get(tx: Transaction, job_id: str) -> Job | None:
     """One job, or None."""
-    row = tx.one(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (job_id,))
+    row = tx.one(f"SELECT {_COLUMNS} FROM jobs WHERE id = ? AND {_VISIBLE}", (job_id,))
     return _job(row) if row else None
 
 
 def in_order_of_submission(tx: Transaction) -> list[Job]:
     """All jobs, oldest submission first."""
-    return [_job(row) for row in tx.all(f"SELECT {_COLUMNS} FROM jobs ORDER BY seq")]
+    rows = tx.all(f"SELECT {_COLUMNS} FROM jobs WHERE {_VISIBLE} ORDER BY seq")
+    return [_job(row) for row in rows]
 
 
 def in_order_of_id(tx: Transaction) -> list[Job]:
@@ -93,12 +97,12 @@ def in_order_of_id(tx: Transaction) -> list[Job]:
 
 def ids(tx: Transaction) -> list[str]:
     """All identifiers in ascending text order."""
-    return sorted(str(row[0]) for row in tx.all("SELECT id FROM jobs"))
+    return sorted(str(row[0]) for row in tx.all(f"SELECT id FROM jobs WHERE {_VISIBLE}"))
 
 
 def counts(tx: Transaction) -> dict[JobState, int]:
     """Number of jobs in each state, every state present."""
-    found = dict(tx.all("SELECT state, COUNT(*) FROM jobs GROUP BY state"))
+    found = dict(tx.all(f"SELECT state, COUNT(*) FROM jobs WHERE {_VISIBLE} GROUP BY state"))
     return {state: int(found.get(state, 0)) for state in JobState}
 
 
@@ -229,7 +233,7 @@ def adopt(tx: Transaction, dead: Collection[str], living: str, now: datetime) ->
         "owner <> '' AND (owner IN ? OR (owner <> ? AND owner NOT IN (SELECT id FROM processes)))"
     )
     params = (list(dead), living)
-    tx.run(f"UPDATE jobs SET owner = '' WHERE requested = 'settle' AND {guard}", params)
+    tx.run(f"UPDATE jobs SET owner = '' WHERE {_SETTLE} AND {guard}", params)
     return _let_go(tx, guard, params, now)
 
 
@@ -285,11 +289,19 @@ def resubmit(tx: Transaction, job_id: str, now: datetime) -> bool:
             "UPDATE jobs SET state = 'Pending', content = '{}', progress = 0, runtime_s = 0,"
             " completed_at = NULL, changed_at = ?,"
             " checkpoint = CASE WHEN requested = 'settle' THEN checkpoint ELSE '{}' END"
-            " WHERE id = ? AND state = 'Failure'",
+            f" WHERE id = ? AND state = 'Failure' AND {_VISIBLE}",
             (_text(now), job_id),
         )
         > 0
     )
+
+
+def remove(tx: Transaction, job_id: str) -> bool:
+    """Forget a job that has ended; the row of one that is not settled goes when it is."""
+    ended = f"id = ? AND state IN ('Success', 'Failure') AND {_VISIBLE}"
+    later = f"UPDATE jobs SET requested = 'forget' WHERE requested = 'settle' AND {ended}"
+    at_once = f"DELETE FROM jobs WHERE {ended}"
+    return tx.run(later, (job_id,)) > 0 or tx.run(at_once, (job_id,)) > 0
 
 
 # --- After the end -------------------------------------------------------------------------
@@ -312,11 +324,13 @@ def claim_unsettled(tx: Transaction, owner: str, types: Collection[str]) -> Job 
     found = tx.run(
         f"UPDATE jobs SET owner = ? WHERE id = ? AND {_UNSETTLED}", (owner, job_id, owner)
     )
-    return get(tx, job_id) if found else None
+    row = tx.one(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (job_id,)) if found else None
+    return _job(row) if row else None
 
 
 def settled(tx: Transaction, job_id: str, owner: str) -> bool:
     """The job holds nothing any more; its checkpoint is of no further use."""
+    tx.run("DELETE FROM jobs WHERE id = ? AND requested = 'forget' AND owner = ?", (job_id, owner))
     return (
         tx.run(
             "UPDATE jobs SET requested = '', owner = '', checkpoint = '{}'"
@@ -379,7 +393,7 @@ def _let_go(tx: Transaction, guard: str, params: Sequence[Any], now: datetime) -
 
 
 def _exists(tx: Transaction, job_id: str) -> bool:
-    return tx.one("SELECT 1 FROM jobs WHERE id = ?", (job_id,)) is not None
+    return tx.one(f"SELECT 1 FROM jobs WHERE id = ? AND {_VISIBLE}", (job_id,)) is not None
 
 
 def _text(moment: datetime) -> str:

@@ -185,6 +185,10 @@ class JobEngine:
         self._shop.jobs_wait.give()
         return accepted
 
+    def remove(self, job_id: str) -> bool:
+        """Forget a job that has ended."""
+        return self._index.write(lambda tx: jobs.remove(tx, job_id))
+
     def _ask(self, action: Callable[[Transaction, str, datetime], bool], job_id: str) -> bool:
         now = clock.now()
         return self._index.write(lambda tx: action(tx, job_id, now))
