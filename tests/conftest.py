@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import postgres
+from tests.support.indexes import empty_index
 from wherry.index.database import Index
 from wherry.index.opening import IndexSettings, open_index
 
@@ -24,11 +25,8 @@ def postgresql_conninfo() -> Iterator[str]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def index_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[IndexSettings]:
     """An empty database of each kind."""
-    if request.param == "sqlite":
-        yield IndexSettings(sqlite_path=tmp_path / "index.db")
-    else:
-        with postgres.database(request.getfixturevalue("postgresql_conninfo")) as conninfo:
-            yield IndexSettings(postgresql=conninfo)
+    with empty_index(request, tmp_path) as settings:
+        yield settings
 
 
 @pytest.fixture

@@ -9,13 +9,11 @@ Not here: matching (``search``, ``patterns``).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from wherry import limits
 from wherry.model import Level
-
-TABLES: Final = {level: level.plural for level in Level}
-"""The table of each level."""
 
 COLUMNS: Final[dict[Level, dict[str, str]]] = {
     Level.PATIENT: {
@@ -56,20 +54,44 @@ COLUMNS: Final[dict[Level, dict[str, str]]] = {
 }
 """The column that holds the key of a tag. Main tags without one are found through ``tags``."""
 
+INDEXED: Final = frozenset(
+    (
+        "patient_id",
+        "patient_name",
+        "patient_birth_date",
+        "study_instance_uid",
+        "study_date",
+        "accession_number",
+        "study_description",
+        "study_id",
+        "referring_physician_name",
+        "series_instance_uid",
+        "series_date",
+        "series_description",
+        "sop_instance_uid",
+    )
+)
+"""The columns that have an index."""
+
 DATE_TAGS: Final = frozenset(("0010,0030", "0008,0020", "0008,0021", "0008,0012", "0040,0244"))
 TIME_TAGS: Final = frozenset(("0008,0030", "0008,0031", "0008,0013", "0040,0245"))
 
 
-def search_key(tag: str, value: str) -> str:
+def search_key(
+    tag: str,
+    value: str,
+    fold: Callable[[str], str] = str.casefold,
+    length: int | None = limits.SEARCH_KEY_CHARACTERS,
+) -> str:
     """The key of one value; what is compared with it must go through here too."""
-    text = value.casefold().strip()
+    text = fold(value).strip()
     if tag in DATE_TAGS:
         text = text.replace(".", "")
     elif tag in TIME_TAGS:
         text = text.replace(":", "")
-    elif "\0" in text:
-        text = text.replace("\0", "")
-    return text[: limits.SEARCH_KEY_CHARACTERS]
+    if "\0" in text:
+        text = text.replace("\0", "")  # PostgreSQL cannot hold it
+    return text[:length]
 
 
 def level_keys(level: Level, tags: dict[str, str]) -> tuple[str | None, ...]:

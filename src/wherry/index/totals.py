@@ -6,7 +6,8 @@ numbers are never used twice, also after a deletion.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 from wherry.index.database import Transaction
 
@@ -34,20 +35,19 @@ class Totals:
         return given
 
 
+_NAMES = tuple(field.name for field in fields(Totals))
+_VALUES = attrgetter(*_NAMES)
+_LOAD = f"SELECT {', '.join(_NAMES)} FROM totals"
+_SAVE = f"UPDATE totals SET {', '.join(f'{name} = ?' for name in _NAMES)}"
+
+
 def load(tx: Transaction) -> Totals:
     """The counters as they are."""
-    row = tx.one(
-        "SELECT next_id, change_seq, export_seq, patients, studies, series, instances,"
-        " disk_bytes, uncompressed_bytes FROM totals"
-    )
+    row = tx.one(_LOAD)
     assert row is not None
     return Totals(*row)
 
 
 def save(tx: Transaction, totals: Totals) -> None:
     """Write the counters back, in the transaction that loaded them."""
-    tx.run(
-        "UPDATE totals SET next_id = ?, change_seq = ?, export_seq = ?, patients = ?,"
-        " studies = ?, series = ?, instances = ?, disk_bytes = ?, uncompressed_bytes = ?",
-        astuple(totals),
-    )
+    tx.run(_SAVE, _VALUES(totals))

@@ -1,0 +1,262 @@
+"""Searching by main tags, on both databases (rest-api §9)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.indexes import empty_index
+from tests.support.staged import staged
+from wherry import limits
+from wherry.errors import ParameterOutOfRange, UnknownDicomTag
+from wherry.index import resources, search
+from wherry.index.database import Index, Transaction
+from wherry.index.opening import open_index
+from wherry.model import Level
+
+NAME, PID, SEX, BIRTH = "0010,0010", "0010,0020", "0010,0040", "0010,0030"
+DATE, TIME, ACCESSION, DESCRIPTION = "0008,0020", "0008,0030", "0008,0050", "0008,1030"
+MODALITY, MODALITIES, SOP = "0008,0060", "0008,0061", "0008,0018"
+OTHER_IDS, STUDY_UID, OPERATOR = "0010,1000", "0020,000d", "0018,0010"
+
+STORE = [
+    staged(
+        "Ab%1",
+        "1",
+        "1.1",
+        "1.1.1",
+        tags=(
+            {NAME: "ÉMILE^ANNE ", BIRTH: "19700101", OTHER_IDS: "Zed"},
+            {DATE: "20240131", TIME: "123000.5", ACCESSION: "A1", DESCRIPTION: "Head"},
+            {MODALITY: "CT", OPERATOR: "Iodine"},
+            {},
+        ),
+    ),
+    staged(
+        "Ab%1",
+        "1",
+        "1.2",
+        "1.2.1",
+        tags=({}, {}, {MODALITY: "MR"}, {}),
+    ),
+    staged(
+        "P_2",
+        "2",
+        "2.1",
+        "2.1.1",
+        tags=(
+            {NAME: "emile^bob", SEX: ""},
+            {DATE: "2023.12.01", TIME: "09:15", ACCESSION: "a2", DESCRIPTION: ""},
+            {MODALITY: "CT"},
+            {},
+        ),
+    ),
+    staged(
+        "P32",
+        "3",
+        "3.1",
+        "3.1.1",
+        tags=({NAME: "Straße"}, {DATE: "", DESCRIPTION: "x" * 400}, {MODALITY: "PT"}, {}),
+    ),
+]
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def store(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Index]:
+    with empty_index(request, tmp_path_factory.mktemp("index")) as settings:
+        index = open_index(settings)
+        index.write(lambda tx: resources.add_instances(tx, STORE, overwrite=False))
+        yield index
+        index.close()
+
+
+def found(index: Index, level: Level, query: dict[str, str], **more: object) -> list[int]:
+    """Positions in ``STORE`` of the first instance of each resource that matches."""
+    position: dict[str, int] = {}
+    for number, one in enumerate(STORE):
+        position.setdefault(one.summary.identifiers.at(level), number)
+    with index.read() as tx:
+        return [position[key] for key in search.find(tx, level, query, **more)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({}, [0, 2, 3]),
+        ({NAME: ""}, [0, 2, 3]),
+        ({NAME: "émile^anne"}, [0]),
+        ({NAME: "emile*"}, [2]),
+        ({NAME: "*MILE*"}, [0, 2]),
+        ({NAME: "?mile^*"}, [0, 2]),
+        ({NAME: "STRASSE"}, [3]),
+        ({PID: "ab%1"}, [0]),
+        ({PID: "p_2"}, [2]),
+        ({PID: "p_*"}, [2]),
+        ({PID: "p?2"}, [2, 3]),
+        ({PID: "*%*"}, [0]),
+        ({PID: "P_2\\p32"}, [2, 3]),
+        ({PID: "nobody\\P3*"}, [3]),
+        ({PID: " P32 "}, [3]),
+        ({DATE: "20240131"}, [0]),
+        ({DATE: "2024*"}, [0]),
+        ({DATE: "20231201-20240130"}, [2]),
+        ({DATE: "20231201-20240131"}, [0, 2]),
+        ({DATE: "2024-"}, [0]),
+        ({DATE: "20240101-"}, [0]),
+        ({DATE: "-20231231"}, [2]),
+        ({DATE: "-"}, []),
+        ({DATE: "20231201\\20240101-"}, [0, 2]),
+        ({TIME: "0900-0915"}, [2]),
+        ({TIME: "12-12"}, [0]),
+        ({ACCESSION: "A*"}, [0, 2]),
+        ({ACCESSION: "*"}, [0, 2]),
+        ({DESCRIPTION: "*"}, [0, 2, 3]),
+        ({DESCRIPTION: "x" * 400}, [3]),
+        ({DESCRIPTION: "x" * 300}, []),
+        ({SEX: "*"}, [2]),
+        ({MODALITIES: "CT"}, [0, 2]),
+        ({MODALITIES: "MR\\PT"}, [0, 3]),
+        ({MODALITY: "CT"}, []),
+        ({MODALITY: ""}, [0, 2, 3]),
+        ({OTHER_IDS: "zed"}, [0]),
+        ({OTHER_IDS: "z?d", PID: "ab*"}, [0]),
+        ({OTHER_IDS: "*"}, [0]),
+        ({NAME: "émile*", DATE: "20240131", MODALITIES: "ct"}, [0]),
+        ({NAME: "émile*", DATE: "20240130"}, []),
+        ({NAME: "a\0b"}, []),
+    ],
+)
+def test_studies(store: Index, query: dict[str, str], expected: list[int]) -> None:
+    assert found(store, Level.STUDY, query) == expected
+
+
+@pytest.mark.parametrize(
+    ("level", "query", "expected"),
+    [
+        (Level.PATIENT, {NAME: "*^*"}, [0, 2]),
+        (Level.PATIENT, {DATE: "2024*"}, []),
+        (Level.SERIES, {MODALITY: "ct"}, [0, 2]),
+        (Level.SERIES, {MODALITIES: "MR"}, [0, 1]),
+        (Level.SERIES, {PID: "ab*", MODALITY: "MR"}, [1]),
+        (Level.SERIES, {OPERATOR: "iod*"}, [0]),
+        (Level.INSTANCE, {PID: "ab*"}, [0, 1]),
+        (Level.INSTANCE, {SOP: "1.1.1"}, [0]),
+        (Level.INSTANCE, {ACCESSION: "a1", MODALITY: "CT", SOP: "*.1"}, [0]),
+    ],
+)
+def test_other_levels(
+    store: Index, level: Level, query: dict[str, str], expected: list[int]
+) -> None:
+    assert found(store, level, query) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({NAME: "ÉMILE*"}, [0]),
+        ({NAME: "émile*"}, []),
+        ({NAME: "emile^bob"}, [2]),
+        ({ACCESSION: "A*"}, [0]),
+        ({PID: "P32\\p_2"}, [3]),
+        ({DATE: "20231201-20240131"}, [0, 2]),
+        ({OTHER_IDS: "zed"}, []),
+        ({MODALITIES: "CT"}, [0, 2]),
+    ],
+)
+def test_by_case(store: Index, query: dict[str, str], expected: list[int]) -> None:
+    assert found(store, Level.STUDY, query, case_sensitive=True) == expected
+
+
+@pytest.mark.parametrize("query", [{}, {NAME: "*"}, {OTHER_IDS: ""}])
+def test_paging_is_consistent(store: Index, query: dict[str, str]) -> None:
+    for case_sensitive in (False, True):
+        more = {"case_sensitive": case_sensitive}
+        assert found(store, Level.STUDY, query, limit=2, **more) == [0, 2]
+        assert found(store, Level.STUDY, query, since=2, limit=2, **more) == [3]
+        assert found(store, Level.STUDY, query, since=3, limit=2, **more) == []
+
+
+def test_checks_go_through_many_rows_piece_by_piece(
+    store: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "INDEX_ROWS_AT_ONCE", 2)
+    assert found(store, Level.INSTANCE, {PID: "P*"}, case_sensitive=True) == [2, 3]
+    assert found(store, Level.INSTANCE, {PID: "*"}, case_sensitive=True, since=1, limit=2) == [1, 2]
+
+
+def test_what_the_index_does_not_hold_is_refused(store: Index) -> None:
+    for query, error in (
+        ({"0028,0010": "512"}, ParameterOutOfRange),
+        ({"PatientID": "x"}, UnknownDicomTag),
+        ({NAME: "x" * (limits.SEARCH_TEXT_CHARACTERS + 1)}, ParameterOutOfRange),
+        ({NAME: "\\".join("x" * 1001)}, ParameterOutOfRange),
+        ({NAME: "\\".join(["x*"] * 101)}, ParameterOutOfRange),
+        ({NAME: "\ud800"}, ParameterOutOfRange),
+    ):
+        with pytest.raises(error):
+            found(store, Level.STUDY, query)
+    assert found(store, Level.STUDY, {"0028,0010": ""}) == [0, 2, 3]
+    assert found(store, Level.STUDY, {NAME: "\\".join(["x*"] * 99 + ["str*"])}) == [3]
+
+
+def test_lookup(store: Index) -> None:
+    ids = [one.summary.identifiers for one in STORE]
+
+    def lookup(text: str) -> list[tuple[Level, str]]:
+        with store.read() as tx:
+            return search.lookup(tx, text)
+
+    assert lookup(" ab%1\n") == [(Level.PATIENT, ids[0].patient)]
+    assert lookup("A1") == [(Level.STUDY, ids[0].study)]
+    assert lookup("2") == [(Level.STUDY, ids[2].study)]
+    assert lookup("1.2") == [(Level.SERIES, ids[1].series)]
+    assert lookup("3.1.1") == [(Level.INSTANCE, ids[3].instance)]
+    assert lookup("ab*") == lookup("") == lookup("\0") == []
+
+
+INDEXED = [
+    (Level.PATIENT, {PID: "a"}, "patients_patient_id"),
+    (Level.PATIENT, {NAME: "doe^*"}, "patients_patient_name"),
+    (Level.STUDY, {STUDY_UID: "1.2"}, "studies_study_instance_uid"),
+    (Level.STUDY, {ACCESSION: "a1"}, "studies_accession_number"),
+    (Level.STUDY, {ACCESSION: "a1\\a2"}, "studies_accession_number"),
+    (Level.STUDY, {DATE: "20240101-20240131"}, "studies_study_date"),
+    (Level.STUDY, {PID: "a*b"}, "patients_patient_id"),
+    (Level.SERIES, {NAME: "doe*", MODALITY: "CT"}, "patients_patient_name"),
+    (Level.SERIES, {"0020,000e": "1.2"}, "series_series_instance_uid"),
+    (Level.INSTANCE, {SOP: "1.2\\1.3"}, "instances_sop_instance_uid"),
+    (Level.INSTANCE, {PID: "a"}, "patients_patient_id"),
+]
+
+
+class Explainer:
+    """A transaction that explains what it is asked."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self.tx = tx
+        self.dialect = tx.dialect
+        self.plan = ""
+
+    def all(self, sql: str, params: object) -> list[tuple[object, ...]]:
+        word = "EXPLAIN QUERY PLAN " if self.tx.dialect == "sqlite" else "EXPLAIN "
+        self.plan = "\n".join(str(row[-1]) for row in self.tx.all(word + sql, params))  # type: ignore[arg-type]
+        return []
+
+
+@pytest.mark.parametrize(("level", "query", "name"), INDEXED)
+def test_searches_use_an_index(
+    store: Index, level: Level, query: dict[str, str], name: str
+) -> None:
+    def explain(tx: Transaction) -> str:
+        if tx.dialect == "postgresql":  # its planner prefers to read a table of four rows
+            tx.run("SET LOCAL enable_seqscan = off")
+        explainer = Explainer(tx)
+        search.find(explainer, level, query)  # type: ignore[arg-type]
+        return explainer.plan
+
+    plan = store.write(explain)
+    assert name in plan, plan
+    assert "SCAN l" not in plan, plan
