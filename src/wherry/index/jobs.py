@@ -402,41 +402,21 @@ def _text(moment: datetime) -> str:
 
 
 def _job(row: tuple[Any, ...]) -> Job:
-    (
+    """``_COLUMNS`` are in the order of the fields of ``Job``."""
+    job_id, kind, state, priority, parameters, content, checkpoint, progress, *others = row
+    created_at, changed_at, runtime_s, completed_at, *ending = others
+    return Job(
         job_id,
         kind,
-        state,
+        JobState(state),
         priority,
-        parameters,
-        content,
-        checkpoint,
+        orjson.loads(parameters),
+        orjson.loads(content),
+        orjson.loads(checkpoint),
         progress,
-        created_at,
-        changed_at,
+        datetime.fromisoformat(created_at),
+        datetime.fromisoformat(changed_at),
         runtime_s,
-        completed_at,
-        error_code,
-        error_details,
-        owner,
-        requested,
-        username,
-    ) = row
-    return Job(
-        id=job_id,
-        type=kind,
-        state=JobState(state),
-        priority=priority,
-        parameters=orjson.loads(parameters),
-        content=orjson.loads(content),
-        checkpoint=orjson.loads(checkpoint),
-        progress=progress,
-        created_at=datetime.fromisoformat(created_at),
-        changed_at=datetime.fromisoformat(changed_at),
-        runtime_s=runtime_s,
-        completed_at=datetime.fromisoformat(completed_at) if completed_at else None,
-        error_code=error_code,
-        error_details=error_details,
-        owner=owner,
-        requested=requested,
-        username=username,
+        datetime.fromisoformat(completed_at) if completed_at else None,
+        *ending,
     )
