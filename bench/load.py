@@ -213,6 +213,7 @@ def run(plan: dict[str, Any]) -> None:
     print("ready", flush=True)
     if sys.stdin.readline().strip() != "go":
         return
+    before = os.times()
     for client in clients:
         client.start()
     gate.wait()
@@ -233,7 +234,7 @@ def run(plan: dict[str, Any]) -> None:
         "retries": sum(client.retries for client in clients),
         "complaints": sorted({client.complaint for client in clients if client.complaint}),
         "errors": [client.error for client in clients if client.error],
-        "cpu_s": times.user + times.system,
+        "cpu_s": times.user + times.system - before.user - before.system,
         "median_ms": 1000 * latencies[len(latencies) // 2] if latencies else 0.0,
         "p99_ms": 1000 * latencies[len(latencies) * 99 // 100] if latencies else 0.0,
     }

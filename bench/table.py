@@ -101,12 +101,13 @@ def _rows(results: Sequence[Result]) -> list[str]:
             if not found:
                 lines.append(f"| {phase} | {kind} | failed | | | | | | | {mine[0].error[:80]} |")
                 continue
+            digits = 0 if found[0].instances >= 100 else 1
             ratio = _ratio(results, phase) if kind == "wherry" else None
             cells = [
                 phase,
                 kind,
                 f"{median(one.wall_s for one in found):.2f}",
-                f"{median(one.instances_per_s for one in found):.{0 if found[0].instances >= 100 else 1}f}",
+                f"{median(one.instances_per_s for one in found):.{digits}f}",
                 f"{median(one.megabytes_per_s for one in found):.0f}",
                 _by_role(found, lambda cost: cost.cpu_s, median, "{:.2f}"),
                 _by_role(found, lambda cost: cost.peak_rss_bytes / 1e6, max, "{:.0f}"),
