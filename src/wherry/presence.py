@@ -8,6 +8,7 @@ changed for ``limits.LEASE_S`` of *our* clock, so that clocks need not agree.
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from wherry import clock, limits
 from wherry.index import processes
 from wherry.index.database import Index
 from wherry.index.processes import ProcessRow
+
+log = logging.getLogger(__name__)
 
 
 class Presence:
@@ -38,9 +41,11 @@ class Presence:
         self._index.write(lambda tx: processes.register(tx, row))
 
     def renew(self) -> None:
-        """Show that this process lives."""
+        """Show that this process lives; one that was taken for dead announces itself again."""
         at = clock.timestamp()
-        self._index.write(lambda tx: processes.renew(tx, self.id, at))
+        if not self._index.write(lambda tx: processes.renew(tx, self.id, at)):
+            log.warning("Other processes took this one for dead; what it held is theirs now")
+            self.register()
 
     def leave(self) -> None:
         """A clean stop: nothing is left that another process would have to take over."""

@@ -118,8 +118,8 @@ def running(config: Config) -> Iterator[Services]:
         try:
             yield parts
         finally:
+            jobs.stop()  # may last longer than a lease: the heartbeat goes on meanwhile
             housekeeping.close()
-            jobs.stop()
             ingest.close()
             janitor.close()
             presence.leave()
@@ -149,12 +149,12 @@ class Housekeeping:
     def bury_the_dead(self) -> None:
         """Take over jobs and leftovers of dead processes."""
         dead = self._presence.dead()
-        if not dead:
-            return
         removed = reclaim(self._parts.index, self._parts.storage, dead, self._presence.id)
         jobs = self._parts.jobs.adopt(dead)
         for process_id in dead:
             self._presence.bury(process_id)
+        if not dead:
+            return
         log.warning(
             "An earlier process ended without notice: %d unfinished files removed, "
             "%d jobs taken over",

@@ -29,9 +29,10 @@ def register(tx: Transaction, process: ProcessRow) -> None:
     )
 
 
-def renew(tx: Transaction, process_id: str, at: float) -> None:
-    """The process lives."""
-    tx.run("UPDATE processes SET heartbeat_at = ? WHERE id = ?", (at, process_id))
+def renew(tx: Transaction, process_id: str, at: float) -> bool:
+    """The process lives. False: its row is gone, others took it for dead."""
+    renewed = tx.run("UPDATE processes SET heartbeat_at = ? WHERE id = ?", (at, process_id))
+    return renewed > 0
 
 
 def everyone(tx: Transaction) -> list[ProcessRow]:

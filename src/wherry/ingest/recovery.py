@@ -55,6 +55,9 @@ def reclaim(index: Index, storage: StorageArea, dead: Collection[str], heir: str
     that are being removed. Returns the number of files removed.
     """
 
+    if not dead:
+        return 0
+
     def seize(tx: Transaction) -> list[str]:
         prefixes = [prefix for owner in dead for prefix in staging.blocks(tx, owner)]
         for owner in dead:
