@@ -74,7 +74,7 @@ def index_settings(config: Config) -> IndexSettings:
 @contextmanager
 def running(config: Config) -> Iterator[Services]:
     """Everything below the faces, started; stopped in reverse order at the end."""
-    threads.start(config.wherry.worker_threads)
+    threads.configure(config.wherry.worker_threads)
     index = open_index(index_settings(config))
     try:
         storage = FilesystemStorage(config.storage_directory)
@@ -232,7 +232,7 @@ async def _answer(
     announce: Callable[[], None],
 ) -> None:
     settings = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         http="httptools",
         ws="none",
         lifespan="off",
