@@ -101,6 +101,10 @@ class Encoding:
         """The integer that ``header`` gives for ``tag``."""
         return tag if self.big_endian else (tag & 0xFFFF) << 16 | tag >> 16
 
+    def tag_of(self, key: int) -> int:
+        """The tag of which ``header`` gives ``key``."""
+        return key if self.big_endian else (key & 0xFFFF) << 16 | key >> 16
+
     def vr_key(self, vr: str) -> int:
         """The integer that ``header`` gives for ``vr``."""
         return int.from_bytes(vr.encode(), "big" if self.big_endian else "little")

@@ -12,7 +12,6 @@ then with pydicom (``fallback``). What nobody reads is ``BadFileFormat``, as it 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, NamedTuple
 
 from wherry import limits
@@ -28,7 +27,6 @@ from wherry.dicom.elements import (
 from wherry.dicom.fallback import reread
 from wherry.dicom.identifiers import identifiers
 from wherry.dicom.inflate import walk_deflated
-from wherry.dicom.numbers import NUMBER_VRS, numbers_as_text
 from wherry.dicom.preamble import (
     DEFLATED,
     ENCODINGS,
@@ -38,10 +36,12 @@ from wherry.dicom.preamble import (
     read_preamble,
 )
 from wherry.dicom.tags import MAIN_DICOM_TAGS
+from wherry.dicom.values import LONG_TEXT_BYTES, TEXT_VRS, as_text, is_long, unknown_as_text
 from wherry.errors import BadFileFormat, InexistentTag
 from wherry.model import Level, Summary
 
 _PATIENT_ID, _STUDY, _SERIES, _SOP = "0010,0020", "0020,000d", "0020,000e", "0008,0018"
+_IDENTIFYING: Final = frozenset((_PATIENT_ID, _STUDY, _SERIES, _SOP))
 
 _TOO_LONG: Final = "a main DICOM tag that is too long"
 
@@ -58,11 +58,6 @@ _NAMES: Final = frozenset(("0010,0010", "0008,0090", "0008,1070", "0032,1032"))
 _NUMBERS: Final = frozenset(("0054,0081", "0054,0101", "0054,1330"))
 _UIDS: Final = frozenset((_STUDY, _SERIES, _SOP, "0008,0016"))
 """Main tags that are not plain text, for files that do not tell the VR."""
-
-_TEXT_VRS: Final = (
-    *("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT"),
-    *("PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"),
-)
 
 type_raw = bytes | bytearray | memoryview
 type_levels = tuple[dict[str, str], dict[str, str], dict[str, str], dict[str, str]]
@@ -86,9 +81,8 @@ class _Plan:
     """Keys of tags whose values are binary numbers although the file does not say so."""
 
     def vr(self, key: int, vr: int) -> str:
-        """The VR of a wanted element; that of the dictionary when the file tells nothing."""
-        told = self.encoding.vr_names.get(vr, "UN")
-        if told != "UN":
+        """The VR of a wanted element; that of the dictionary when the file tells no known one."""
+        if (told := self.encoding.vr_names.get(vr)) is not None:
             return told
         tag = self.tags[key]
         if tag in _NUMBERS:
@@ -115,7 +109,7 @@ def _plan(encoding: Encoding) -> _Plan:
         pixel_data=pixel_data,
         character_set=charset,
         sop_class=sop_class,
-        text_vrs=frozenset(map(encoding.vr_key, _TEXT_VRS) if encoding.explicit else (0,)),
+        text_vrs=frozenset(map(encoding.vr_key, TEXT_VRS) if encoding.explicit else (0,)),
         numbers=frozenset(() if encoding.explicit else map(key, _NUMBERS)),
     )
 
@@ -263,20 +257,33 @@ def _texts(plan: _Plan, values: _Values) -> dict[int, str]:
             joined = joined.replace(b" \x1c", _SEPARATOR)
         joined = joined.replace(b"\0\x1c", _SEPARATOR)
         if b" \x1c" not in joined and b"\0" not in joined and b"\x1c " not in joined:
-            texts = joined.decode(charset.codec, "ignore").split("\x1c")
+            text = joined.decode(charset.codec, "ignore")
+            texts = text.split("\x1c")
             if len(texts) == len(keys) + 2:
-                return dict(zip(keys, texts[1:-1], strict=True))
-    shown = zip(keys, map(partial(_text, plan, charset), keys, vrs, raws), strict=True)
-    return {key: text for key, text in shown if text is not None}
+                shown = dict(zip(keys, texts[1:-1], strict=True))
+                surely_short = LONG_TEXT_BYTES if text.isascii() else LONG_TEXT_BYTES // 4
+                if max(map(len, texts)) > surely_short:
+                    return _without_long(plan, shown)
+                return shown
+    one_by_one = {
+        key: one
+        for key, vr, raw in zip(keys, vrs, raws, strict=True)
+        if (one := _text(plan, charset, key, vr, bytes(raw))) is not None
+    }
+    return _without_long(plan, one_by_one)
 
 
-def _text(plan: _Plan, charset: CharacterSet, key: int, vr: int, raw: type_raw) -> str | None:
+def _text(plan: _Plan, charset: CharacterSet, key: int, vr: int, raw: bytes) -> str | None:
     """One value in Unicode and without padding, or None when it has no text form."""
     kind = plan.vr(key, vr)
-    raw = bytes(raw)
-    if kind in NUMBER_VRS:
-        return numbers_as_text(raw, kind, plan.encoding.big_endian)
-    if not len(raw) & 1:  # padding makes the length even: what has an odd length has none
-        raw = raw.rstrip(b" ")
-    text = charset.decode(raw.partition(b"\0")[0], kind == "PN")
-    return text.strip(" ") if kind == "UI" else text
+    if kind == "UN":
+        return None if plan.tags[key] in _NUMBERS else unknown_as_text(raw, charset)
+    return as_text(raw, kind, charset, plan.encoding.big_endian)
+
+
+def _without_long(plan: _Plan, texts: dict[int, str]) -> dict[int, str]:
+    """As in Orthanc, a text that is too long is no main tag, and identifies nothing."""
+    long = {key for key, text in texts.items() if is_long(text)}
+    if not _IDENTIFYING.isdisjoint(plan.tags[key] for key in long):
+        raise BadFileFormat("a PatientID or a UID that is too long")
+    return {key: text for key, text in texts.items() if key not in long}

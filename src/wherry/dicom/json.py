@@ -1,0 +1,111 @@
+"""All elements of a DICOM file as JSON, in Orthanc's three forms (rest-api §4).
+
+What: the tree of elements up to the pixel data, values as text, sequences as lists.
+Why: ``/instances/{id}/tags`` and its relatives; stock clients read exactly this shape.
+Not here: the main tags of the index (``scan``), DICOM JSON of PS3.18.
+
+A data set that is not well formed inside its sequences is a ``BadFileFormat``: unlike ``scan``,
+this must look into all of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from wherry.dicom.charsets import LATIN1, CharacterSet, character_set
+from wherry.dicom.dictionary import Entry, lookup, lookup_private
+from wherry.dicom.elements import PIXEL_DATA, UnreadableError, type_data
+from wherry.dicom.tree import Element, Tree, type_dataset
+from wherry.dicom.values import TEXT_VRS, as_text, is_long, unknown_as_text
+from wherry.errors import BadFileFormat
+
+type_form = Literal["full", "short", "simplify"]
+type_object = dict[str, Any]
+
+_CHARACTER_SET: Final = 0x00080005
+_PIXEL_REPRESENTATION: Final = 0x00280103
+
+_AMBIGUOUS: Final = {"US or SS": "US", "OB or OW": "OB", "US or OW": "OW", "US or SS or OW": "OW"}
+
+
+def to_json(
+    data: type_data, form: type_form, ignore_length: frozenset[str] = frozenset()
+) -> type_object:
+    """The elements of the file ``data`` up to its pixel data.
+
+    ``ignore_length``: tags ``gggg,eeee`` whose text is shown however long it is. Raises
+    ``BadFileFormat``, also when a bound of ``limits`` is passed.
+    """
+    try:
+        tree = Tree(data)
+    except UnreadableError as error:
+        raise BadFileFormat(
+            f"Cannot parse an invalid DICOM file (size: {len(data)} bytes): {error}"
+        ) from None
+    shown = {tag: element for tag, element in tree.root.items() if tag <= PIXEL_DATA}
+    return _Printer(tree, form, ignore_length).data_set(shown, LATIN1, is_signed=False)
+
+
+class _Printer:
+    """Prints the elements of one tree in one form."""
+
+    def __init__(self, tree: Tree, form: type_form, ignore_length: frozenset[str]) -> None:
+        self._tree = tree
+        self._form = form
+        self._ignore_length = ignore_length
+
+    def data_set(
+        self, elements: type_dataset, charset: CharacterSet, *, is_signed: bool
+    ) -> type_object:
+        """One data set or item; ``charset`` and ``is_signed`` are those of what holds it."""
+        if declared := elements.get(_CHARACTER_SET):
+            charset = character_set(self._tree.value(declared))
+        if declared := elements.get(_PIXEL_REPRESENTATION):
+            is_signed = any(self._tree.value(declared))
+        printed: type_object = {}
+        for tag, element in elements.items():
+            name = f"{tag >> 16:04x},{tag & 0xFFFF:04x}"
+            creator = self._creator(tag, elements, charset)
+            entry = lookup(tag) if creator is None else lookup_private(tag, creator)
+            if element.items is not None:
+                items = element.items
+                value: Any = [self.data_set(i, charset, is_signed=is_signed) for i in items]
+                kind = "Sequence"
+            else:
+                is_private = creator is not None and tag & 0xFFFF >= 0x1000
+                value = None
+                if element.vr != "UN" or not is_private:
+                    value = self._text(element, entry, charset, is_signed)
+                kind = "Null" if value is None else "String"
+                if value is not None and is_long(value) and name not in self._ignore_length:
+                    kind, value = "TooLong", None
+            if self._form == "short":
+                printed[name] = value
+            elif self._form == "simplify":
+                printed[entry.name] = value
+            else:
+                printed[name] = {"Name": entry.name, "Type": kind, "Value": value}
+                if creator and kind != "Sequence":
+                    printed[name]["PrivateCreator"] = creator
+        return printed
+
+    def _creator(self, tag: int, elements: type_dataset, charset: CharacterSet) -> str | None:
+        """The private creator of a private tag, "" when there is none; None of a public tag."""
+        if not tag >> 16 & 1:
+            return None
+        block = tag >> 8 & 0xFF
+        owner = elements.get((tag & 0xFFFF0000) | block) if block >= 0x10 else None
+        if owner is None:
+            return ""
+        return as_text(self._tree.value(owner), "LO", charset, self._tree.big_endian)
+
+    def _text(
+        self, element: Element, entry: Entry, charset: CharacterSet, is_signed: bool
+    ) -> str | None:
+        raw = self._tree.value(element)
+        if element.vr == "UN":
+            return unknown_as_text(raw, charset) if entry.vr in TEXT_VRS else None
+        vr = element.vr or _AMBIGUOUS.get(entry.vr, entry.vr)
+        if is_signed and vr == "US" and entry.vr == "US or SS" and not element.vr:
+            vr = "SS"
+        return as_text(raw, vr, charset, self._tree.big_endian)
