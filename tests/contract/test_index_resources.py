@@ -357,8 +357,9 @@ def test_resources_become_stable_once_and_stay_so_until_something_arrives(
 
 
 def test_a_series_is_complete_when_all_announced_instances_are_there(index: Index) -> None:
-    def numbered(number: int, sop: str) -> StagedInstance:
-        tags = ({}, {}, {"0020,0105": "1", "0020,1002": "3"}, {"0020,0013": str(number)})
+    def numbered(number: int | None, sop: str) -> StagedInstance:
+        index = {} if number is None else {"0020,0013": str(number)}
+        tags = ({}, {}, {"0020,0105": "1", "0020,1002": "3"}, index)
         return staged(sop=sop, tags=tags)
 
     series = numbered(1, "1").summary.identifiers.series
@@ -369,6 +370,8 @@ def test_a_series_is_complete_when_all_announced_instances_are_there(index: Inde
         assert found and found.expected_instances == 3
         return found.status, [name for name, _ in log(index)].count("CompletedSeries")
 
+    add(index, numbered(None, "0"))
+    assert state() == ("Missing", 0)
     add(index, numbered(1, "1"), numbered(2, "2"))
     assert state() == ("Missing", 0)
     add(index, numbered(3, "3"))

@@ -39,10 +39,10 @@ def index_in_series(tags: dict[str, str]) -> int | None:
 
 
 def statuses(tx: Transaction, series: Collection[int]) -> dict[int, str]:
-    """``Missing``, ``Complete`` or ``Inconsistent`` of the series (rows) that announce a number;
-    ``Unknown`` when an instance has no index."""
+    """``Missing``, ``Complete`` or ``Inconsistent`` of the series (rows) that announce a number.
+    Instances without an index do not count, as in Orthanc 1.10.1."""
     rows = tx.all(
-        "SELECT s.id, s.expected_instances, count(*), count(i.index_in_series),"
+        "SELECT s.id, s.expected_instances, count(i.index_in_series),"
         " count(DISTINCT i.index_in_series), min(i.index_in_series), max(i.index_in_series)"
         " FROM series s JOIN instances i ON i.parent = s.id"
         " WHERE s.id IN ? AND s.expected_instances IS NOT NULL"
@@ -58,13 +58,13 @@ def complete(tx: Transaction, series: Collection[int]) -> list[int]:
 
 
 def _status(
-    expected: int, count: int, indexed: int, distinct: int, low: int | None, high: int | None
+    expected: int, indexed: int, distinct: int, lowest: int | None, highest: int | None
 ) -> str:
-    if indexed < count or low is None or high is None:
-        return "Unknown"
-    if low < 1 or high > expected or distinct < count:
+    if lowest is None or highest is None:
+        return "Missing"
+    if lowest < 1 or highest > expected or distinct < indexed:
         return "Inconsistent"
-    return "Complete" if count == expected else "Missing"
+    return "Complete" if distinct == expected else "Missing"
 
 
 def _number(text: str) -> int | None:
