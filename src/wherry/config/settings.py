@@ -80,8 +80,8 @@ class Config:
     registered_users: Mapping[str, str] = field(default_factory=dict, repr=False)
     """User → password."""
     ssl_enabled: bool = False
-    ssl_certificate: Path | None = None
-    """PEM with certificate and private key; there when ``ssl_enabled``."""
+    ssl_certificate: Path = Path("certificate.pem")
+    """PEM with certificate and private key; it lies there when ``ssl_enabled``."""
     ssl_verify_peers: bool = False
     """Clients must show a certificate signed by ``ssl_trusted_client_certificates``."""
     ssl_trusted_client_certificates: Path | None = None
