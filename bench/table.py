@@ -99,7 +99,8 @@ def _rows(results: Sequence[Result]) -> list[str]:
             mine = [one for one in results if (one.phase, one.kind) == (phase, kind)]
             found = [one.measurement for one in mine if one.measurement]
             if not found:
-                lines.append(f"| {phase} | {kind} | failed | | | | | | | {mine[0].error[:80]} |")
+                reason = mine[0].error.strip().splitlines()[-1][:80]
+                lines.append(f"| {phase} | {kind} | failed | | | | | | | {reason} |")
                 continue
             digits = 0 if found[0].instances >= 100 else 1
             ratio = _ratio(results, phase) if kind == "wherry" else None
