@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
@@ -278,6 +278,6 @@ def forget(tx: Transaction, before: float) -> None:
     )
 
 
-def _instance(row: tuple[object, ...]) -> InstanceRow:
-    *values, is_staged = row
-    return InstanceRow(*values, bool(is_staged))  # type: ignore[arg-type]
+def _instance(row: tuple[Any, ...]) -> InstanceRow:
+    position, orthanc_id, size, md5, uuid, held_by, is_staged = row
+    return InstanceRow(position, orthanc_id, size, md5, uuid, held_by, bool(is_staged))

@@ -27,6 +27,7 @@ from wherry.errors import (
     UnknownResource,
 )
 from wherry.model import Bucket, Chunk, Level, Manifest, ManifestInstance, type_json
+from wherry.transfers import ranges
 
 COMPRESSIONS = ("none", "gzip")
 
@@ -67,6 +68,11 @@ def parse_resources(value: type_json) -> tuple[ResourceName, ...]:
         ResourceName(_level(_text(item, "Level")), _text(item, "ID"))
         for item in _array(value, "Resources")
     )
+
+
+def render_resources(names: Sequence[ResourceName]) -> bytes:
+    """The body of ``/transfers/lookup``."""
+    return orjson.dumps([{"Level": one.level.title, "ID": one.orthanc_id} for one in names])
 
 
 def _level(name: str) -> Level:
@@ -157,6 +163,29 @@ def read_created(body: bytes) -> str:
     if not _PEER_PATH.fullmatch(path):
         raise NetworkProtocol("The peer's answer names an unusable path")
     return "/" + path.lstrip("/")
+
+
+def render_state(transfer_id: str, state: str, bucket_count: int, received: Iterable[int]) -> Any:
+    """The answer to ``GET /transfers/push/{id}``, which only a Wherry has."""
+    return {
+        "ID": transfer_id,
+        "State": state,
+        "CountBuckets": bucket_count,
+        "Received": ranges.to_text(received),
+    }
+
+
+def read_state(body: bytes, bucket_count: int) -> tuple[str, set[int]]:
+    """State (``open`` or ``committed``) and acknowledged buckets of a transaction at a peer."""
+    try:
+        document = _object(parse_json(body), "Answer")
+        state = _text(document, "State")
+        received = ranges.parse(_text(document, "Received"), bucket_count)
+    except (BadFileFormat, ValueError) as error:
+        raise NetworkProtocol(f"The peer does not say what it has: {error}") from None
+    if state not in ("open", "committed"):
+        raise NetworkProtocol("The peer does not say what it has")
+    return state, received
 
 
 def parse_bucket_index(text: str) -> int:

@@ -125,8 +125,14 @@ class Reception:
             batch = [staged_text.from_text(text) for text in transfers.staged(tx, transfer_id)]
         if len(batch) == transfer.instance_count:
             self._make_visible(transfer, batch)
-        elif not self._is_committed(transfer_id):
+        elif not self.is_committed(transfer_id):
             raise UnknownResource  # it ended while we looked
+
+    def is_committed(self, transfer_id: str) -> bool:
+        """Whether the transfer ended well."""
+        with self.index.read() as tx:
+            transfer = transfers.get(tx, transfer_id)
+        return transfer is not None and transfer.state == "committed"
 
     def discard(self, transfer_id: str, username: str | None = None) -> None:
         """Forget an open transfer and remove its files. Raises ``UnknownResource`` when it is not
@@ -180,18 +186,13 @@ class Reception:
         try:
             stored = self._ingest.commit_block(batch, also)
         except _NotOpen:
-            if self._is_committed(transfer.id):  # by another request, perhaps another process
+            if self.is_committed(transfer.id):  # by another request, perhaps another process
                 return
             raise UnknownResource from None
         self.running.end_all(transfer.id)
         for staged, result in zip(batch, stored, strict=True):
             if result.status is not StoreStatus.SUCCESS:
                 self.storage.delete(staged.attachment.uuid)
-
-    def _is_committed(self, transfer_id: str) -> bool:
-        with self.index.read() as tx:
-            transfer = transfers.get(tx, transfer_id)
-        return transfer is not None and transfer.state == "committed"
 
     def _end(self, transfer_id: str, state: str) -> bool:
         now = clock.timestamp()

@@ -19,6 +19,10 @@ _SMALLEST_GZIP = 4
 _NotGzip = cast(type[Exception], igzip_lib.IsalError)  # its stub calls it an instance
 
 
+class BadGzip(WherryError):
+    """The bucket is no gzip, or its checksum is wrong; upstream calls that an internal error."""
+
+
 class Unpacker:
     """Takes gzip in pieces, gives at most ``size`` bytes to ``sink``; blocking."""
 
@@ -31,7 +35,7 @@ class Unpacker:
 
     def write(self, data: type_buffer) -> None:
         """Inflate one piece. Raises ``NetworkProtocol`` for too many bytes or a second member,
-        ``WherryError`` (-1, as upstream) for what is no gzip or has a wrong checksum."""
+        ``BadGzip``."""
         if not data:
             return
         self._taken += len(data)
@@ -47,7 +51,7 @@ class Unpacker:
         try:
             output = self._stream.decompress(data, min(limits.BODY_CHUNK_BYTES, self._left + 1))
         except _NotGzip:
-            raise WherryError("The bucket is no gzip, or its checksum is wrong") from None
+            raise BadGzip("The bucket is no gzip, or its checksum is wrong") from None
         if len(output) > self._left:
             raise NetworkProtocol(f"The bucket inflates to more than its {self._size} bytes")
         self._left -= len(output)

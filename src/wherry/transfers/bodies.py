@@ -1,0 +1,66 @@
+"""The body of a bucket: ranges of stored files, as they are or packed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from wherry import limits
+from wherry.storage.base import StorageArea
+from wherry.transfers.client import Body, BytesBody, Outlet
+from wherry.transfers.outgoing import FileRange, opened, pack, read, shortened
+
+_BYTES = "application/octet-stream"
+
+
+def bucket_body(storage: StorageArea, ranges: Sequence[FileRange], compression: str) -> Body:
+    """The body of a bucket. A packed one of usual size is made once and kept for all attempts;
+    a larger one is packed while it is sent. Raises ``MissingFile``, ``CorruptedFile``."""
+    if compression == "none":
+        return PlainBody(storage, ranges)
+    if sum(one.size for one in ranges) <= limits.BUCKET_BUFFER_BYTES:
+        return BytesBody(b"".join(pack(read(storage, ranges))), _BYTES)
+    return PackedBody(storage, ranges)
+
+
+class PlainBody:
+    """Straight from the files to the socket."""
+
+    def __init__(self, storage: StorageArea, ranges: Sequence[FileRange]) -> None:
+        self._storage = storage
+        self._ranges = ranges
+        self._size = sum(one.size for one in ranges)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its length and type."""
+        return {"Content-Length": str(self._size), "Content-Type": _BYTES}
+
+    def send(self, outlet: Outlet) -> None:
+        """Write it. Raises ``MissingFile``, ``CorruptedFile``."""
+        for one in self._ranges:
+            with opened(self._storage, one) as reader:
+                try:
+                    outlet.write_file(reader, one.offset, one.size)
+                except EOFError:
+                    raise shortened(one) from None
+
+
+class PackedBody:
+    """gzip made while it is sent; its length is not known before (RFC 9112 §7.1)."""
+
+    def __init__(self, storage: StorageArea, ranges: Sequence[FileRange]) -> None:
+        self._storage = storage
+        self._ranges = ranges
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its encoding and type."""
+        return {"Transfer-Encoding": "chunked", "Content-Type": _BYTES}
+
+    def send(self, outlet: Outlet) -> None:
+        """Write it. Raises ``MissingFile``, ``CorruptedFile``."""
+        for piece in pack(read(self._storage, self._ranges)):
+            outlet.write(b"%x\r\n" % len(piece))
+            outlet.write(piece)
+            outlet.write(b"\r\n")
+        outlet.write(b"0\r\n\r\n")

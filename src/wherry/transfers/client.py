@@ -1,0 +1,447 @@
+"""Speaking to a peer over HTTP: kept-alive connections, streamed bodies, honest errors.
+
+Built on ``http.client`` in threads (the reasons and figures: docs/decisions/http-client.md), for
+sockets stay in reach: a file goes out by ``sendfile``, a body comes in by ``readinto`` a buffer
+that is used again, and a job that is cancelled cuts its connections at once.
+
+``Accept-Encoding`` is never sent: old Orthanc servers would compress what is compressed already.
+Redirects are not followed: credentials go to the configured address only.
+
+Not here: trying again (``patience``), what is said (``protocol``).
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import os
+import select
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from wherry import clock, limits
+from wherry.errors import ConfigurationError, NetworkProtocol, PeerUnavailable
+from wherry.model import Peer
+from wherry.storage.base import FileReader, type_buffer
+from wherry.transfers.protocol import read_error
+
+T = TypeVar("T")
+
+_SEND_BYTES = 256 * limits.KIB
+_RETRY_AFTER_LONGEST_S = 60
+_BROKEN = (OSError, http.client.HTTPException)
+_STALE = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+
+
+class PeerRefusal(NetworkProtocol):
+    """The peer answered, but not 200."""
+
+    def __init__(
+        self, details: str, *, status: int, peer_code: int | None, retry_after_s: float | None
+    ) -> None:
+        super().__init__(details)
+        self.status = status
+        self.peer_code = peer_code
+        """``OrthancStatus`` of its answer."""
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A small answer with status 200."""
+
+    body: bytes
+    cookies: tuple[str, ...] = ()
+    """``name=value`` of each ``Set-Cookie``."""
+    sent_bytes: int = 0
+    """Length of the body that was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How peers with an ``https`` address are checked."""
+
+    verify: bool = True
+    authorities: Path | None = None
+    """None = those of the operating system."""
+
+    def context(self, peer: Peer) -> ssl.SSLContext:
+        """Raises ``ConfigurationError`` when a certificate cannot be used."""
+        try:
+            context = ssl.create_default_context(cafile=self.authorities)
+            if not self.verify:
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+            if peer.certificate_file:
+                context.load_cert_chain(
+                    peer.certificate_file,
+                    peer.certificate_key_file or None,
+                    peer.certificate_key_password,
+                )
+        except OSError as error:
+            raise ConfigurationError(
+                f"A certificate for peer {peer.name} cannot be used ({error.strerror or error})"
+            ) from error
+        return context
+
+
+class Outlet:
+    """Where the body of a request is written to; raises ``OSError``."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._plain = not isinstance(sock, ssl.SSLSocket)
+        self._poll: select.poll | None = None
+        self.sent = 0
+
+    def write(self, data: type_buffer) -> None:
+        """Send ``data``, in portions, because the timeout of a socket counts for each call."""
+        if len(data) <= _SEND_BYTES:
+            self._sock.sendall(data)
+        else:
+            view = memoryview(data)
+            for start in range(0, len(view), _SEND_BYTES):
+                self._sock.sendall(view[start : start + _SEND_BYTES])
+        self.sent += len(data)
+
+    def write_file(self, reader: FileReader, offset: int, size: int) -> None:
+        """Send a range of a file, without copying it where kernel and storage allow."""
+        fd = reader.fileno()
+        if fd is None or not self._plain:
+            end = offset + size
+            while offset < end:
+                piece = reader.read_at(offset, min(limits.READ_CHUNK_BYTES, end - offset))
+                if not piece:
+                    raise EOFError
+                self.write(piece)
+                offset += len(piece)
+            return
+        out = self._sock.fileno()
+        while size:
+            try:
+                count = os.sendfile(out, fd, offset, size)
+            except BlockingIOError:
+                self._wait()
+                continue
+            if not count:
+                raise EOFError
+            offset += count
+            size -= count
+            self.sent += count
+
+    def _wait(self) -> None:
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self._sock, select.POLLOUT)
+        timeout_s = self._sock.gettimeout()
+        if not self._poll.poll(None if timeout_s is None else timeout_s * 1000):
+            raise TimeoutError("timed out")
+
+
+class Body(Protocol):
+    """The body of a request; may be sent several times."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its length or transfer encoding, and its type."""
+
+    def send(self, outlet: Outlet) -> None:
+        """Write it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BytesBody:
+    """A body that is small enough to be in memory."""
+
+    data: bytes = b""
+    media_type: str = ""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its length, and its type if it has one."""
+        found = {"Content-Length": str(len(self.data))}
+        return found | {"Content-Type": self.media_type} if self.media_type else found
+
+    def send(self, outlet: Outlet) -> None:
+        """Write it."""
+        if self.data:
+            outlet.write(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request to a peer."""
+
+    method: str
+    target: str
+    """Path and query, beginning with ``/``, below the peer's URL."""
+    what: str
+    """In words, for errors: "bucket 3"."""
+    body: Body | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    timeout_s: float = 0
+    """Longest silence; 0 = the peer's own."""
+    limit: int = limits.PEER_ANSWER_BYTES
+
+
+@dataclass(slots=True)
+class _Line:
+    """A connection and what became of it."""
+
+    http: http.client.HTTPConnection
+    idle_since: float = 0.0
+    sent: int = 0
+    """Bytes of the last body."""
+
+    @property
+    def stale(self) -> bool:
+        """Idle for long, or closed by the peer: an idle connection has nothing to say."""
+        if clock.monotonic() - self.idle_since > limits.PEER_IDLE_CONNECTION_S:
+            return True
+        return bool(select.select([self.http.sock], [], [], 0)[0])
+
+
+class PeerClient:
+    """Connections to one peer, shared by the threads of a job. Close it in the end."""
+
+    def __init__(self, peer: Peer, *, timeout_s: float, tls: Tls) -> None:
+        """``timeout_s``: longest silence, where the peer's entry says nothing else."""
+        parts = urlsplit(peer.url)
+        self.peer = peer
+        self._host, self._port = parts.hostname or "", parts.port
+        self._prefix = parts.path.rstrip("/")
+        self._timeout_s = peer.timeout_s or timeout_s
+        self._context = tls.context(peer) if parts.scheme == "https" else None
+        self._headers = _standing_headers(peer)
+        self._lock = threading.Lock()
+        self._idle: list[_Line] = []
+        self._busy: set[http.client.HTTPConnection] = set()
+        self._aborted = False
+
+    def __enter__(self) -> PeerClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- requests --------------------------------------------------------------------------
+    def ask(self, request: Request) -> Answer:
+        """Send it and read its answer. Raises ``PeerUnavailable``, ``PeerRefusal`` for any status
+        but 200, ``NetworkProtocol`` for an answer beyond ``request.limit``."""
+
+        def read(line: _Line, response: http.client.HTTPResponse) -> Answer:
+            body = response.read(request.limit + 1)
+            if len(body) > request.limit:
+                raise self._nonsense(request, "its answer is longer than makes sense")
+            cookies = response.msg.get_all("Set-Cookie") or ()
+            names = tuple(one.split(";", 1)[0].strip() for one in cookies)
+            return Answer(body, names, line.sent)
+
+        return self._exchange(request, read)
+
+    def fetch(self, request: Request, buffer: bytearray, sink: Callable[[memoryview], None]) -> int:
+        """Send it and give its answer to ``sink`` piece by piece, through ``buffer``; the number
+        of bytes. What ``sink`` raises goes through. A body that stops short is the caller's to
+        notice."""
+
+        def read(_: _Line, response: http.client.HTTPResponse) -> int:
+            if response.headers.get("Content-Encoding", "identity") != "identity":
+                raise self._nonsense(request, "its answer is encoded without having been asked to")
+            total = 0
+            with memoryview(buffer) as view:
+                while count := response.readinto(buffer):
+                    sink(view[:count])
+                    total += count
+            return total
+
+        return self._exchange(request, read)
+
+    def abort(self) -> None:
+        """Cut every connection: requests under way fail at once, later ones too."""
+        with self._lock:
+            self._aborted = True
+            lines = list(self._busy)
+        for line in lines:
+            sock = line.sock
+            if sock is not None:
+                try:
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not SSLSocket's: other threads
+                except OSError:
+                    pass
+
+    def reopen(self) -> None:
+        """After ``abort``, when no thread is inside any more: new requests may be made."""
+        with self._lock:
+            self._aborted = False
+
+    def close(self) -> None:
+        """Release the idle connections; requests under way release theirs."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for line in idle:
+            line.http.close()
+
+    # --- inside ----------------------------------------------------------------------------
+    def _exchange(
+        self, request: Request, read: Callable[[_Line, http.client.HTTPResponse], T]
+    ) -> T:
+        while True:
+            line, used = self._borrow()
+            try:
+                response = self._send(line, request)
+            except _STALE as error:
+                self._drop(line)
+                if used and not self._aborted:
+                    continue  # the peer closed the idle connection as we began to write
+                raise self._unavailable(request, error) from error
+            except _BROKEN as error:
+                self._drop(line)
+                raise self._unavailable(request, error) from error
+            except BaseException:
+                self._drop(line)
+                raise
+            return self._read(line, request, response, read)
+
+    def _send(self, line: _Line, request: Request) -> http.client.HTTPResponse:
+        connection = line.http
+        timeout_s = request.timeout_s or self._timeout_s
+        if connection.sock is None:
+            connection.timeout = min(timeout_s, self._timeout_s)
+            connection.connect()
+        connection.sock.settimeout(timeout_s)
+        body = request.body
+        connection.putrequest(
+            request.method, self._prefix + request.target, skip_accept_encoding=True
+        )
+        for name, value in {
+            **self._headers,
+            **request.headers,
+            **(body.headers if body is not None else {}),
+        }.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        if body is not None:
+            outlet = Outlet(connection.sock)
+            try:
+                body.send(outlet)
+            except (BrokenPipeError, ConnectionResetError) as broken:
+                return _early_answer(connection, broken)
+            line.sent = outlet.sent
+        return connection.getresponse()
+
+    def _read(
+        self,
+        line: _Line,
+        request: Request,
+        response: http.client.HTTPResponse,
+        read: Callable[[_Line, http.client.HTTPResponse], T],
+    ) -> T:
+        try:
+            self._check_status(request, response)
+            result = read(line, response)
+            if not response.isclosed():
+                response.read(1)
+            reusable = response.isclosed() and not response.will_close
+        except _BROKEN as error:
+            self._drop(line)
+            raise self._unavailable(request, error) from error
+        except BaseException:
+            self._drop(line)
+            raise
+        if reusable:
+            self._give_back(line)
+        else:
+            self._drop(line)
+        return result
+
+    def _borrow(self) -> tuple[_Line, bool]:
+        """A connection, and whether it was used before."""
+        while True:
+            with self._lock:
+                if self._aborted:
+                    raise PeerUnavailable("The connections to the peer were cut")
+                line = self._idle.pop() if self._idle else None
+                if line is not None:
+                    self._busy.add(line.http)
+            if line is None:
+                return self._open(), False
+            if not line.stale:
+                return line, True
+            self._drop(line)
+
+    def _open(self) -> _Line:
+        connection: http.client.HTTPConnection
+        if self._context is None:
+            connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+        else:
+            connection = http.client.HTTPSConnection(
+                self._host, self._port, timeout=self._timeout_s, context=self._context
+            )
+        with self._lock:
+            self._busy.add(connection)
+        return _Line(connection)
+
+    def _give_back(self, line: _Line) -> None:
+        line.idle_since = clock.monotonic()
+        with self._lock:
+            self._busy.discard(line.http)
+            self._idle.append(line)
+
+    def _drop(self, line: _Line) -> None:
+        with self._lock:
+            self._busy.discard(line.http)
+        line.http.close()
+
+    # --- errors ----------------------------------------------------------------------------
+    def _check_status(self, request: Request, response: http.client.HTTPResponse) -> None:
+        if response.status != http.client.OK:
+            raise self._refusal(request, response)
+
+    def _unavailable(self, request: Request, error: Exception) -> PeerUnavailable:
+        cause = error.strerror if isinstance(error, OSError) else None
+        cause = cause or str(error) or type(error).__name__
+        return PeerUnavailable(f"{request.what}: peer {self.peer.name} is out of reach ({cause})")
+
+    def _refusal(self, request: Request, response: http.client.HTTPResponse) -> PeerRefusal:
+        found = read_error(response.read(limits.PEER_ANSWER_BYTES))
+        text = found.text or response.reason or "no reason given"
+        if 300 <= response.status < 400:
+            text = "redirects are not followed; put the final address into OrthancPeers"
+        after = response.headers.get("Retry-After", "")
+        return PeerRefusal(
+            f"{request.what}: peer {self.peer.name} answered {response.status}: {text}",
+            status=response.status,
+            peer_code=found.code,
+            retry_after_s=(
+                float(min(int(after), _RETRY_AFTER_LONGEST_S))
+                if after.isascii() and after.isdecimal() and len(after) < 9
+                else None
+            ),
+        )
+
+    def _nonsense(self, request: Request, problem: str) -> NetworkProtocol:
+        return NetworkProtocol(f"{request.what}: peer {self.peer.name}: {problem}")
+
+
+def _early_answer(
+    connection: http.client.HTTPConnection, broken: OSError
+) -> http.client.HTTPResponse:
+    """A server that refuses a body answers before it has read all of it, then closes."""
+    try:
+        return connection.getresponse()
+    except _BROKEN:
+        raise broken from None
+
+
+def _standing_headers(peer: Peer) -> dict[str, str]:
+    headers = dict(peer.http_headers)
+    if peer.username and peer.password:
+        token = base64.b64encode(f"{peer.username}:{peer.password}".encode()).decode("ascii")
+        headers["Authorization"] = f"Basic {token}"
+    return headers

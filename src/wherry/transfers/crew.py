@@ -1,0 +1,79 @@
+"""Several threads that work through a list, for a job that may be interrupted at any moment."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+
+_LOOK_S = 0.2
+"""How often an interruption is looked for: it takes effect in the middle of a long request."""
+
+
+class Stopped(Exception):
+    """This thread shall end: another one failed, or the job was interrupted."""
+
+
+class Crew:
+    """Threads of one phase of a job."""
+
+    def __init__(self, threads: int, check: Callable[[], None], abort: Callable[[], None]) -> None:
+        """``check`` raises when the job is interrupted; ``abort`` makes requests under way fail."""
+        self._threads = threads
+        self._check = check
+        self._abort = abort
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
+
+    def work(self, items: Iterable[int], do: Callable[[int], None]) -> None:
+        """Call ``do`` for each item, in about this order, and return when all is done.
+
+        Raises the first error of ``do``, or what ``check`` raises; no thread is left.
+        """
+        waiting = iter(items)
+
+        def run() -> None:
+            while not self._stop.is_set():
+                with self._lock:
+                    item = next(waiting, None)
+                if item is None:
+                    return
+                try:
+                    do(item)
+                except Stopped:
+                    return
+                except BaseException as error:
+                    self._fail(error)
+                    return
+
+        threads = [
+            threading.Thread(target=run, name=f"transfer-{number}", daemon=True)
+            for number in range(self._threads)
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            for thread in threads:
+                while thread.is_alive():
+                    thread.join(_LOOK_S)
+                    self._check()
+        except BaseException as error:
+            self._fail(error)
+        for thread in threads:
+            thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def pause(self, seconds: float) -> None:
+        """Wait inside ``do``. Raises ``Stopped`` when there is no point in going on."""
+        if self._stop.wait(seconds):
+            raise Stopped
+
+    def _fail(self, error: BaseException) -> None:
+        with self._lock:
+            first = self._error is None
+            if first:
+                self._error = error
+        self._stop.set()
+        if first:
+            self._abort()

@@ -1,0 +1,89 @@
+"""How far a transfer job has come: its public ``Content`` and its share of the whole."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+from wherry import clock, limits
+from wherry.model import Manifest, type_json
+from wherry.transfers.protocol import TransferRequest, rounded_mib
+from wherry.transfers.ranges import to_text
+
+_SHORTEST_S = 0.01
+
+
+class Progress:
+    """Counts buckets and bytes of one run of a job; safe from any thread."""
+
+    def __init__(self, request: TransferRequest, manifest: Manifest, volume_name: str) -> None:
+        """``volume_name``: ``UploadedSizeMB`` or ``DownloadedSizeMB``, as the original has it."""
+        self._request = request
+        self._manifest = manifest
+        self._volume_name = volume_name
+        self._lock = threading.Lock()
+        self._sizes = [bucket.size for bucket in manifest.buckets]
+        self._total = sum(instance.size for instance in manifest.instances)
+        self._done: set[int] = set()
+        self._done_bytes = self._network_bytes = self._reused = 0
+        self._began = self._last = clock.monotonic()
+
+    def start(self, done: Iterable[int]) -> None:
+        """The run begins with these buckets done by an earlier one."""
+        with self._lock:
+            self._done = set(done)
+            self._done_bytes = sum(self._sizes[position] for position in self._done)
+            self._reused = len(self._done)
+            self._network_bytes = 0
+            self._began = self._last = clock.monotonic()
+
+    def finished(self, position: int, network_bytes: int) -> None:
+        """One more bucket is done."""
+        with self._lock:
+            if position not in self._done:
+                self._done.add(position)
+                self._done_bytes += self._sizes[position]
+            self._network_bytes += network_bytes
+            self._last = clock.monotonic()
+
+    @property
+    def done(self) -> set[int]:
+        """The buckets that are done."""
+        with self._lock:
+            return set(self._done)
+
+    def done_text(self) -> str:
+        """The buckets that are done, as a checkpoint keeps them."""
+        with self._lock:
+            return to_text(self._done)
+
+    @property
+    def share(self) -> float:
+        """0…1, by the original's formula."""
+        with self._lock:
+            return (1 + len(self._done)) / (2 + len(self._manifest.buckets))
+
+    def content(self) -> dict[str, type_json]:
+        """The members of the original, and bytes."""
+        manifest = self._manifest
+        with self._lock:
+            seconds = self._last - self._began
+            speed = self._network_bytes / seconds if seconds >= _SHORTEST_S else 0.0
+            content: dict[str, type_json] = {
+                "Resources": self._request.resources,
+                "Peer": self._request.peer,
+                "Compression": self._request.compression,
+                "TotalInstances": len(manifest.instances),
+                "TotalSizeMB": rounded_mib(self._total),
+                self._volume_name: rounded_mib(self._network_bytes),
+                "CompletedHttpQueries": len(self._done),
+                "NetworkSpeedKBs": int(speed / limits.KIB),
+                "TotalBytes": str(self._total),
+                "CompletedBytes": str(self._done_bytes),
+                "NetworkBytes": str(self._network_bytes),
+                "TotalHttpQueries": len(manifest.buckets),
+                "ResumedHttpQueries": self._reused,
+            }
+        if self._request.originator:
+            content["Originator"] = self._request.originator
+        return content

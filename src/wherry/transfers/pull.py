@@ -1,0 +1,164 @@
+"""The job that pulls resources from a peer.
+
+    lookup ─▶ open a transfer here ─▶ buckets, in parallel ─▶ commit
+
+The receiving end is that of a push (``reception``): what arrived is acknowledged in the index, so
+that a run after a crash fetches only what is missing, after it has made sure that the peer still
+has what it had; the commit makes all instances visible at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+
+from wherry import limits
+from wherry.errors import (
+    BadFileFormat,
+    CorruptedFile,
+    NetworkProtocol,
+    UnknownResource,
+    WherryError,
+)
+from wherry.jobs.handler import JobControl
+from wherry.model import Job, Manifest, ManifestInstance
+from wherry.transfers import protocol
+from wherry.transfers.buckets import PullUrl, cut
+from wherry.transfers.client import Answer, BytesBody, PeerClient, Request
+from wherry.transfers.crew import Crew
+from wherry.transfers.progress import Progress
+from wherry.transfers.protocol import TransferRequest
+from wherry.transfers.tools import Tools, cause_of, digest_of
+from wherry.transfers.unpack import BadGzip
+
+_JSON = "application/json"
+_DAMAGED = (NetworkProtocol, BadFileFormat, BadGzip, CorruptedFile)
+"""What a bucket that was damaged on its way may be taken for: fetching it again may help."""
+
+
+class PullTransfer:
+    """Runs jobs of type ``PullTransfer``."""
+
+    type = "PullTransfer"
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    def run(self, control: JobControl) -> None:
+        """Pull everything that the job names; see ``JobHandler``."""
+        request = protocol.from_parameters(control.job.parameters)
+        with self._tools.client(self._tools.peers.get(request.peer)) as client:
+            try:
+                _Pull(self._tools, control, client, request).run()
+            except WherryError as error:
+                raise cause_of(error) from error
+
+    def settle(self, job: Job) -> None:
+        """Remove what had arrived."""
+        transfer_id = job.checkpoint.get("Transfer")
+        if transfer_id:
+            with suppress(UnknownResource):
+                self._tools.reception.discard(transfer_id)
+
+
+class _Pull:
+    """One run of one job."""
+
+    def __init__(
+        self, tools: Tools, control: JobControl, client: PeerClient, request: TransferRequest
+    ) -> None:
+        self._tools = tools
+        self._reception = tools.reception
+        self._control = control
+        self._client = client
+        self._request = request
+        self._url = PullUrl(client.peer.url, request.compression)
+
+    def run(self) -> None:
+        """From wherever an earlier run got to, to the end."""
+        earlier = self._control.job.checkpoint.get("Transfer", "")
+        if earlier and self._reception.is_committed(earlier):
+            return
+        instances = self._look_up()
+        unit = self._tools.config.transfers.bucket_size_bytes
+        manifest = Manifest(instances, cut(instances, unit, self._url), self._request.compression)
+        progress = Progress(self._request, manifest, "DownloadedSizeMB")
+        self._control.report(progress.content(), 0.0)
+        if not instances:
+            return
+        transfer_id = self._open(manifest, earlier, progress)
+        self._fetch_buckets(transfer_id, manifest, progress)
+        self._reception.commit(transfer_id)
+
+    def _look_up(self) -> tuple[ManifestInstance, ...]:
+        names = protocol.parse_resources(self._request.resources)
+        request = Request(
+            "POST",
+            "/transfers/lookup",
+            "lookup",
+            BytesBody(protocol.render_resources(names), _JSON),
+            self._headers(),
+            limit=limits.PUSH_MANIFEST_BYTES,
+        )
+        crew = self._crew(1)
+        patiently = self._tools.patience(crew.pause)
+        answers: list[Answer] = []
+        crew.work([0], lambda _: answers.append(patiently(lambda: self._client.ask(request))))
+        instances, originator = protocol.read_lookup(answers[0].body)
+        if self._request.originator not in ("", originator):
+            raise NetworkProtocol(
+                f"Peer {self._client.peer.name} is not the server that asked for this transfer: "
+                "check RemoteSelf in its configuration"
+            )
+        return instances
+
+    def _open(self, manifest: Manifest, earlier: str, progress: Progress) -> str:
+        """The transfer of an earlier run if it still fits, else a new one."""
+        digest = digest_of(manifest)
+        missing = self._reception.missing(earlier) if earlier else None
+        if missing is not None:
+            if self._control.job.checkpoint.get("Manifest") == digest:
+                progress.start(set(range(len(manifest.buckets))) - set(missing))
+                return earlier
+            with suppress(UnknownResource):
+                self._reception.discard(earlier)
+        declaration = self._reception.declare(manifest, kind="pull")
+        transfer_id = declaration.transfer.id
+        self._control.save({"Transfer": transfer_id, "Manifest": digest}, also=declaration.write)
+        progress.start(())
+        return transfer_id
+
+    def _fetch_buckets(self, transfer_id: str, manifest: Manifest, progress: Progress) -> None:
+        crew = self._crew(self._tools.config.transfers.threads)
+        patiently = self._tools.patience(crew.pause)
+        own = threading.local()
+
+        def fetch(position: int) -> None:
+            if not hasattr(own, "buffer"):
+                own.buffer = bytearray(limits.BODY_CHUNK_BYTES)
+            target = self._url.target(manifest.buckets[position])
+            request = Request("GET", target, f"bucket {position}")
+            count = patiently(
+                lambda: self._fetch(transfer_id, position, request, own.buffer), _DAMAGED
+            )
+            progress.finished(position, count)
+            self._control.report(progress.content(), progress.share)
+
+        done = progress.done
+        crew.work([n for n in range(len(manifest.buckets)) if n not in done], fetch)
+
+    def _fetch(self, transfer_id: str, position: int, request: Request, buffer: bytearray) -> int:
+        bucket = self._reception.bucket(transfer_id, position)
+        try:
+            count = self._client.fetch(request, buffer, bucket.write)
+            bucket.finish()
+        finally:
+            bucket.abort()
+        return count
+
+    def _crew(self, threads: int) -> Crew:
+        return Crew(threads, self._control.check, self._client.abort)
+
+    def _headers(self) -> dict[str, str]:
+        sender = self._request.sender_transfer_id
+        return {"sender-transfer-id": sender} if sender else {}

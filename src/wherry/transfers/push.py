@@ -1,0 +1,335 @@
+"""The job that pushes resources to a peer.
+
+    ask what became of an earlier transaction ─▶ create ─▶ buckets, in parallel ─▶ commit
+
+The checkpoint names the transaction and the buckets that the peer acknowledged, and is written
+before the next bucket begins; a peer that is a Wherry is asked besides. So whatever dies in
+between, no acknowledged bucket is sent again. A peer that has lost the transaction gets a new one.
+
+A commit whose answer is lost is repeated. Stock peers answer a second commit like one for a
+transaction that never was; whether the instances are there is then asked with ``/lookup``.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import TypeVar
+
+from wherry.errors import NetworkProtocol, PeerUnavailable, WherryError
+from wherry.jobs.handler import JobControl
+from wherry.model import Bucket, Job, Level, Manifest, type_json
+from wherry.transfers import protocol
+from wherry.transfers.bodies import bucket_body
+from wherry.transfers.buckets import cut
+from wherry.transfers.client import Answer, BytesBody, PeerClient, PeerRefusal, Request
+from wherry.transfers.crew import Crew
+from wherry.transfers.progress import Progress
+from wherry.transfers.protocol import ResourceName, TransferRequest
+from wherry.transfers.ranges import parse
+from wherry.transfers.source import Holding
+from wherry.transfers.tools import Tools, cause_of, digest_of
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+_JSON = "application/json"
+_RESTARTS = 2
+_ASKED_AT_ONCE = 500
+
+
+class PushTransfer:
+    """Runs jobs of type ``PushTransfer``."""
+
+    type = "PushTransfer"
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    def run(self, control: JobControl) -> None:
+        """Push everything that the job names; see ``JobHandler``."""
+        tools = self._tools
+        request = protocol.from_parameters(control.job.parameters)
+        peer = tools.peers.get(request.peer)
+        holding = tools.source.find(protocol.parse_resources(request.resources))
+        unit = tools.config.transfers.bucket_size_bytes
+        manifest = Manifest(holding.instances, cut(holding.instances, unit), request.compression)
+        with tools.client(peer) as client:
+            try:
+                _Push(tools, control, client, request, holding, manifest).run()
+            except WherryError as error:
+                raise cause_of(error) from error
+
+    def settle(self, job: Job) -> None:
+        """Give back the slot and the disk space at the peer."""
+        path = job.checkpoint.get("Path")
+        if path:
+            request = protocol.from_parameters(job.parameters)
+            with self._tools.client(self._tools.peers.get(request.peer)) as client:
+                headers = _headers(request, job.checkpoint.get("Cookies", ""))
+                _discard(client, path, headers)
+
+
+class _Lost(Exception):
+    """The peer does not know the transaction."""
+
+
+class _Push:
+    """One run of one job."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        control: JobControl,
+        client: PeerClient,
+        request: TransferRequest,
+        holding: Holding,
+        manifest: Manifest,
+    ) -> None:
+        self._tools = tools
+        self._control = control
+        self._client = client
+        self._request = request
+        self._holding = holding
+        self._manifest = manifest
+        self._digest = digest_of(manifest)
+        self._progress = Progress(request, manifest, "UploadedSizeMB")
+        self._path = ""
+        self._cookies = ""
+        self._committing = False
+        self._saver = _Saver(self._save)
+
+    def run(self) -> None:
+        """From wherever an earlier run got to, to the end."""
+        if self._resume():
+            return
+        for restarts_left in reversed(range(_RESTARTS + 1)):
+            try:
+                if not self._path:
+                    self._create()
+                self._send_buckets()
+                self._commit()
+            except _Lost:
+                if not restarts_left:
+                    raise NetworkProtocol(
+                        f"Peer {self._client.peer.name} forgets the transaction again and again"
+                    ) from None
+                self._begin_again()
+            else:
+                return
+
+    # --- what an earlier run left ------------------------------------------------------------
+    def _resume(self) -> bool:
+        """Take up the checkpoint; True when the peer says that all is committed already."""
+        checkpoint = self._control.job.checkpoint
+        self._path = checkpoint.get("Path", "")
+        self._cookies = checkpoint.get("Cookies", "")
+        if not self._path:
+            return False
+        if checkpoint.get("Manifest") != self._digest:
+            _discard(self._client, self._path, self._headers())
+            self._begin_again()
+            return False
+        self._committing = bool(checkpoint.get("Committing"))
+        self._progress.start(parse(checkpoint.get("Acknowledged", ""), self._bucket_count))
+        return self._ask_state()
+
+    def _ask_state(self) -> bool:
+        """Ask the peer what it has. Only a Wherry can say; of others the checkpoint is true."""
+        request = Request("GET", self._path, "look at the transaction", headers=self._headers())
+        try:
+            answer = self._alone(lambda: self._client.ask(request))
+            state, received = protocol.read_state(answer.body, self._bucket_count)
+        except PeerUnavailable:
+            raise
+        except PeerRefusal as error:
+            self._client.reopen()
+            if error.status == HTTPStatus.NOT_FOUND and not self._committing:
+                self._begin_again()
+            return False
+        except NetworkProtocol:  # it answers, but not as a Wherry does
+            return False
+        self._progress.start(received)
+        return state == "committed"
+
+    def _begin_again(self) -> None:
+        self._client.reopen()
+        self._path = self._cookies = ""
+        self._committing = False
+        self._progress.start(())
+
+    # --- the phases --------------------------------------------------------------------------
+    def _create(self) -> None:
+        request = Request(
+            "POST",
+            "/transfers/push",
+            "create",
+            BytesBody(protocol.render_push(self._manifest), _JSON),
+            self._headers(),
+            self._tools.config.transfers.peer_commit_timeout_s,
+        )
+        answer = self._alone(lambda: self._client.ask(request))
+        self._path = protocol.read_created(answer.body)
+        self._cookies = "; ".join(answer.cookies)
+        self._progress.start(())
+        self._saver.save()
+
+    def _send_buckets(self) -> None:
+        done = self._progress.done
+        crew = self._crew(self._tools.config.transfers.threads)
+        patiently = self._tools.patience(crew.pause)
+
+        def send(position: int) -> None:
+            bucket = self._manifest.buckets[position]
+            ranges = self._holding.ranges(bucket)
+            body = bucket_body(self._tools.storage, ranges, self._request.compression)
+            request = Request(
+                "PUT",
+                f"{self._path}/{position}",
+                _bucket_name(position, bucket),
+                body,
+                self._headers(),
+            )
+            answer = patiently(lambda: self._ask_known(request))
+            self._progress.finished(position, answer.sent_bytes)
+            self._saver.save()
+
+        crew.work([n for n in range(self._bucket_count) if n not in done], send)
+
+    def _commit(self) -> None:
+        unanswered = self._committing
+        self._committing = True
+        self._saver.save()
+        request = Request(
+            "POST",
+            f"{self._path}/commit",
+            "commit",
+            BytesBody(),
+            self._headers(),
+            self._tools.config.transfers.peer_commit_timeout_s,
+        )
+
+        def commit() -> None:
+            nonlocal unanswered
+            try:
+                self._ask_known(request)
+            except PeerUnavailable:
+                unanswered = True
+                raise
+            except _Lost:
+                if not (unanswered and self._all_there()):
+                    raise
+
+        self._alone(commit)
+
+    def _all_there(self) -> bool:
+        """Whether the peer has every instance, with the right digest."""
+        instances = self._manifest.instances
+        for start in range(0, len(instances), _ASKED_AT_ONCE):
+            portion = instances[start : start + _ASKED_AT_ONCE]
+            names = [ResourceName(Level.INSTANCE, one.orthanc_id) for one in portion]
+            request = Request(
+                "POST",
+                "/transfers/lookup",
+                "ask what is there",
+                BytesBody(protocol.render_resources(names), _JSON),
+                self._headers(),
+                self._tools.config.transfers.peer_commit_timeout_s,
+            )
+            try:
+                found, _ = protocol.read_lookup(self._client.ask(request).body)
+            except PeerRefusal as error:
+                if error.status == HTTPStatus.NOT_FOUND:
+                    return False
+                raise
+            if found != portion:
+                return False
+        return True
+
+    # --- small things ------------------------------------------------------------------------
+    @property
+    def _bucket_count(self) -> int:
+        return len(self._manifest.buckets)
+
+    def _crew(self, threads: int) -> Crew:
+        return Crew(threads, self._control.check, self._client.abort)
+
+    def _alone(self, ask: Callable[[], T]) -> T:
+        """One request, patiently; cut short when the job is interrupted."""
+        crew = self._crew(1)
+        patiently = self._tools.patience(crew.pause)
+        results: list[T] = []
+        crew.work([0], lambda _: results.append(patiently(ask)))
+        return results[0]
+
+    def _ask_known(self, request: Request) -> Answer:
+        """Ask about our transaction. Raises ``_Lost`` when the peer knows none."""
+        try:
+            return self._client.ask(request)
+        except PeerRefusal as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                raise _Lost from None
+            raise
+
+    def _headers(self) -> Mapping[str, str]:
+        return _headers(self._request, self._cookies)
+
+    def _save(self) -> None:
+        checkpoint: dict[str, type_json] = {
+            "Path": self._path,
+            "Cookies": self._cookies,
+            "Manifest": self._digest,
+            "Acknowledged": self._progress.done_text(),
+            "Committing": self._committing,
+        }
+        self._control.save(checkpoint, self._progress.content(), self._progress.share)
+
+
+class _Saver:
+    """Writes the checkpoint down, once for all threads that ask for it at the same time."""
+
+    def __init__(self, write: Callable[[], None]) -> None:
+        self._write = write
+        self._count = threading.Lock()
+        self._turn = threading.Lock()
+        self._asked = self._written = 0
+
+    def save(self) -> None:
+        """Returns when everything that was true before the call is durable."""
+        with self._count:
+            self._asked += 1
+            mine = self._asked
+        with self._turn:
+            if self._written >= mine:  # a later one was written while we waited
+                return
+            with self._count:
+                newest = self._asked
+            self._write()
+            self._written = newest
+
+
+def _bucket_name(position: int, bucket: Bucket) -> str:
+    """A bucket in words that lead to the instance when it holds one only."""
+    instances = {chunk.orthanc_id for chunk in bucket.chunks}
+    held = f"instance {instances.pop()}" if len(instances) == 1 else f"{len(instances)} instances"
+    return f"bucket {position} ({held})"
+
+
+def _headers(request: TransferRequest, cookies: str) -> dict[str, str]:
+    headers = {}
+    if request.sender_transfer_id:
+        headers["sender-transfer-id"] = request.sender_transfer_id
+    if cookies:
+        headers["Cookie"] = cookies
+    return headers
+
+
+def _discard(client: PeerClient, path: str, headers: Mapping[str, str]) -> None:
+    """Best effort: what the peer does not hear, it finds out when nobody comes back."""
+    try:
+        client.ask(Request("DELETE", path, "discard", headers=headers))
+    except NetworkProtocol as error:
+        log.info("A transaction at peer %s was not discarded: %s", client.peer.name, error)

@@ -1,0 +1,209 @@
+"""``/transfers/…``: parse, call, render.
+
+The application normalises paths before it comes here (double slashes, a trailing slash), answers
+405 for a wrong method and turns errors into Orthanc's JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from wherry import clock, limits
+from wherry.http.answers import PLAIN_JSON, Answer, literal_json
+from wherry.http.auth import remote_ip, username
+from wherry.http.body import declared_length, pump, read_body
+from wherry.http.services import services
+from wherry.http.threads import in_thread, run_in_thread
+from wherry.transfers import protocol
+from wherry.transfers.outgoing import pack, read
+from wherry.transfers.protocol import TransferRequest
+
+
+def routes() -> list[Route]:
+    """All routes of the transfers accelerator."""
+    return [
+        Route("/transfers/lookup", lookup, methods=["POST"]),
+        Route("/transfers/chunks/{ids}", chunks, methods=["GET"]),
+        Route("/transfers/push", open_push, methods=["POST"]),
+        Route("/transfers/push/{id}", look_at_push, methods=["GET"]),
+        Route("/transfers/push/{id}", discard_push, methods=["DELETE"]),
+        Route("/transfers/push/{id}/commit", commit_push, methods=["POST"]),
+        Route("/transfers/push/{id}/{bucket}", put_bucket, methods=["PUT"]),
+        Route("/transfers/send", send, methods=["POST"]),
+        Route("/transfers/pull", pull, methods=["POST"]),
+        Route("/transfers/peers", peers, methods=["GET"]),
+    ]
+
+
+# --- giving --------------------------------------------------------------------------------
+async def lookup(request: Request) -> Response:
+    """``POST /transfers/lookup``."""
+    body = await read_body(request, limits.JSON_BODY_BYTES)
+    transfers = services(request).transfers
+
+    def find() -> bytes:
+        names = protocol.parse_resources(protocol.parse_json(body))
+        holding = transfers.source.find(names)
+        return protocol.render_lookup(holding.instances, transfers.source.originator())
+
+    return Answer(await in_thread(find), 200, PLAIN_JSON)
+
+
+def chunks(request: Request) -> Response:
+    """``GET /transfers/chunks/{ids}``."""
+    transfers = services(request).transfers
+    wanted = protocol.parse_chunks(request.path_params["ids"], request.query_params)
+    ranges = transfers.source.chunk_ranges(wanted)
+    pieces = read(transfers.storage, ranges)
+    if wanted.compression == "gzip":
+        return StreamAnswer(pack(pieces), b"application/gzip")
+    return StreamAnswer(pieces, b"application/octet-stream", sum(one.size for one in ranges))
+
+
+class StreamAnswer(Response):
+    """Pieces that are made in worker threads, one ahead of what is being sent.
+
+    Made in a worker thread too, because it makes the first piece: an error there still becomes an
+    answer. An error later cuts the connection.
+    """
+
+    def __init__(self, pieces: Iterator[bytes], media_type: bytes, size: int | None = None) -> None:
+        self.status_code = 200
+        self.body = b""
+        self.background = None
+        self.raw_headers = [(b"content-type", media_type)]
+        if size is not None:
+            self.raw_headers.append((b"content-length", b"%d" % size))
+        self._pieces = pieces
+        self._first = next(pieces, b"")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it; the files are closed whatever happens."""
+        head = {"status": self.status_code, "headers": self.raw_headers}
+        await send({"type": "http.response.start", **head})
+        piece = self._first
+        self._first = b""
+        while piece:
+            following = run_in_thread(next, self._pieces, b"")
+            try:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            finally:
+                piece = await following
+        await send({"type": "http.response.body", "body": b""})
+
+
+# --- receiving -----------------------------------------------------------------------------
+async def open_push(request: Request) -> Response:
+    """``POST /transfers/push``."""
+    body = await read_body(request, limits.PUSH_MANIFEST_BYTES)
+    reception = services(request).transfers.reception
+    user, address = username(request.scope), remote_ip(request.scope)
+
+    def open_it() -> str:
+        return reception.open_push(protocol.parse_push(body), username=user, remote_ip=address)
+
+    return _json(protocol.render_created(await in_thread(open_it)))
+
+
+def look_at_push(request: Request) -> Response:
+    """``GET /transfers/push/{id}``: what has been received. Only a Wherry has this route."""
+    reception = services(request).transfers.reception
+    transfer, received = reception.look(request.path_params["id"], username(request.scope))
+    return _json(
+        protocol.render_state(transfer.id, transfer.state, transfer.bucket_count, received)
+    )
+
+
+async def put_bucket(request: Request) -> Response:
+    """``PUT /transfers/push/{id}/{bucket}``: the body goes straight into its files."""
+    reception = services(request).transfers.reception
+    position = protocol.parse_bucket_index(request.path_params["bucket"])
+    bucket = await in_thread(
+        reception.bucket, request.path_params["id"], position, username(request.scope)
+    )
+    try:
+        bucket.check_length(declared_length(request))
+        await pump(request, bucket.write, bucket.body_limit)
+        await in_thread(bucket.finish)
+    except BaseException:
+        await _in_the_end(bucket.abort)
+        raise
+    return literal_json()
+
+
+async def commit_push(request: Request) -> Response:
+    """``POST /transfers/push/{id}/commit``; its body is ignored."""
+    transfers = services(request).transfers
+    await transfers.patiently(
+        transfers.reception.commit, request.path_params["id"], username(request.scope)
+    )
+    return literal_json()
+
+
+def discard_push(request: Request) -> Response:
+    """``DELETE /transfers/push/{id}``."""
+    reception = services(request).transfers.reception
+    reception.discard(request.path_params["id"], username(request.scope))
+    return literal_json()
+
+
+# --- jobs and peers ------------------------------------------------------------------------
+async def send(request: Request) -> Response:
+    """``POST /transfers/send``: a job here, or, for a peer with ``RemoteSelf``, a job there."""
+    wanted = await _parse_transfer(request)
+    transfers = services(request).transfers
+    peer = await in_thread(transfers.peer, wanted.peer)
+    if peer.remote_self is None:
+        return await _submit(request, "PushTransfer", wanted)
+    return _json(await transfers.patiently(transfers.ask_to_pull, peer, wanted))
+
+
+async def pull(request: Request) -> Response:
+    """``POST /transfers/pull``."""
+    wanted = await _parse_transfer(request)
+    await in_thread(services(request).transfers.peer, wanted.peer)
+    return await _submit(request, "PullTransfer", wanted)
+
+
+async def peers(request: Request) -> Response:
+    """``GET /transfers/peers``."""
+    transfers = services(request).transfers
+    return _json(await transfers.patiently(transfers.peer_states))
+
+
+async def _parse_transfer(request: Request) -> TransferRequest:
+    body = await read_body(request, limits.JSON_BODY_BYTES)
+    wanted = protocol.parse_transfer(body)
+    if wanted.sender_transfer_id:
+        return wanted
+    return replace(wanted, sender_transfer_id=clock.new_uuid())
+
+
+async def _submit(request: Request, kind: str, wanted: TransferRequest) -> Response:
+    job = await in_thread(
+        services(request).jobs.submit,
+        kind,
+        wanted.parameters(),
+        priority=wanted.priority,
+        username=username(request.scope),
+    )
+    return _json({"ID": job, "Path": f"/jobs/{job}"})
+
+
+# --- small things --------------------------------------------------------------------------
+def _json(value: Any) -> Response:
+    return Answer(orjson.dumps(value, option=orjson.OPT_INDENT_2), 200, PLAIN_JSON)
+
+
+async def _in_the_end(work: Callable[[], None]) -> None:
+    """Run ``work`` in a thread even when this task is being cancelled."""
+    await asyncio.shield(run_in_thread(work))

@@ -1,0 +1,129 @@
+"""The transfers accelerator of one process: what the routes call, and what ``server`` wires."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+import orjson
+
+from wherry import limits
+from wherry.config import Config
+from wherry.errors import WherryError
+from wherry.http.threads import Pool
+from wherry.index.database import Index
+from wherry.ingest.ingest import Ingest
+from wherry.jobs.handler import JobHandler
+from wherry.model import Peer
+from wherry.peers import PeerBook
+from wherry.storage.base import StorageArea
+from wherry.transfers import protocol
+from wherry.transfers.client import BytesBody, Request
+from wherry.transfers.declaring import Quota
+from wherry.transfers.patience import Patience
+from wherry.transfers.protocol import TransferRequest
+from wherry.transfers.pull import PullTransfer
+from wherry.transfers.push import PushTransfer
+from wherry.transfers.reception import Reception
+from wherry.transfers.source import Source
+from wherry.transfers.tools import Tools
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_LONG_WORKS = 4
+_BUSY_S = 10.0
+_JSON = "application/json"
+
+PLUGIN = "transfers"
+"""Name under which ``/plugins`` announces the accelerator."""
+
+
+class TransferService:
+    """Everything of the transfers accelerator. Blocking; from any thread."""
+
+    def __init__(
+        self,
+        config: Config,
+        index: Index,
+        storage: StorageArea,
+        ingest: Ingest,
+        peers: PeerBook,
+    ) -> None:
+        self.storage = storage
+        self.source = Source(index)
+        self.reception = Reception(
+            index,
+            storage,
+            ingest,
+            Quota(
+                instances=config.wherry.maximum_transfer_instances,
+                total_bytes=config.wherry.maximum_transfer_bytes,
+                instance_bytes=config.wherry.maximum_instance_bytes,
+                pushes=config.transfers.max_push_transactions,
+            ),
+        )
+        self._config = config
+        self._pool = Pool(max(_LONG_WORKS, config.transfers.commit_threads_count))
+        self._peers = peers
+        self._tools = Tools(config, storage, peers, self.source, self.reception)
+
+    def handlers(self) -> Sequence[JobHandler]:
+        """The kinds of jobs that the accelerator has."""
+        return [PushTransfer(self._tools), PullTransfer(self._tools)]
+
+    def expire(self) -> int:
+        """Discard transfers that nobody goes on with; at start, and once a minute."""
+        return self.reception.expire()
+
+    def peer(self, name: str) -> Peer:
+        """One peer. Raises ``UnknownResource``."""
+        return self._peers.get(name)
+
+    def ask_to_pull(self, peer: Peer, request: TransferRequest) -> dict[str, str]:
+        """Let the peer pull from us, as ``RemoteSelf`` of its entry wants it.
+
+        Raises ``NetworkProtocol`` when it does not answer with a job.
+        """
+        assert peer.remote_self is not None
+        sender = request.sender_transfer_id
+        headers = {"sender-transfer-id": sender} if sender else {}
+        body = protocol.render_pull(request, peer.remote_self, self.source.originator())
+        asking = Request(
+            "POST", "/transfers/pull", "ask the peer to pull", BytesBody(body, _JSON), headers
+        )
+        with self._tools.client(peer) as client:
+            patiently = Patience(time.sleep, busy_s=_BUSY_S)
+            answer = patiently(lambda: client.ask(asking))
+        job = protocol.read_job(answer.body)
+        return {"Peer": peer.name, "RemoteJob": job, "URL": f"{peer.url}/jobs/{job}"}
+
+    async def patiently(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run ``work`` that may take long (a commit, other machines) on threads of its own, so
+        that it does not hold up short work."""
+        return await self._pool.submit(work, args, kwargs)
+
+    def peer_states(self) -> dict[str, str]:
+        """``disabled``, ``installed`` or ``bidirectional`` for each peer; all are asked at once,
+        so a dead one hides nobody."""
+        peers = self._peers.all()
+        if not peers:
+            return {}
+        with ThreadPoolExecutor(min(len(peers), limits.PEER_PROBES), "peer-probe") as pool:
+            return dict(zip((p.name for p in peers), pool.map(self._state, peers), strict=True))
+
+    def _state(self, peer: Peer) -> str:
+        timeout_s = (
+            self._config.transfers.peer_connectivity_timeout_s or self._config.http_timeout_s
+        )
+        request = Request("GET", "/plugins", "look for the accelerator", timeout_s=timeout_s)
+        try:
+            with self._tools.client(peer) as client:
+                plugins = orjson.loads(client.ask(request).body)
+        except (WherryError, orjson.JSONDecodeError):
+            return "disabled"
+        if not isinstance(plugins, list) or PLUGIN not in plugins:
+            return "disabled"
+        return "installed" if peer.remote_self is None else "bidirectional"

@@ -1,0 +1,51 @@
+"""What both kinds of transfer jobs are made with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from wherry import limits
+from wherry.config import Config
+from wherry.errors import CorruptedFile, WherryError
+from wherry.model import Manifest, Peer
+from wherry.peers import PeerBook
+from wherry.storage.base import StorageArea
+from wherry.transfers.client import PeerClient, PeerRefusal, Tls
+from wherry.transfers.patience import Patience
+from wherry.transfers.protocol import render_push
+from wherry.transfers.reception import Reception
+from wherry.transfers.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The rooms and settings that a transfer job uses."""
+
+    config: Config
+    storage: StorageArea
+    peers: PeerBook
+    source: Source
+    reception: Reception
+
+    def client(self, peer: Peer) -> PeerClient:
+        """Connections to a peer. Raises ``ConfigurationError`` for an unusable certificate."""
+        tls = Tls(self.config.https_verify_peers, self.config.https_ca_certificates)
+        return PeerClient(peer, timeout_s=self.config.http_timeout_s, tls=tls)
+
+    def patience(self, wait: Callable[[float], None]) -> Patience:
+        """How often requests are tried."""
+        return Patience(wait, max(limits.PEER_RETRIES, self.config.transfers.max_http_retries))
+
+
+def digest_of(manifest: Manifest) -> str:
+    """Tells whether two manifests are the same."""
+    return hashlib.sha256(render_push(manifest)).hexdigest()
+
+
+def cause_of(error: WherryError) -> WherryError:
+    """The error of a job for that of a request: what the peer found corrupted is corrupted."""
+    if isinstance(error, PeerRefusal) and error.peer_code == CorruptedFile.code:
+        return CorruptedFile(error.details)
+    return error
