@@ -227,15 +227,47 @@ def test_a_callback_that_fails_is_logged_and_forgotten(
     assert "callback" in caplog.text
 
 
-def test_the_writer_does_not_wait_for_itself(lists: Index) -> None:
-    with pytest.raises(BadSequenceOfCalls):
-        lists.write(lambda tx: lists.write(put("a")))
-
-
 def test_the_queue_is_bounded(lists: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "INDEX_QUEUE_WORKS", 0)
     with pytest.raises(Unavailable):
-        lists.write(put("a"))
+        lists.submit(put("a"), Outcomes().expect("a"))
+
+
+def test_a_lone_write_runs_where_it_is_called(lists: Index) -> None:
+    assert lists.write(lambda tx: threading.get_ident()) == threading.get_ident()
+    with pytest.raises(BadSequenceOfCalls):
+        lists.write(lambda tx: lists.write(put("a")))
+    assert lists.write(put("b")) == "b"
+
+
+def test_a_callback_cannot_wait_for_the_writer_either(lists: Index) -> None:
+    caught: list[BaseException] = []
+    told = threading.Event()
+
+    def done(result: object, error: object) -> None:
+        try:
+            lists.write(put("b"))
+        except BadSequenceOfCalls as refused:
+            caught.append(refused)
+        told.set()
+
+    lists.submit(put("a"), done)
+    told.wait()
+    assert len(caught) == 1
+
+
+def test_writes_of_many_threads(lists: Index, backend: ListBackend) -> None:
+    def work(name: str) -> None:
+        for number in range(200):
+            lists.write(put(f"{name}.{number}"))
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "abcdef"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(backend.rows) == sorted(f"{n}.{i}" for n in "abcdef" for i in range(200))
+    assert backend.calls.count("begin") == backend.calls.count("commit")
 
 
 def test_closing_finishes_what_was_submitted(backend: ListBackend) -> None:

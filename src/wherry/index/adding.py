@@ -328,10 +328,14 @@ def _touch(tx: Transaction, parents: Iterable[_Parents], rows: _Rows, at: float)
         tx.insert("activity", _ACTIVITY, new)
     known = {row for p in parents for row in (p.patient, p.study, p.series)}
     known.difference_update(row[0] for row in new)
-    if known:
-        tx.run(
-            "UPDATE activity SET updated_at = ?, stable = 0 WHERE resource IN ?", (at, list(known))
-        )
+    if not known:
+        return
+    stable = tx.all(
+        "UPDATE activity SET updated_at = ? WHERE resource IN ? RETURNING stable",
+        (at, list(known)),
+    )
+    if (1,) in stable:  # apart from the above: most commits need not touch an index for it
+        tx.run("UPDATE activity SET stable = 0 WHERE resource IN ?", (list(known),))
 
 
 def _give_birth_again(

@@ -1,8 +1,8 @@
 """The two ways into the index: ``read`` for a snapshot, ``write`` for a durable change.
 
 An ``Index`` has one writer thread. It drains its queue and runs many works in one transaction
-(group commit), because the sync of a commit costs far more than the statements before it. Readers
-have connections of their own and never wait for the writer.
+(group commit), because the sync of a commit costs far more than the statements before it; a lone
+``write`` runs where it is called. Readers have connections of their own and never wait for it.
 
 A *work* is a function of a ``Transaction``. It may run more than once (after a neighbour in its
 group failed, or after the database asked for another attempt), so it must have no effect outside
@@ -160,6 +160,12 @@ class Index:
         self._readers: list[Connection] = []
         self._reader_slots = threading.BoundedSemaphore(limits.INDEX_READERS)
         self._writer: Connection | None = None
+        self._turn = threading.Lock()
+        """Whoever has it uses ``_writer``: the writer thread, or a ``write`` that found it free."""
+        self._holder: int | None = None
+        """The thread that has the turn."""
+        self._waiting = False
+        """The writer thread has works in hand and waits for its turn."""
         self._thread = threading.Thread(target=self._write_for_ever, name="index-writer")
         self._thread.daemon = True  # a process that forgets to close must still be able to end
         self._thread.start()
@@ -190,8 +196,7 @@ class Index:
     def _begin_read(self) -> Connection:
         """A connection inside a transaction; one that broke while it was idle is replaced."""
         while True:
-            if self._closed:
-                raise DatabaseUnavailable("The index is closed")
+            self._check_open()
             try:
                 connection, fresh = self._readers.pop(), False
             except IndexError:
@@ -212,10 +217,19 @@ class Index:
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Run ``work`` and return its result once it is durable; raise what it raised."""
-        if threading.current_thread() is self._thread:
+        if threading.get_ident() == self._holder:
             raise BadSequenceOfCalls("The index writer cannot wait for itself")
         waiter: _Waiter[T] = _Waiter()
-        self.submit(work, waiter)
+        idle = self._queue.empty() and not self._waiting
+        if idle and self._turn.acquire(blocking=False):
+            # Nobody is writing or waiting to: two switches between threads are saved.
+            try:
+                self._check_open()
+                self._run_group([_Work(work, waiter)])
+            finally:
+                self._turn.release()
+        else:
+            self.submit(work, waiter)
         return waiter.wait()
 
     def submit(
@@ -228,8 +242,7 @@ class Index:
         if self._queue.qsize() >= limits.INDEX_QUEUE_WORKS:
             raise Unavailable("Too many changes of the index are waiting")
         with self._closing:
-            if self._closed:
-                raise DatabaseUnavailable("The index is closed")
+            self._check_open()
             self._queue.put(_Work(work, done))
 
     def close(self) -> None:
@@ -244,12 +257,19 @@ class Index:
                 self._readers.pop().close()
             self._backend.close()
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise DatabaseUnavailable("The index is closed")
+
     def _write_for_ever(self) -> None:
         last = False
         while not last:
             group, last = self._next_group()
-            if group:
-                self._run_group(group)
+            self._waiting = True
+            with self._turn:
+                self._waiting = False
+                if group:
+                    self._run_group(group)
         if self._writer is not None:
             self._writer.close()
 
@@ -268,6 +288,14 @@ class Index:
         return group, True
 
     def _run_group(self, group: list[_Work[Any]]) -> None:
+        """Commit a group and tell its works. The caller has the turn."""
+        self._holder = threading.get_ident()
+        try:
+            self._settle_group(group)
+        finally:
+            self._holder = None
+
+    def _settle_group(self, group: list[_Work[Any]]) -> None:
         try:
             results = self._commit([work.function for work in group])
         except BaseException as error:
@@ -276,7 +304,7 @@ class Index:
                     work.finish(None, error)
             else:  # one of them is to blame: let it not hurt the others
                 for work in group:
-                    self._run_group([work])
+                    self._settle_group([work])
         else:
             for work, result in zip(group, results, strict=True):
                 work.finish(result, None)
