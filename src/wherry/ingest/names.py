@@ -39,6 +39,8 @@ class NameBlocks:
         self._storage = storage
         self._owner = owner
         self._lock = threading.Lock()
+        """Held for moments only, never while the index is asked: its writer thread settles names."""
+        self._starting = threading.Lock()
         self._prefix = ""
         self._left = 0
         self._open: dict[str, int] = {}
@@ -46,20 +48,24 @@ class NameBlocks:
 
     def take(self) -> str:
         """A fresh name. Blocks for about a millisecond, once in many names, to journal them."""
-        with self._lock:
-            if self._left == 0:
-                self._start_block()
-            self._left -= 1
-            self._open[self._prefix] += 1
-            return name_in(self._prefix)
+        while True:
+            with self._lock:
+                if self._left:
+                    self._left -= 1
+                    self._open[self._prefix] += 1
+                    return name_in(self._prefix)
+            with self._starting:
+                if not self._left:
+                    self._start_block()
 
     def _start_block(self) -> None:
         prefix = new_prefix()
         self._index.write(lambda tx: staging.open_block(tx, prefix, self._owner))
-        if self._prefix:
-            self._close_if_done(self._prefix)
-        self._prefix, self._left = prefix, limits.STAGING_BLOCK_FILES
-        self._open[prefix] = 0
+        with self._lock:
+            old, self._prefix, self._left = self._prefix, prefix, limits.STAGING_BLOCK_FILES
+            self._open[prefix] = 0
+            if old:
+                self._close_if_done(old)
 
     def settle(self, uuid: str) -> None:
         """This name is committed, or its file is gone: it needs no journal any more."""
