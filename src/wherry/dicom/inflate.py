@@ -99,11 +99,13 @@ def _advance(
     except IncompleteError as incomplete:
         found, position = incomplete.found, incomplete.position
     for tag, (vr, value, length) in found.items():
+        if length == UNDEFINED:
+            continue
+        if length > limits.DICOM_VALUE_BYTES:
+            raise BadFileFormat("a main DICOM tag that is too long")
         if value + length <= size:
             values.setdefault(tag, (vr, bytes(window[value : value + length])))
-        elif length != UNDEFINED:
-            if length > limits.DICOM_VALUE_BYTES:
-                raise BadFileFormat("a main DICOM tag that is too long")
+        else:
             position = value - (12 if vr in encoding.long else 8)  # wait for the whole value
     del window[:position]
     return position - min(position, size)

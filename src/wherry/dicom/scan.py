@@ -11,6 +11,7 @@ then with pydicom (``fallback``). What nobody reads is ``BadFileFormat``, as it 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -161,8 +162,9 @@ def _values(
         return plan, _walked(data, position, plan, syntax)
     except UnreadableError as error:
         if looks_explicit(data, position) is not encoding.explicit:
-            plan = _PLANS[other_encoding(encoding)]
-            return plan, _walked(data, position, plan, syntax)
+            other = _PLANS[other_encoding(encoding)]
+            with suppress(UnreadableError):
+                return other, _walked(data, position, other, syntax)
         if not error.doubtful:
             raise
         return plan, _reread(data, position, plan)

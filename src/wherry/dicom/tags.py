@@ -103,7 +103,8 @@ def tag_of(name: str) -> str:
         return f"{match[1]},{match[2]}".lower()
     from pydicom.datadict import tag_for_keyword
 
-    number = tag_for_keyword(name.removeprefix("RETIRED_"))
+    word = name.removeprefix("RETIRED_")
+    number = tag_for_keyword(word) if word else None  # the empty word has a tag there
     if number is None:
         raise UnknownDicomTag
     return f"{number >> 16:04x},{number & 0xFFFF:04x}"
