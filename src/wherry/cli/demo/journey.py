@@ -182,6 +182,7 @@ def _verify(
                 bars.update(bar, advance=share)
 
     _in_parallel([work] * _CONNECTIONS)
+    bars.update(bar, completed=2 * uploaded.size_bytes)
     return different, clock.monotonic() - start
 
 
