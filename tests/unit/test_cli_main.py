@@ -125,7 +125,11 @@ def test_upgrade(
 def test_welcome_shows_three_commands() -> None:
     url = "http://localhost:8042/"
     text = welcome(Config(), url)
-    for command in (f"curl {url}instances --data-binary", f"curl {url}studies", "wherry demo"):
+    for command in (
+        f"curl {url}instances --data-binary",
+        f"curl '{url}studies?expand'",
+        "wherry demo",
+    ):
         assert command in text
     secured = Config(authentication_enabled=True, registered_users={"alice": "secret"})
     assert "curl -u alice http" in welcome(secured, url)

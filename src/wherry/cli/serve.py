@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shutil
 import sys
+from pathlib import Path
 
 from wherry import __version__
 from wherry.cli.options import add_configuration, read_configuration
@@ -33,6 +35,8 @@ def run(parsed: argparse.Namespace) -> int:
         format=_LOG_FORMAT,
         stream=sys.stderr,
     )
+    if not parsed.verbose:
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)
     config = read_configuration(parsed)
     from wherry.server import serve
 
@@ -43,15 +47,28 @@ def welcome(config: Config, url: str) -> str:
     """What a newcomer sees first: the address and what to try next."""
     user = f" -u {next(iter(config.registered_users))}" if config.authentication_enabled else ""
     index = "PostgreSQL" if config.postgresql else f"SQLite in {config.index_directory}"
+    tries = {
+        f"curl{user} {url}instances --data-binary @image.dcm": "store an image",
+        f"curl{user} '{url}studies?expand'": "see what is there",
+        f"{_program()} demo": "watch a study travel between two servers",
+    }
+    width = max(map(len, tries))
+    lines = "\n".join(f"  {command:<{width}}   {what}" for command, what in tries.items())
     return f"""
 Wherry {__version__} answers at {url}
   files in {config.storage_directory}
   index: {index}
 
 Try next:
-  curl{user} {url}instances --data-binary @image.dcm     store an image
-  curl{user} {url}studies?expand                         see what is there
-  wherry demo                                            watch a study travel between two servers
+{lines}
 
 Ctrl-C stops it.
 """
+
+
+def _program() -> str:
+    """What to type for ``wherry`` in this shell."""
+    if shutil.which("wherry"):
+        return "wherry"
+    started = Path(sys.argv[0])
+    return str(started) if started.name == "wherry" else f"{sys.executable} -m wherry"
