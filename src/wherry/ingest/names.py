@@ -39,7 +39,7 @@ class NameBlocks:
         self._storage = storage
         self._owner = owner
         self._lock = threading.Lock()
-        """Held for moments only, never while the index is asked: its writer thread settles names."""
+        """Held for moments only, never while the index is asked: its writer settles names."""
         self._starting = threading.Lock()
         self._prefix = ""
         self._left = 0
