@@ -99,7 +99,7 @@ def test_every_honoured_key_arrives(loaded: type_loader, tmp_path: Path) -> None
         https_ca_certificates=tmp_path / "ca.pem",
         dicom_aet="AET",
         dicom_port=104,
-        transfers=TransfersConfig(2, 8192, limits.MIB, 5, 6, 7, 8, 9),
+        transfers=TransfersConfig(2, 8192, 5, 6, 7, 8, 9),
         wherry=WherryConfig("10.0.0.1", 4, 100 * limits.MIB, 11, 12 * limits.MIB),
     )
 
@@ -271,7 +271,6 @@ def test_postgresql(loaded: type_loader) -> None:
         r"host='db' port='5433' dbname='d' user='u' password='it\'s a \\ word' "
         "sslmode='require' application_name='wherry'"
     )
-    assert config.postgresql_connections == 3
     uri = "postgresql://u@db/d"
     assert loaded(PostgreSQL={"EnableIndex": True, "ConnectionUri": uri})[0].postgresql == uri
 

@@ -236,7 +236,6 @@ SECTIONS: Final[dict[str, dict[str, Key]]] = {
     "Transfers": {
         "Threads": _number("threads", low=1, high=64),
         "BucketSize": _number("bucket_size_bytes", low=1, high=512 * limits.KIB, unit=limits.KIB),
-        "CacheSize": _number("cache_size_bytes", unit=limits.MIB),
         "MaxPushTransactions": _number("max_push_transactions", low=1, high=10_000),
         "MaxHttpRetries": _number("max_http_retries", high=1000),
         "PeerConnectivityTimeout": _number("peer_connectivity_timeout_s", low=1, high=_DAY_S),
@@ -265,7 +264,6 @@ SECTIONS: Final[dict[str, dict[str, Key]]] = {
         "Password": Key(Kind.STRING, "password"),
         "EnableSsl": Key(Kind.BOOLEAN, "enable_ssl"),
         "ApplicationName": Key(Kind.STRING, "application_name"),
-        "IndexConnectionsCount": _number("index_connections_count", low=1, high=1000),
         # Known, not honoured yet
         "EnableStorage": _later(False),
         "Schema": _later("public"),
@@ -276,11 +274,13 @@ SECTIONS: Final[dict[str, dict[str, Key]]] = {
 }
 
 SECTION_WITHOUT_EFFECT: Final[dict[str, frozenset[str]]] = {
+    "Transfers": frozenset({"CacheSize"}),
     "PostgreSQL": frozenset(
         {
             "AllowInconsistentChildCounts",
             "EnableVerboseLogs",
             "HousekeepingInterval",
+            "IndexConnectionsCount",
             "PrepareIndex",
             "TransactionMode",
             "UseDynamicConnectionPool",

@@ -54,7 +54,7 @@ def load(paths: Sequence[Path], environ: Mapping[str, str]) -> tuple[Config, lis
     values |= authentication(document, values)
     values |= tls(document, values)
     values["orthanc_peers"] = _peers(document)
-    values |= _postgresql(document)
+    values["postgresql"] = _postgresql(document)
     values["transfers"] = TransfersConfig(**_read(document, "Transfers", SECTIONS["Transfers"]))
     values["wherry"] = _wherry(document, values)
     if "ConcurrentJobs" in document.values:
@@ -168,19 +168,16 @@ def _peers(document: Document) -> dict[str, Peer]:
     }
 
 
-def _postgresql(document: Document) -> dict[str, Any]:
+def _postgresql(document: Document) -> str | None:
     section = _section(document, "PostgreSQL")
-    checked = _read(document, "PostgreSQL", SECTIONS["PostgreSQL"])
+    _read(document, "PostgreSQL", SECTIONS["PostgreSQL"])  # checks
     connection = connection_string(section)
     if section and connection is None:
         document.warnings.append(
             f'{document.place("PostgreSQL").source.name}: "PostgreSQL" has no '
             '"EnableIndex": true, so the index is SQLite'
         )
-    found: dict[str, Any] = {"postgresql": connection}
-    if "index_connections_count" in checked:
-        found["postgresql_connections"] = checked["index_connections_count"]
-    return found
+    return connection
 
 
 def _wherry(document: Document, values: Mapping[str, Any]) -> WherryConfig:

@@ -30,8 +30,6 @@ class TransfersConfig:
     """Connections that one transfer uses at once (``Threads``)."""
     bucket_size_bytes: int = 4096 * limits.KIB
     """Uncompressed size that buckets aim at (``BucketSize``, KiB)."""
-    cache_size_bytes: int = 128 * limits.MIB
-    """``CacheSize``, MiB."""
     max_push_transactions: int = 4
     """Pushes that a receiver holds open at once (``MaxPushTransactions``)."""
     max_http_retries: int = 0
@@ -110,8 +108,6 @@ class Config:
 
     postgresql: str | None = field(default=None, repr=False)
     """Connection string of libpq; None = SQLite in ``index_directory``."""
-    postgresql_connections: int = 8
-    """Connections to PostgreSQL at most (``PostgreSQL.IndexConnectionsCount``)."""
 
     transfers: TransfersConfig = field(default_factory=TransfersConfig)
     wherry: WherryConfig = field(default_factory=WherryConfig)
