@@ -1,8 +1,7 @@
 """Specific Character Set (0008,0005): from bytes of a file to Unicode (PS3.3 §C.12.1.1.2).
 
-What: one Python codec for the plain case, and code extensions (ISO 2022 escapes) by pydicom, which
-is imported only when a value really holds an escape. Why not pydicom for all: names and
-identifiers are decoded for every instance that comes in.
+What: which codec reads the text of a data set; code extensions are left to ``iso2022``. Why not
+pydicom: names and identifiers are decoded for every instance that comes in.
 
 As in Orthanc, whose identifiers hang on it: no or an empty character set is Latin 1, an unknown one
 is ASCII, and bytes that the character set does not know are left out.
@@ -14,6 +13,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Final
+
+from wherry.dicom import iso2022
 
 ESCAPE: Final = b"\x1b"
 
@@ -40,8 +41,11 @@ _CODECS: Final = {
 _STAND_ALONE: Final = {"GB18030": "gb18030", "GBK": "gbk", "ISO 2022 GBK": "gbk"}
 _TERM: Final = re.compile(r"ISO(?:_IR|[ _]2022[ _]IR) (\d+)")
 
-_TEXT_DELIMITERS: Final = frozenset(b"\r\n\t\f")
-_NAME_DELIMITERS: Final = frozenset(b"\r\n\t\f^=")
+_TEXT_DELIMITERS: Final = b"\\"
+_NAME_DELIMITERS: Final = b"\\^="
+
+_ESCAPING: Final = frozenset(("iso2022_jp", "iso2022_jp_2"))
+"""Codecs that mean nothing without an escape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +54,16 @@ class CharacterSet:
 
     codec: str
     """Python codec of text without escapes."""
-    terms: tuple[str, ...] = ()
-    """Defined terms as in the file, when escapes may switch between several."""
+    is_extended: bool = False
+    """Whether escapes may switch to other character sets."""
 
     def decode(self, raw: bytes, is_name: bool = False) -> str:
         """``raw`` in Unicode; ``is_name``: a VR of PN, where ``^`` and ``=`` reset the set too."""
-        if self.terms and ESCAPE in raw:
-            return _decode_extended(raw, self.terms, is_name)
+        if self.is_extended and ESCAPE in raw:
+            g0 = "shift_jis" if self.codec == "shift_jis" else "ascii"
+            g1 = "ascii" if self.codec in _ESCAPING else self.codec
+            delimiters = _NAME_DELIMITERS if is_name else _TEXT_DELIMITERS
+            return iso2022.decode(raw, g0, g1, delimiters)
         return raw.decode(self.codec, "ignore")
 
 
@@ -70,15 +77,13 @@ def character_set(raw: bytes) -> CharacterSet:
         return LATIN1
     if raw == b"ISO_IR 192":
         return _UTF8
-    text = raw.decode("ascii", "ignore").strip(" \0").upper()
+    text = raw.decode("latin-1").strip(" \0").upper()
     if not text:
         return LATIN1
     terms = tuple(term.strip() for term in text.split("\\"))
     codec = _codec(next(filter(None, terms), ""))
     extended = len(terms) > 1 or "2022" in terms[0]
-    if codec in ("utf-8", "gb18030", "gbk") or not extended:
-        return CharacterSet(codec)
-    return CharacterSet(codec, terms)
+    return CharacterSet(codec, extended and codec not in ("utf-8", "gb18030", "gbk"))
 
 
 def _codec(term: str) -> str:
@@ -86,16 +91,3 @@ def _codec(term: str) -> str:
         return alone
     match = _TERM.fullmatch(term)
     return _CODECS.get(match[1], "ascii") if match else "ascii"
-
-
-def _decode_extended(raw: bytes, terms: tuple[str, ...], is_name: bool) -> str:
-    from pydicom.charset import convert_encodings, decode_bytes
-
-    from wherry.dicom.fallback import hush
-
-    hush()
-    delimiters = _NAME_DELIMITERS if is_name else _TEXT_DELIMITERS
-    try:
-        return str(decode_bytes(raw, convert_encodings(list(terms)), set(delimiters)))
-    except (LookupError, UnicodeError):
-        return raw.decode("ascii", "ignore")

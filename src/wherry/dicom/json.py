@@ -95,7 +95,7 @@ class _Printer:
             return None
         block = tag >> 8 & 0xFF
         owner = elements.get((tag & 0xFFFF0000) | block) if block >= 0x10 else None
-        if owner is None:
+        if owner is None or owner.vr == "UN":
             return ""
         return as_text(self._tree.value(owner), "LO", charset, self._tree.big_endian)
 

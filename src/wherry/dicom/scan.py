@@ -249,7 +249,7 @@ def _texts(plan: _Plan, values: _Values) -> dict[int, str]:
     if plan.character_set in keys:
         charset = character_set(bytes(raws[keys.index(plan.character_set)]))
     if (
-        not charset.terms
+        not charset.is_extended
         and plan.text_vrs.issuperset(vrs)
         and plan.numbers.isdisjoint(keys)
         and not any([len(raw) & 1 for raw in raws])  # noqa: C419  (a list is faster)
