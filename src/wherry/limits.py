@@ -249,6 +249,10 @@ SEARCH_ALTERNATIVES: Final = 1_000
 SEARCH_PATTERNS: Final = 100
 """Alternatives with wildcards or ranges among them. SQLite refuses expressions of depth 1,000."""
 
+SEARCH_WILDCARD_CHARACTERS: Final = 1_024
+"""One alternative with wildcards. SQLite refuses patterns beyond 50,000 bytes, and matching takes
+time by the product of the lengths."""
+
 SEARCH_KEY_CHARACTERS: Final = 256
 """Characters of a value that the index searches by. DICOM allows 64 (LO) or 3 × 64 (PN);
 PostgreSQL refuses index entries beyond 2,700 bytes."""

@@ -11,66 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import orjson
-
 from wherry import clock
-from wherry.errors import BadFileFormat
-from wherry.index import changes, completeness, deletions, removing, totals
+from wherry.index import changes, completeness, deletions, removing, rows, totals
 from wherry.index.database import Transaction
-from wherry.index.keys import COLUMNS, level_keys
+from wherry.index.rows import expected_instances, type_row
 from wherry.index.totals import Totals
 from wherry.model import ChangeType, Level, StagedInstance, Stored, StoreStatus
 
-_PATIENT = ("id", "orthanc_id", "tags", *COLUMNS[Level.PATIENT].values())
-_STUDY = (
-    "id",
-    "parent",
-    "orthanc_id",
-    "tags",
-    "patient_tags",
-    *COLUMNS[Level.STUDY].values(),
-)
-_SERIES = (
-    "id",
-    "parent",
-    "orthanc_id",
-    "tags",
-    "expected_instances",
-    "remote_aet",
-    *COLUMNS[Level.SERIES].values(),
-)
-_INSTANCE = (
-    "id",
-    "parent",
-    "orthanc_id",
-    "tags",
-    "transfer_syntax",
-    "sop_class_uid",
-    "pixel_data_offset",
-    "index_in_series",
-    "reception_date",
-    "origin",
-    "remote_ip",
-    "remote_aet",
-    "called_aet",
-    "username",
-    *COLUMNS[Level.INSTANCE].values(),
-)
-_ATTACHMENT = (
-    "resource",
-    "content_type",
-    "uuid",
-    "uncompressed_size",
-    "uncompressed_md5",
-    "compressed_size",
-    "compressed_md5",
-    "compression",
-    "place",
-    "revision",
-)
 _ACTIVITY = ("resource", "level", "updated_at")
-
-type_row = tuple[object, ...]
 
 
 @dataclass(slots=True)
@@ -87,7 +35,7 @@ class _Parents:
 
 
 @dataclass(slots=True)
-class _Rows:
+class _Batch:
     """What one batch writes."""
 
     patients: list[type_row] = field(default_factory=list)
@@ -151,43 +99,43 @@ def _distinct(
 
 def _existing(tx: Transaction, wanted: Iterable[str]) -> dict[str, tuple[int, str]]:
     """Row and DICOM file of the instances that are there."""
-    rows = tx.all(
+    found = tx.all(
         "SELECT i.orthanc_id, i.id, a.uuid FROM instances i LEFT JOIN attachments a"
         " ON a.resource = i.id AND a.content_type = 1 WHERE i.orthanc_id IN ?",
         (list(wanted),),
     )
-    return {orthanc_id: (row, uuid) for orthanc_id, row, uuid in rows}
+    return {orthanc_id: (row, uuid) for orthanc_id, row, uuid in found}
 
 
 def _write(tx: Transaction, fresh: list[StagedInstance], replaced: list[int]) -> None:
     counters = totals.load(tx)
     reborn = removing.make_room(tx, counters, replaced) if replaced else frozenset[int]()
-    rows = _Rows()
+    into = _Batch()
     parents = _known_parents(tx, fresh)
-    _add_parents(tx, counters, fresh, parents, rows)
+    _add_parents(tx, counters, fresh, parents, into)
     if reborn:
         _give_birth_again(tx, fresh, parents, reborn)
     for staged in fresh:
-        _add_instance(counters, staged, parents[staged.summary.identifiers.series], rows)
-    _insert(tx, counters, rows)
+        _add_instance(counters, staged, parents[staged.summary.identifiers.series], into)
+    _insert(tx, counters, into)
     now = clock.now()
-    _touch(tx, parents.values(), rows, now.timestamp())
+    _touch(tx, parents.values(), into, now.timestamp())
     expecting = [p.series for p in parents.values() if p.expected is not None]
     for series in completeness.complete(tx, expecting) if expecting else ():
-        rows.changes.append((ChangeType.CompletedSeries, Level.SERIES, series))
-    changes.log(tx, counters, rows.changes, clock.orthanc_date(now))
+        into.changes.append((ChangeType.CompletedSeries, Level.SERIES, series))
+    changes.log(tx, counters, into.changes, clock.orthanc_date(now))
     totals.save(tx, counters)
 
 
 def _known_parents(tx: Transaction, fresh: list[StagedInstance]) -> dict[str, _Parents]:
     """The rows above the instances, by series, as far as the series is there."""
     wanted = {staged.summary.identifiers.series for staged in fresh}
-    rows = tx.all(
+    found = tx.all(
         "SELECT se.orthanc_id, se.id, se.parent, st.parent, se.expected_instances"
         " FROM series se JOIN studies st ON st.id = se.parent WHERE se.orthanc_id IN ?",
         (list(wanted),),
     )
-    return {row[0]: _Parents(*row[1:]) for row in rows}
+    return {row[0]: _Parents(*row[1:]) for row in found}
 
 
 def _add_parents(
@@ -195,7 +143,7 @@ def _add_parents(
     counters: Totals,
     fresh: list[StagedInstance],
     parents: dict[str, _Parents],
-    rows: _Rows,
+    into: _Batch,
 ) -> None:
     """Make the series, studies and patients that are missing."""
     first: dict[str, StagedInstance] = {}
@@ -214,13 +162,13 @@ def _add_parents(
             if ids.patient not in patients:
                 new += (Level.PATIENT,)
                 patients[ids.patient] = counters.new_id()
-                rows.patients.append((patients[ids.patient], *_patient(staged)))
+                into.patients.append(rows.patient(staged, patients[ids.patient]))
             studies[ids.study] = (counters.new_id(), patients[ids.patient])
-            rows.studies.append((*studies[ids.study], *_study(staged)))
+            into.studies.append(rows.study(staged, *studies[ids.study]))
         study, patient = studies[ids.study]
         row = counters.new_id()
-        rows.series.append((row, study, *_series(staged)))
-        parents[series] = _Parents(row, study, patient, _expected(staged), new)
+        into.series.append(rows.series(staged, row, study))
+        parents[series] = _Parents(row, study, patient, expected_instances(staged), new)
 
 
 def _known_upper(
@@ -239,50 +187,19 @@ def _known_upper(
     return {row[0]: (row[1], row[2]) for row in studies}, dict(patients)
 
 
-def _add_instance(counters: Totals, staged: StagedInstance, parents: _Parents, rows: _Rows) -> None:
-    summary, file, origin = staged.summary, staged.attachment, staged.origin
-    tags = summary.tags[3]
+def _add_instance(
+    counters: Totals, staged: StagedInstance, parents: _Parents, into: _Batch
+) -> None:
     row = counters.new_id()
-    rows.instances.append(
-        (
-            row,
-            parents.series,
-            summary.identifiers.instance,
-            _json(tags),
-            summary.transfer_syntax,
-            summary.sop_class_uid,
-            summary.pixel_data_offset,
-            completeness.index_in_series(tags),
-            staged.reception_date,
-            origin.kind,
-            origin.remote_ip,
-            origin.remote_aet,
-            origin.called_aet,
-            origin.username,
-            *level_keys(Level.INSTANCE, tags),
-        )
-    )
-    rows.attachments.append(
-        (
-            row,
-            file.content_type,
-            file.uuid,
-            file.uncompressed_size,
-            file.uncompressed_md5,
-            file.compressed_size,
-            file.compressed_md5,
-            file.compression,
-            file.place,
-            file.revision,
-        )
-    )
-    counters.disk_bytes += file.compressed_size
-    counters.uncompressed_bytes += file.uncompressed_size
-    rows.changes.append((ChangeType.NewInstance, Level.INSTANCE, row))
+    into.instances.append(rows.instance(staged, row, parents.series))
+    into.attachments.append(rows.attachment(staged.attachment, row))
+    counters.disk_bytes += staged.attachment.compressed_size
+    counters.uncompressed_bytes += staged.attachment.uncompressed_size
+    into.changes.append((ChangeType.NewInstance, Level.INSTANCE, row))
     if parents.new:
         for level in parents.new:
             change, resource = _BIRTH[level], _row_at(parents, level)
-            rows.changes.append((change, level, resource))
+            into.changes.append((change, level, resource))
         parents.new = ()
 
 
@@ -297,30 +214,30 @@ def _row_at(parents: _Parents, level: Level) -> int:
     return (parents.patient, parents.study, parents.series)[level - 1]
 
 
-def _insert(tx: Transaction, counters: Totals, rows: _Rows) -> None:
+def _insert(tx: Transaction, counters: Totals, into: _Batch) -> None:
     for table, columns, values in (
-        ("patients", _PATIENT, rows.patients),
-        ("studies", _STUDY, rows.studies),
-        ("series", _SERIES, rows.series),
-        ("instances", _INSTANCE, rows.instances),
-        ("attachments", _ATTACHMENT, rows.attachments),
+        ("patients", rows.PATIENT, into.patients),
+        ("studies", rows.STUDY, into.studies),
+        ("series", rows.SERIES, into.series),
+        ("instances", rows.INSTANCE, into.instances),
+        ("attachments", rows.ATTACHMENT, into.attachments),
     ):
         if values:
             tx.insert(table, columns, values)
-    counters.patients += len(rows.patients)
-    counters.studies += len(rows.studies)
-    counters.series += len(rows.series)
-    counters.instances += len(rows.instances)
+    counters.patients += len(into.patients)
+    counters.studies += len(into.studies)
+    counters.series += len(into.series)
+    counters.instances += len(into.instances)
 
 
-def _touch(tx: Transaction, parents: Iterable[_Parents], rows: _Rows, at: float) -> None:
+def _touch(tx: Transaction, parents: Iterable[_Parents], into: _Batch, at: float) -> None:
     """The parents changed just now and are not stable any more."""
     new = [
         (row[0], int(level), at)
         for level, made in (
-            (Level.PATIENT, rows.patients),
-            (Level.STUDY, rows.studies),
-            (Level.SERIES, rows.series),
+            (Level.PATIENT, into.patients),
+            (Level.STUDY, into.studies),
+            (Level.SERIES, into.series),
         )
         for row in made
     ]
@@ -350,53 +267,15 @@ def _give_birth_again(
     for staged in fresh:
         above = parents[staged.summary.identifiers.series]
         for level, columns, values in (
-            (Level.SERIES, _SERIES[3:], _series),
-            (Level.STUDY, _STUDY[3:], _study),
-            (Level.PATIENT, _PATIENT[2:], _patient),
+            (Level.SERIES, rows.SERIES, rows.series(staged, above.series, above.study)),
+            (Level.STUDY, rows.STUDY, rows.study(staged, above.study, above.patient)),
+            (Level.PATIENT, rows.PATIENT, rows.patient(staged, above.patient)),
         ):
             row = _row_at(above, level)
             if row in reborn and row not in done:
                 done.add(row)
-                assignments = ", ".join(f"{column} = ?" for column in columns)
-                tx.run(
-                    f"UPDATE {level.plural} SET {assignments} WHERE id = ?",
-                    (*values(staged)[1:], row),
-                )
                 above.new += (level,)
+                assignments = ", ".join(f"{column} = ?" for column in columns)
+                tx.run(f"UPDATE {level.plural} SET {assignments} WHERE id = ?", (*values, row))
                 if level is Level.SERIES:
-                    above.expected = _expected(staged)
-
-
-def _patient(staged: StagedInstance) -> type_row:
-    summary = staged.summary
-    tags = summary.tags[0]
-    return (summary.identifiers.patient, _json(tags), *level_keys(Level.PATIENT, tags))
-
-
-def _study(staged: StagedInstance) -> type_row:
-    summary = staged.summary
-    tags = summary.tags[1]
-    keys = level_keys(Level.STUDY, tags)
-    return (summary.identifiers.study, _json(tags), _json(summary.tags[0]), *keys)
-
-
-def _series(staged: StagedInstance) -> type_row:
-    tags = staged.summary.tags[2]
-    return (
-        staged.summary.identifiers.series,
-        _json(tags),
-        _expected(staged),
-        staged.origin.remote_aet,
-        *level_keys(Level.SERIES, tags),
-    )
-
-
-def _expected(staged: StagedInstance) -> int | None:
-    return completeness.expected_instances(staged.summary.tags)
-
-
-def _json(tags: dict[str, str]) -> str:
-    try:
-        return orjson.dumps(tags).decode()
-    except TypeError as error:
-        raise BadFileFormat("A main DICOM tag is not valid Unicode") from error
+                    above.expected = expected_instances(staged)

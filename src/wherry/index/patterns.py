@@ -146,6 +146,9 @@ def parse(tag: str, text: str, fold: Callable[[str], str] = str.casefold) -> lis
             exact.add(found)
         else:
             others.append(found)
+    for other in others:
+        if isinstance(other, Wildcard) and len(other.text) > limits.SEARCH_WILDCARD_CHARACTERS:
+            raise ParameterOutOfRange("A searched value with wildcards is too long")
     if len(others) > limits.SEARCH_PATTERNS:
         raise ParameterOutOfRange("A searched value has too many wildcards or ranges")
     return [Exactly(frozenset(exact)), *others] if exact else others
@@ -171,20 +174,29 @@ def _pattern(tag: str, part: str) -> Pattern | str:
 
 
 def _wildcard_match(pattern: str, value: str) -> bool:
-    """Whether all of ``value`` fits; in time of at most their lengths' product."""
-    at = star = resume = 0
-    starred = False
-    here = 0
-    while here < len(value):
-        if at < len(pattern) and pattern[at] == "*":
-            starred, star, resume = True, at, here
-            at += 1
-        elif at < len(pattern) and pattern[at] in ("?", value[here]):
-            at += 1
-            here += 1
-        elif starred:
-            resume += 1
-            at, here = star + 1, resume
-        else:
+    """Whether all of ``value`` fits. The pieces between the stars have a fixed length, so the
+    leftmost place of each is the best: nothing is tried twice."""
+    first, *pieces = pattern.split("*")
+    if not pieces:
+        return len(first) == len(value) and _find(first, value, 0, len(value)) == 0
+    last = pieces.pop()
+    here, end = len(first), len(value) - len(last)
+    if here > end or _find(first, value, 0, here) != 0 or _find(last, value, end, None) != end:
+        return False
+    for piece in pieces:
+        found = _find(piece, value, here, end)
+        if found < 0:
             return False
-    return not pattern[at:].strip("*")
+        here = found + len(piece)
+    return True
+
+
+def _find(piece: str, value: str, start: int, end: int | None) -> int:
+    """The first place of a piece, in which ``?`` is any character; -1: none."""
+    if "?" not in piece:
+        return value.find(piece, start, end)
+    expression = ".".join(map(re.escape, piece.split("?")))
+    found = re.compile(expression, re.DOTALL).search(
+        value, start, len(value) if end is None else end
+    )
+    return found.start() if found else -1
