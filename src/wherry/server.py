@@ -17,6 +17,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import uvicorn
 import uvloop
@@ -75,8 +76,10 @@ def index_settings(config: Config) -> IndexSettings:
 def running(config: Config) -> Iterator[Services]:
     """Everything below the faces, started; stopped in reverse order at the end."""
     threads.configure(config.wherry.worker_threads)
+    _make_folder(config.index_directory, "IndexDirectory")
     index = open_index(index_settings(config))
     try:
+        _make_folder(config.storage_directory, "StorageDirectory")
         storage = FilesystemStorage(config.storage_directory)
         presence = Presence(index)
         presence.register()
@@ -125,6 +128,13 @@ def running(config: Config) -> Iterator[Services]:
             presence.leave()
     finally:
         index.close()
+
+
+def _make_folder(folder: Path, key: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{key} {folder} cannot be made: {error.strerror}") from error
 
 
 class Housekeeping:
@@ -251,7 +261,22 @@ async def _answer(
 
 def _tls(config: Config) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    newest_only = config.ssl_minimum_protocol_version >= 5
+    context.minimum_version = ssl.TLSVersion.TLSv1_3 if newest_only else ssl.TLSVersion.TLSv1_2
+    try:
+        if config.ssl_ciphers_accepted:
+            context.set_ciphers(":".join(config.ssl_ciphers_accepted))
+    except ssl.SSLError as error:
+        raise ConfigurationError("SslCiphersAccepted names no cipher known here") from error
+    try:
+        if config.ssl_verify_peers:
+            context.load_verify_locations(config.ssl_trusted_client_certificates)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(
+            f"SslTrustedClientCertificates {config.ssl_trusted_client_certificates} cannot be "
+            f"used: it must be a PEM file of certificates ({error})"
+        ) from error
     try:
         context.load_cert_chain(config.ssl_certificate)
     except (OSError, ssl.SSLError) as error:

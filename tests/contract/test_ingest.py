@@ -9,7 +9,6 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
-from wherry.index.database import Index, Transaction
 
 from tests.support.dicom_files import make_instance, make_series
 from wherry.errors import (
@@ -23,6 +22,7 @@ from wherry.errors import (
     TooLarge,
 )
 from wherry.index import deletions, resources, staging
+from wherry.index.database import Index, Transaction
 from wherry.ingest.ingest import Ingest
 from wherry.ingest.names import PREFIX_LENGTH, NameBlocks, name_in, new_prefix
 from wherry.ingest.recovery import Janitor, reclaim, sweep_block
@@ -269,3 +269,23 @@ def test_blocks_are_journaled_before_use_and_closed_when_settled(
     names.close()
     with index.read() as tx:
         assert staging.blocks(tx, ME) == []
+
+
+def test_new_blocks_do_not_wait_for_commits_that_wait_for_them(
+    ingest: Ingest, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wherry.limits.STAGING_BLOCK_FILES", 2)
+    answers: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def client(first: int) -> None:
+        for number in range(first, first + 20):
+            staged = stage(ingest, make_instance(number=number), piece=1_000_000)
+            ingest.submit(staged, lambda _, error: answers.put(error))
+
+    clients = [threading.Thread(target=client, args=(n * 20 + 1,)) for n in range(4)]
+    for thread in clients:
+        thread.start()
+    assert [answers.get(timeout=60) for _ in range(80)] == [None] * 80
+    for thread in clients:
+        thread.join()
+    assert len(visible(index)) == 80

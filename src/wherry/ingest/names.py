@@ -38,9 +38,9 @@ class NameBlocks:
         self._index = index
         self._storage = storage
         self._owner = owner
+        self._opening = threading.Lock()
+        """Held while a block is journaled; never by ``settle``, which the index writer calls."""
         self._lock = threading.Lock()
-        """Held for moments only, never while the index is asked: its writer settles names."""
-        self._starting = threading.Lock()
         self._prefix = ""
         self._left = 0
         self._open: dict[str, int] = {}
@@ -48,38 +48,40 @@ class NameBlocks:
 
     def take(self) -> str:
         """A fresh name. Blocks for about a millisecond, once in many names, to journal them."""
-        while True:
+        with self._opening:
+            if self._left == 0:
+                self._start_block()
             with self._lock:
-                if self._left:
-                    self._left -= 1
-                    self._open[self._prefix] += 1
-                    return name_in(self._prefix)
-            with self._starting:
-                if not self._left:
-                    self._start_block()
+                self._left -= 1
+                self._open[self._prefix] += 1
+                return name_in(self._prefix)
 
     def _start_block(self) -> None:
         prefix = new_prefix()
         self._index.write(lambda tx: staging.open_block(tx, prefix, self._owner))
         with self._lock:
-            old, self._prefix, self._left = self._prefix, prefix, limits.STAGING_BLOCK_FILES
+            full, self._prefix = self._prefix, prefix
+            self._left = limits.STAGING_BLOCK_FILES
             self._open[prefix] = 0
-            if old:
-                self._close_if_done(old)
+            done = full if self._open.get(full) == 0 else ""
+            self._open = {name: count for name, count in self._open.items() if name != done}
+        if done:
+            self._close_block(done)
 
     def settle(self, uuid: str) -> None:
         """This name is committed, or its file is gone: it needs no journal any more."""
         prefix = uuid[:PREFIX_LENGTH]
         with self._lock:
             self._open[prefix] -= 1
-            if prefix != self._prefix:
-                self._close_if_done(prefix)
+            done = prefix != self._prefix and self._open[prefix] == 0
+            if done:
+                del self._open[prefix]
+        if done:
+            self._close_block(prefix)
 
-    def _close_if_done(self, prefix: str) -> None:
-        if self._open[prefix] == 0:
-            del self._open[prefix]
-            self._storage.sync_removals([prefix])
-            self._index.submit(lambda tx: staging.close_block(tx, prefix), _forget)
+    def _close_block(self, prefix: str) -> None:
+        self._storage.sync_removals([prefix])
+        self._index.submit(lambda tx: staging.close_block(tx, prefix), _forget)
 
     def close(self) -> None:
         """At a clean stop: close every block whose names are settled; a restart sweeps others."""
