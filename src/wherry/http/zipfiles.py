@@ -30,7 +30,7 @@ _END64 = struct.Struct("<4sQ2H2L4Q")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _LONGEST_COMMENT = 0xFFFF
-_BIG16, _BIG32 = 0xFFFF, 0xFFFFFFFF
+_BIG32 = 0xFFFFFFFF
 _ZIP64_FIELD = 1
 _ENCRYPTED = 0x1
 _STORED, _DEFLATED = 0, 8
@@ -153,30 +153,42 @@ def _place_of_directory(source: Bytes) -> tuple[int, int, int, int]:
     """Number of entries, offset and size of the directory, and what to add to its offsets."""
     tail_at = max(0, source.size - _END.size - _LONGEST_COMMENT)
     tail = source.read_at(tail_at, source.size - tail_at)
-    found = tail.rfind(EMPTY_MAGIC, 0, max(0, len(tail) - _END.size + len(EMPTY_MAGIC)))
-    if found < 0:
-        raise BadFileFormat("The ZIP is damaged: its directory is missing")
+    found = _end_record(tail)
     _, _, _, _, count, size, offset, _ = _END.unpack_from(tail, found)
     end = tail_at + found
-    if count == _BIG16 or _BIG32 in (size, offset):
-        count, size, offset, end = _end64(source, end)
+    wide = _end64(source, end)
+    if wide is not None:
+        count, size, offset, end = wide
     shift = end - size - offset
     if shift < 0 or size > source.size:
         raise BadFileFormat("The ZIP is damaged: its directory is not where it should be")
     return count, offset + shift, size, shift
 
 
-def _end64(source: Bytes, end: int) -> tuple[int, int, int, int]:
-    """The same from the 64-bit record, which stands before the old one."""
+def _end_record(tail: bytes) -> int:
+    """Where the last record of the archive begins. What looks like one inside the comment has no
+    room for the comment it claims."""
+    found = len(tail)
+    while (found := tail.rfind(EMPTY_MAGIC, 0, found)) >= 0:
+        comment_at = found + _END.size
+        if comment_at <= len(tail):
+            comment_length = int.from_bytes(tail[comment_at - 2 : comment_at], "little")
+            if comment_at + comment_length <= len(tail):
+                return found
+    raise BadFileFormat("The ZIP is damaged: its directory is missing")
+
+
+def _end64(source: Bytes, end: int) -> tuple[int, int, int, int] | None:
+    """Count, size, offset and end of the directory from the 64-bit record, which stands before
+    the old one; None when there is none."""
     at = end - _END64_LOCATOR.size
-    if at >= 0:
-        magic, _, _, _ = _END64_LOCATOR.unpack(source.read_at(at, _END64_LOCATOR.size))
-        record_at = at - _END64.size
-        if magic == b"PK\x06\x07" and record_at >= 0:
-            fields = _END64.unpack(source.read_at(record_at, _END64.size))
-            if fields[0] == b"PK\x06\x06":
-                return fields[7], fields[8], fields[9], record_at
-    raise BadFileFormat("The ZIP is damaged: its 64-bit directory is missing")
+    record_at = at - _END64.size
+    if record_at < 0 or source.read_at(at, 4) != b"PK\x06\x07":
+        return None
+    fields = _END64.unpack(source.read_at(record_at, _END64.size))
+    if fields[0] != b"PK\x06\x06":
+        raise BadFileFormat("The ZIP is damaged: its 64-bit directory is missing")
+    return fields[7], fields[8], fields[9], record_at
 
 
 def _zip64(extra: bytes, packed: int, unpacked: int, header: int) -> tuple[int, int, int]:

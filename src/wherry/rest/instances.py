@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from wherry.dicom.json import to_json
+from wherry.dicom.json import to_json, type_form
 from wherry.dicom.tags import tag_of
 from wherry.errors import InexistentItem, UnknownResource
 from wherry.http.answers import TEXT, Answer, empty_answer, file_answer, json_answer
@@ -85,7 +85,7 @@ def simplified_tags(request: Request) -> Response:
     return _tags(request, "simplify")
 
 
-def _tags(request: Request, form: str) -> Response:
+def _tags(request: Request, form: type_form) -> Response:
     long_ones = frozenset(map(tag_of, request.query_params.getlist("ignore-length")))
     rooms = services(request)
     attachment = _attachment(rooms, request.path_params["id"])

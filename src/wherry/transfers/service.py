@@ -82,6 +82,11 @@ class TransferService:
         """One peer. Raises ``UnknownResource``."""
         return self._peers.get(name)
 
+    def get(self, peer: Peer, target: str) -> bytes:
+        """What the peer answers to a GET. Raises ``NetworkProtocol``."""
+        with self._tools.client(peer) as client:
+            return client.ask(Request("GET", target, f"ask for {target}")).body
+
     def ask_to_pull(self, peer: Peer, request: TransferRequest) -> dict[str, str]:
         """Let the peer pull from us, as ``RemoteSelf`` of its entry wants it.
 
