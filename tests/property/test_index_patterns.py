@@ -16,8 +16,10 @@ from wherry.index.keys import search_key
 from wherry.index.patterns import comparable, parse
 
 TAGS = ("0010,0010", "0008,0020", "0008,0030")
-values = st.text(st.sampled_from("aAéÉß12%_!*? .:-^"), max_size=8)
-queries = st.text(st.sampled_from("aAéÉß12%_!*? .:-^\\"), max_size=10)
+values = st.text("ab_%!", max_size=4) | st.text(st.sampled_from("aAéÉß12%_!*? .:-^"), max_size=8)
+queries = st.text("a_%!*?", max_size=4) | st.text(
+    st.sampled_from("aAéÉß12%_!*? .:-^\\"), max_size=10
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +31,9 @@ def database() -> Iterator[sqlite3.Connection]:
 
 @given(tag=st.sampled_from(TAGS), query=queries, value=values)
 @example(tag="0010,0010", query="a*b?c*", value="aXXbYc")
+@example(tag="0010,0010", query="*_", value="a")
+@example(tag="0010,0010", query="*%b", value="ab")
+@example(tag="0010,0010", query="*!", value="a")
 @example(tag="0008,0020", query="2-", value="")
 def test_sql_and_python_agree(
     database: sqlite3.Connection, tag: str, query: str, value: str
