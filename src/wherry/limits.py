@@ -91,6 +91,9 @@ DICOM_JSON_ELEMENTS: Final = 300_000
 """Elements of one file shown as JSON: about 150 MB of Python objects. An enhanced multi-frame
 object of 2,000 frames has 140,000."""
 
+DICOM_JSON_VALUE_BYTES: Final = 4 * MIB
+"""Longest value shown as JSON when the usual 256 bytes are lifted (``?ignore-length``)."""
+
 DICOM_FALLBACK_BYTES: Final = 2 * MIB
 """Bytes that pydicom reads of a file which our own scan cannot read: it takes about 0.3 s for
 them. Odd files are old and small."""

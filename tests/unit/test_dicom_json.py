@@ -150,6 +150,14 @@ def test_the_limit_can_be_lifted_for_one_tag() -> None:
     assert found["0088,0200"] == [{"0008,1030": "y" * 300}]
 
 
+def test_a_lifted_limit_is_still_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "DICOM_JSON_VALUE_BYTES", 200_000)
+    for length, kept in ((200_000, True), (200_002, False)):
+        file = meta() + data_set() + explicit(0x00081030, "UT", b"x" * length)
+        assert (to_json(file, "short", frozenset(["0008,1030"]))["0008,1030"] is None) is not kept
+    assert to_json(file, "full")["0008,1030"]["Type"] == "TooLong"
+
+
 def test_the_vr_un() -> None:
     assert one(0x00081030, "UN", b"ab  ") == ("String", "ab  ")
     assert one(0x00081030, "UN", b"abc\0") == ("String", "abc")

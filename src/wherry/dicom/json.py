@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
+from wherry import limits
 from wherry.dicom.charsets import LATIN1, CharacterSet, character_set
 from wherry.dicom.dictionary import Entry, lookup, lookup_private
 from wherry.dicom.elements import PIXEL_DATA, UnreadableError, type_data
 from wherry.dicom.tree import Element, Tree, type_dataset
-from wherry.dicom.values import TEXT_VRS, as_text, is_long, unknown_as_text
+from wherry.dicom.values import NUMBER_VRS, TEXT_VRS, as_text, is_long, unknown_as_text
 from wherry.errors import BadFileFormat
 
 type_form = Literal["full", "short", "simplify"]
@@ -25,7 +26,10 @@ type_object = dict[str, Any]
 _CHARACTER_SET: Final = 0x00080005
 _PIXEL_REPRESENTATION: Final = 0x00280103
 
-_AMBIGUOUS: Final = {"US or SS": "US", "OB or OW": "OB", "US or OW": "OW", "US or SS or OW": "OW"}
+_AMBIGUOUS: Final = {"OB or OW": "OB", "US or OW": "OW", "US or SS or OW": "OW"}
+
+_UNTOLD_TEXT: Final = "text as UN"
+"""Stands for the VR of a text that was written with the VR UN."""
 
 
 def to_json(
@@ -67,18 +71,13 @@ class _Printer:
             name = f"{tag >> 16:04x},{tag & 0xFFFF:04x}"
             creator = self._creator(tag, elements, charset)
             entry = lookup(tag) if creator is None else lookup_private(tag, creator)
+            value: Any
             if element.items is not None:
-                items = element.items
-                value: Any = [self.data_set(i, charset, is_signed=is_signed) for i in items]
                 kind = "Sequence"
+                value = [self.data_set(i, charset, is_signed=is_signed) for i in element.items]
             else:
-                is_private = creator is not None and tag & 0xFFFF >= 0x1000
-                value = None
-                if element.vr != "UN" or not is_private:
-                    value = self._text(element, entry, charset, is_signed)
-                kind = "Null" if value is None else "String"
-                if value is not None and is_long(value) and name not in self._ignore_length:
-                    kind, value = "TooLong", None
+                vr = _vr(element, entry, tag, is_signed)
+                kind, value = self._value(element, vr, charset, name)
             if self._form == "short":
                 printed[name] = value
             elif self._form == "simplify":
@@ -99,13 +98,33 @@ class _Printer:
             return ""
         return as_text(self._tree.value(owner), "LO", charset, self._tree.big_endian)
 
-    def _text(
-        self, element: Element, entry: Entry, charset: CharacterSet, is_signed: bool
-    ) -> str | None:
+    def _value(
+        self, element: Element, vr: str, charset: CharacterSet, name: str
+    ) -> tuple[str, str | None]:
+        """Type and value; nothing is read of what is not shown."""
+        if vr not in TEXT_VRS and vr not in NUMBER_VRS and vr != _UNTOLD_TEXT:
+            return "Null", None
+        lifted = name in self._ignore_length
+        bound = limits.DICOM_JSON_VALUE_BYTES if lifted else limits.DICOM_VALUE_BYTES
+        if element.length > bound:
+            return "TooLong", None
         raw = self._tree.value(element)
-        if element.vr == "UN":
-            return unknown_as_text(raw, charset) if entry.vr in TEXT_VRS else None
-        vr = element.vr or _AMBIGUOUS.get(entry.vr, entry.vr)
-        if is_signed and vr == "US" and entry.vr == "US or SS" and not element.vr:
-            vr = "SS"
-        return as_text(raw, vr, charset, self._tree.big_endian)
+        if vr == _UNTOLD_TEXT:
+            text: str | None = unknown_as_text(raw, charset)
+        else:
+            text = as_text(raw, vr, charset, self._tree.big_endian)
+        if text is None:
+            return "Null", None
+        return ("TooLong", None) if not lifted and is_long(text) else ("String", text)
+
+
+def _vr(element: Element, entry: Entry, tag: int, is_signed: bool) -> str:
+    """The VR to print with: that of the file, or of the dictionary when the file tells none."""
+    if element.vr == "UN":
+        is_private = tag >> 16 & 1 and tag & 0xFFFF >= 0x1000
+        return _UNTOLD_TEXT if entry.vr in TEXT_VRS and not is_private else "UN"
+    if element.vr:
+        return element.vr
+    if entry.vr == "US or SS":
+        return "SS" if is_signed else "US"
+    return _AMBIGUOUS.get(entry.vr, entry.vr)
