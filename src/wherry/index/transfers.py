@@ -234,12 +234,22 @@ def touch(tx: Transaction, transfer_ids: Collection[str], at: float) -> int:
     )
 
 
-def mark(tx: Transaction, transfer_id: str, position: int, *, received: bool) -> None:
-    """Acknowledge a bucket, or take that back."""
+def acknowledge(tx: Transaction, transfer_id: str, position: int) -> None:
+    """This bucket is here."""
     tx.run(
-        "UPDATE transfer_buckets SET received = ? WHERE transfer_id = ? AND position = ?",
-        (int(received), transfer_id, position),
+        "UPDATE transfer_buckets SET received = 1 WHERE transfer_id = ? AND position = ?",
+        (transfer_id, position),
     )
+
+
+def want_again(tx: Transaction, transfer_id: str, spans: Iterable[tuple[int, int]]) -> None:
+    """The buckets of these runs of positions are not acknowledged any more."""
+    for first, last in spans:
+        tx.run(
+            "UPDATE transfer_buckets SET received = 0 WHERE transfer_id = ?"
+            " AND position BETWEEN ? AND ?",
+            (transfer_id, first, last),
+        )
 
 
 def stage(tx: Transaction, transfer_id: str, found: Sequence[tuple[int, str, str]]) -> None:

@@ -188,6 +188,9 @@ class Request:
     timeout_s: float = 0
     """Longest silence; 0 = the peer's own."""
     limit: int = limits.PEER_ANSWER_BYTES
+    resend: bool = True
+    """Whether it may be sent once more without a word, when a kept-alive connection turns out to
+    be closed: not when it matters whether the peer may have seen the first one."""
 
 
 @dataclass(slots=True)
@@ -297,7 +300,7 @@ class PeerClient:
                 response = self._send(line, request)
             except _STALE as error:
                 self._drop(line)
-                if used and not self._aborted:
+                if used and request.resend and not self._aborted:
                     continue  # the peer closed the idle connection as we began to write
                 raise self._unavailable(request, error) from error
             except _BROKEN as error:

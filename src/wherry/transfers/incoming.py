@@ -12,7 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wherry import clock, limits
-from wherry.errors import MissingFile, NetworkProtocol, UnknownResource, WherryError
+from wherry.errors import (
+    BadFileFormat,
+    CorruptedFile,
+    MissingFile,
+    NetworkProtocol,
+    UnknownResource,
+)
 from wherry.index import transfers
 from wherry.index.database import Index, Transaction
 from wherry.index.transfers import BucketRow, InstanceRow, TransferRow
@@ -110,10 +116,11 @@ class Incoming:
         }
         with self._index.read() as tx:
             done = [one for one in cut.values() if self._completes(tx, one)]
-        verified = landed.verified + [(one, verify(self._storage, one)) for one in done]
+        verified = landed.verified + [(one, self._verify(one)) for one in done]
         rest = [one for one in cut.values() if one not in done]
         for instance in self._record(verified, rest):
-            self._verify_late(instance)
+            # Another bucket completed the instance together with this one, which came last.
+            keep(self._index, self._transfer.id, [(instance, self._verify(instance))])
 
     def _record(
         self, verified: Sequence[type_verified], rest: Sequence[InstanceRow]
@@ -124,7 +131,7 @@ class Incoming:
 
         def work(tx: Transaction) -> list[InstanceRow]:
             _touch(tx, transfer_id)
-            transfers.mark(tx, transfer_id, position, received=True)
+            transfers.acknowledge(tx, transfer_id, position)
             transfers.stage(tx, transfer_id, rows)
             return [one for one in rest if self._completes(tx, one)]
 
@@ -141,13 +148,14 @@ class Incoming:
         spans = ranges.parse_spans(instance.buckets)
         return not transfers.lacks(tx, transfer_id, spans, besides=position)
 
-    def _verify_late(self, instance: InstanceRow) -> None:
-        """Another bucket completed the instance together with this one, which came last."""
-        transfer_id, position = self._attempt.key
+    def _verify(self, instance: InstanceRow) -> StagedInstance:
+        """Verify an instance whose parts are all here. When it is damaged, nobody knows in which
+        part: all of them are wanted again."""
         try:
-            keep(self._index, transfer_id, [(instance, verify(self._storage, instance))])
-        except WherryError:
-            self._index.write(lambda tx: transfers.mark(tx, transfer_id, position, received=False))
+            return verify(self._storage, instance)
+        except (CorruptedFile, BadFileFormat):
+            spans = ranges.parse_spans(instance.buckets)
+            self._index.write(lambda tx: transfers.want_again(tx, self._transfer.id, spans))
             raise
 
 

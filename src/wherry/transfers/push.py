@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TypeVar
 
-from wherry.errors import NetworkProtocol, PeerUnavailable, WherryError
+from wherry.errors import CorruptedFile, NetworkProtocol, PeerUnavailable, WherryError
 from wherry.jobs.handler import JobControl
 from wherry.model import Bucket, Job, Level, Manifest, type_json
 from wherry.transfers import protocol
@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 _JSON = "application/json"
 _RESTARTS = 2
+_ROUNDS = 3
 _ASKED_AT_ONCE = 500
 
 
@@ -77,6 +78,14 @@ class _Lost(Exception):
     """The peer does not know the transaction."""
 
 
+class _Damaged(Exception):
+    """An instance in several buckets does not have its digest: one of them was damaged."""
+
+    def __init__(self, refusal: PeerRefusal) -> None:
+        super().__init__(refusal.details)
+        self.refusal = refusal
+
+
 class _Push:
     """One run of one job."""
 
@@ -96,6 +105,7 @@ class _Push:
         self._holding = holding
         self._manifest = manifest
         self._digest = digest_of(manifest)
+        self._sizes = {one.orthanc_id: one.size for one in manifest.instances}
         self._progress = Progress(request, manifest, "UploadedSizeMB")
         self._path = ""
         self._cookies = ""
@@ -170,6 +180,7 @@ class _Push:
             BytesBody(protocol.render_push(self._manifest), _JSON),
             self._headers(),
             self._tools.config.transfers.peer_commit_timeout_s,
+            resend=False,
         )
         answer = self._alone(lambda: self._client.ask(request))
         self._path = protocol.read_created(answer.body)
@@ -178,9 +189,20 @@ class _Push:
         self._saver.save()
 
     def _send_buckets(self) -> None:
+        """Send what is not acknowledged. When an instance in several buckets turns out damaged,
+        a Wherry says which of them it wants again; that is done a few times."""
+        for rounds_left in reversed(range(_ROUNDS)):
+            damaged = self._send_round()
+            if not damaged:
+                return
+            if not rounds_left or self._ask_state() or not self._path:
+                raise damaged[0]
+
+    def _send_round(self) -> list[PeerRefusal]:
         done = self._progress.done
         crew = self._crew(self._tools.config.transfers.threads)
         patiently = self._tools.patience(crew.pause)
+        damaged: list[PeerRefusal] = []
 
         def send(position: int) -> None:
             bucket = self._manifest.buckets[position]
@@ -193,11 +215,16 @@ class _Push:
                 body,
                 self._headers(),
             )
-            answer = patiently(lambda: self._ask_known(request))
+            try:
+                answer = patiently(lambda: self._put(request, bucket))
+            except _Damaged as error:
+                damaged.append(error.refusal)
+                return
             self._progress.finished(position, answer.sent_bytes)
             self._saver.save()
 
         crew.work([n for n in range(self._bucket_count) if n not in done], send)
+        return damaged
 
     def _commit(self) -> None:
         unanswered = self._committing
@@ -210,6 +237,7 @@ class _Push:
             BytesBody(),
             self._headers(),
             self._tools.config.transfers.peer_commit_timeout_s,
+            resend=False,
         )
 
         def commit() -> None:
@@ -273,6 +301,20 @@ class _Push:
             if error.status == HTTPStatus.NOT_FOUND:
                 raise _Lost from None
             raise
+
+    def _put(self, request: Request, bucket: Bucket) -> Answer:
+        """Send a bucket. Raises ``_Damaged`` when sending this one again cannot help."""
+        try:
+            return self._ask_known(request)
+        except PeerRefusal as error:
+            if error.peer_code == CorruptedFile.code and self._is_part(bucket):
+                raise _Damaged(error) from error
+            raise
+
+    def _is_part(self, bucket: Bucket) -> bool:
+        """Whether the bucket holds a part of an instance that is cut over several."""
+        first = bucket.chunks[0]
+        return first.size < self._sizes[first.orthanc_id]
 
     def _headers(self) -> Mapping[str, str]:
         return _headers(self._request, self._cookies)

@@ -1,0 +1,127 @@
+"""An HTTP proxy in front of one server, through which a test sees and bends what is said."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class Message:
+    """A request on its way; a rule may change it, or answer it itself."""
+
+    method: str
+    path: str
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+    status: int = 0
+    """Not 0: the request is not passed on, this is the answer."""
+    answer: bytes = b""
+
+
+type_rule = Callable[[Message], None]
+
+
+class Proxy:
+    """Passes requests on to ``port``; every request is noted, then ``rule`` may bend it."""
+
+    def __init__(self, port: int) -> None:
+        self.seen: list[tuple[str, str]] = []
+        self.answered: list[tuple[str, str, int]] = []
+        self.headers: list[dict[str, str]] = []
+        self.rule: type_rule = lambda _: None
+        self.after: Callable[[Message], bool] = lambda _: True
+        """Called with the answer; False drops it, and the connection."""
+        self._port = port
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}/"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def sent(self, method: str) -> list[str]:
+        """Paths of the requests of one method, in order of arrival."""
+        with self._lock:
+            return [path for name, path in self.seen if name == method]
+
+    def acknowledged(self) -> list[str]:
+        """Paths of the buckets that were answered with 200."""
+        with self._lock:
+            return [p for method, p, status in self.answered if (method, status) == ("PUT", 200)]
+
+    def _pass_on(self, message: Message) -> None:
+        with self._lock:
+            self.seen.append((message.method, message.path))
+            self.headers.append(message.headers)
+        self.rule(message)
+        if not message.status:
+            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+            try:
+                connection.request(message.method, message.path, message.body)
+                answer = connection.getresponse()
+                message.status, message.answer = answer.status, answer.read()
+            except (OSError, http.client.HTTPException):
+                message.status, message.answer = 502, b""
+            finally:
+                connection.close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _handle(self) -> None:
+                body = self._body()
+                message = Message(self.command, self.path, body, dict(self.headers.items()))
+                proxy._pass_on(message)
+                if not proxy.after(message):
+                    self.close_connection = True
+                    return
+                with proxy._lock:
+                    proxy.answered.append((message.method, message.path, message.status))
+                try:
+                    self.send_response(message.status)
+                    self.send_header("Content-Length", str(len(message.answer)))
+                    self.end_headers()
+                    self.wfile.write(message.answer)
+                except OSError:
+                    self.close_connection = True
+
+            def _body(self) -> bytes:
+                if self.headers.get("Transfer-Encoding") == "chunked":
+                    parts = []
+                    while size := int(self.rfile.readline(), 16):
+                        parts.append(self.rfile.read(size))
+                        self.rfile.readline()
+                    self.rfile.readline()
+                    return b"".join(parts)
+                return self.rfile.read(int(self.headers.get("Content-Length", "0")))
+
+            do_GET = do_POST = do_PUT = do_DELETE = _handle
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        return Handler
+
+
+@contextmanager
+def proxied(port: int) -> Iterator[Proxy]:
+    """A proxy in front of ``port``."""
+    proxy = Proxy(port)
+    try:
+        yield proxy
+    finally:
+        proxy.close()
