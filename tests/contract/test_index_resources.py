@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from tests.support.staged import staged, study
-from wherry import clock
+from wherry import clock, limits
 from wherry.errors import BadFileFormat, UnknownResource
 from wherry.index import changes, deletions, resources, stability, staging
 from wherry.index.database import Index
@@ -137,6 +137,18 @@ def test_a_batch_is_stored_wholly_and_in_order(index: Index) -> None:
         below = resources.statistics_of(tx, Level.STUDY, ids[0].study)
         assert below == Statistics(0, 1, 3, 250, 250_000, 250_000)
     assert statistics(index) == Statistics(1, 1, 3, 250, 250_000, 250_000) == counted(index)
+
+
+def test_a_large_batch_is_written_piece_by_piece(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "INDEX_ROWS_AT_ONCE", 7)
+    batch = study(30, series_size=10)
+    add(index, *batch)
+    assert statistics(index) == Statistics(1, 1, 3, 30, 30_000, 30_000) == counted(index)
+    with index.read() as tx:
+        seqs = [change.seq for change in changes.page(tx, 0, 100)[0]]
+    assert seqs == list(range(1, 30 + 3 + 1 + 1 + 1))
 
 
 def test_an_instance_is_stored_once(index: Index) -> None:

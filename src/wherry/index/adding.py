@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from wherry import clock
+from wherry import clock, limits
 from wherry.index import changes, completeness, deletions, removing, rows, totals
 from wherry.index.database import Transaction
 from wherry.index.rows import expected_instances, type_row
@@ -115,15 +115,19 @@ def _write(tx: Transaction, fresh: list[StagedInstance], replaced: list[int]) ->
     _add_parents(tx, counters, fresh, parents, into)
     if reborn:
         _give_birth_again(tx, fresh, parents, reborn)
-    for staged in fresh:
-        _add_instance(counters, staged, parents[staged.summary.identifiers.series], into)
-    _insert(tx, counters, into)
+    _insert_parents(tx, counters, into)
     now = clock.now()
+    date = clock.orthanc_date(now)
+    for start in range(0, len(fresh), limits.INDEX_ROWS_AT_ONCE):
+        for staged in fresh[start : start + limits.INDEX_ROWS_AT_ONCE]:
+            _add_instance(counters, staged, parents[staged.summary.identifiers.series], into)
+        _insert_instances(tx, counters, into, date)
     _touch(tx, parents.values(), into, now.timestamp())
     expecting = [p.series for p in parents.values() if p.expected is not None]
-    for series in completeness.complete(tx, expecting) if expecting else ():
-        into.changes.append((ChangeType.CompletedSeries, Level.SERIES, series))
-    changes.log(tx, counters, into.changes, clock.orthanc_date(now))
+    if expecting:
+        complete = completeness.complete(tx, expecting)
+        done = [(ChangeType.CompletedSeries, Level.SERIES, series) for series in complete]
+        changes.log(tx, counters, done, date)
     totals.save(tx, counters)
 
 
@@ -214,20 +218,28 @@ def _row_at(parents: _Parents, level: Level) -> int:
     return (parents.patient, parents.study, parents.series)[level - 1]
 
 
-def _insert(tx: Transaction, counters: Totals, into: _Batch) -> None:
+def _insert_parents(tx: Transaction, counters: Totals, into: _Batch) -> None:
     for table, columns, values in (
         ("patients", rows.PATIENT, into.patients),
         ("studies", rows.STUDY, into.studies),
         ("series", rows.SERIES, into.series),
-        ("instances", rows.INSTANCE, into.instances),
-        ("attachments", rows.ATTACHMENT, into.attachments),
     ):
         if values:
             tx.insert(table, columns, values)
     counters.patients += len(into.patients)
     counters.studies += len(into.studies)
     counters.series += len(into.series)
+
+
+def _insert_instances(tx: Transaction, counters: Totals, into: _Batch, date: str) -> None:
+    """Write the instances gathered so far and forget them: memory stays flat."""
+    tx.insert("instances", rows.INSTANCE, into.instances)
+    tx.insert("attachments", rows.ATTACHMENT, into.attachments)
+    changes.log(tx, counters, into.changes, date)
     counters.instances += len(into.instances)
+    into.instances.clear()
+    into.attachments.clear()
+    into.changes.clear()
 
 
 def _touch(tx: Transaction, parents: Iterable[_Parents], into: _Batch, at: float) -> None:
