@@ -148,4 +148,6 @@ def _metadata(request: Request) -> dict[str, str]:
         values = resources.instance_metadata(tx, orthanc_id)
     if not values:
         raise UnknownResource
+    if values.get("Origin") == "RestApi":  # shown by Orthanc although they are empty
+        return {"RemoteAET": "", "HttpUsername": "", **values}
     return values

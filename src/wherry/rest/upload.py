@@ -107,7 +107,7 @@ class Intake:
         self._staging: Staging | None = None
         self._spool: Spool | None = None
         self._write: Callable[[Any], None] = self._begin
-        self._doubtful = False
+        self._first: bytes | bytearray | memoryview = b""
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Take the next bytes. Raises ``BadFileFormat`` as soon as it cannot be DICOM, and what
@@ -162,6 +162,8 @@ class Intake:
             read_preamble(self._first)
         except UnreadableError as error:
             raise BadFileFormat(f"Cannot parse an invalid DICOM file: {error}") from None
+        if not any(self._first):
+            raise BadFileFormat("Cannot parse an invalid DICOM file: it begins with zeros only")
         self._first = b""
         self._write = self._staging.write
         self._write(data)
