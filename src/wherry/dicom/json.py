@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from wherry import limits
 from wherry.dicom.charsets import LATIN1, CharacterSet, character_set
 from wherry.dicom.dictionary import Entry, lookup, lookup_private
-from wherry.dicom.elements import PIXEL_DATA, UnreadableError, type_data
+from wherry.dicom.elements import UnreadableError, type_data
 from wherry.dicom.tree import Element, Tree, type_dataset
 from wherry.dicom.values import NUMBER_VRS, TEXT_VRS, as_text, is_long, unknown_as_text
 from wherry.errors import BadFileFormat
@@ -46,8 +46,7 @@ def to_json(
         raise BadFileFormat(
             f"Cannot parse an invalid DICOM file (size: {len(data)} bytes): {error}"
         ) from None
-    shown = {tag: element for tag, element in tree.root.items() if tag <= PIXEL_DATA}
-    return _Printer(tree, form, ignore_length).data_set(shown, LATIN1, is_signed=False)
+    return _Printer(tree, form, ignore_length).data_set(tree.root, LATIN1, is_signed=False)
 
 
 class _Printer:

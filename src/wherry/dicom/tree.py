@@ -1,4 +1,4 @@
-"""The tree of all elements of a DICOM file, with places instead of values.
+"""The tree of the elements of a DICOM file up to its pixel data, with places instead of values.
 
 What: data sets as dictionaries tag → ``Element``, sequences as lists of them. Why: whoever shows
 the whole file (``json``) needs what ``scan`` steps over. Values stay in the buffer.
@@ -67,12 +67,12 @@ class Tree:
 
 
 def _inflated(data: type_data, position: int) -> bytes:
-    """The deflated data set at ``position``, not beyond ``limits.DICOM_HEADER_BYTES``."""
+    """The deflated data set at ``position``, about as far as ``limits.DICOM_HEADER_BYTES``."""
     whole = bytearray()
     for piece in inflate(data, position):
         whole += piece
         if len(whole) > limits.DICOM_HEADER_BYTES:
-            raise BadFileFormat("a deflated data set that is too long to be shown")
+            break
     return bytes(whole)
 
 
@@ -85,7 +85,7 @@ class _Reader:
         self._mixed = mixed
 
     def top(self, position: int, encoding: Encoding) -> type_dataset:
-        """The data set of the file."""
+        """The data set of the file; as in Orthanc, nothing behind the pixel data belongs to it."""
         try:
             root, _ = self._data_set(position, len(self._data), encoding, 0, until_end=True)
         except struct.error:
@@ -109,6 +109,9 @@ class _Reader:
             tag = encoding.tag_of(key)
             items = None
             start = position
+            if tag == PIXEL_DATA and not depth:
+                found.setdefault(tag, Element(vr, start, 0))
+                break
             if (is_sequence := _is_sequence(tag, vr, length)) or length == UNDEFINED:
                 if is_sequence:
                     inner = _implicit(encoding) if vr == "UN" else encoding
