@@ -32,9 +32,19 @@ def new_uuid() -> str:
     return str(uuid.uuid4())
 
 
+_POOL_BYTES = 2048
+_pool: list[str] = []
+
+
 def random_hex(digits: int) -> str:
-    """``digits`` random lower-case hexadecimal digits, from the operating system."""
-    return os.urandom((digits + 1) // 2).hex()[:digits]
+    """``digits`` (at most 32) random lower-case hexadecimal digits from the operating system,
+    which is asked once for many."""
+    while True:
+        try:
+            return _pool.pop()[:digits]
+        except IndexError:
+            text = os.urandom(_POOL_BYTES).hex()
+            _pool.extend(text[start : start + 32] for start in range(0, len(text), 32))
 
 
 def orthanc_date(moment: datetime) -> str:

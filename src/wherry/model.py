@@ -142,7 +142,8 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class StagedInstance:
-    """An instance whose bytes lie in the storage area, verified, and that nobody can see yet."""
+    """An instance whose bytes lie in the storage area, synced and verified, and that nobody can
+    see yet."""
 
     summary: Summary
     attachment: Attachment

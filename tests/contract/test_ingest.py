@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,24 +184,15 @@ def test_a_full_disk_is_said_and_nothing_is_left(
     assert files(storage, tmp_path) == set()
 
 
-def test_a_failed_sync_makes_nothing_visible(
-    ingest: Ingest,
-    index: Index,
-    storage: FilesystemStorage,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_what_cannot_be_synced_is_refused_and_leaves_nothing(
+    ingest: Ingest, storage: FilesystemStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_self: object, _uuids: object) -> None:
-        raise CannotWriteFile("no")
+    def fail(_fd: int) -> None:
+        raise OSError(errno.EIO, "no")
 
-    batch = [stage(ingest, data) for data in make_series(3)]
-    monkeypatch.setattr(FilesystemStorage, "sync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(CannotWriteFile):
-        ingest.commit(batch)
-    answers: SimpleQueue[BaseException | None] = SimpleQueue()
-    ingest.submit(stage(ingest, make_instance(number=9)), lambda _, error: answers.put(error))
-    assert isinstance(answers.get(timeout=30), CannotWriteFile)
-    assert visible(index) == []
+        stage(ingest, make_instance())
     assert files(storage, tmp_path) == set()
 
 
@@ -217,6 +210,9 @@ def test_a_failed_transaction_makes_nothing_visible(
     monkeypatch.setattr(resources, "add_instances", fail)
     with pytest.raises(DatabaseError):
         ingest.commit(batch)
+    answers: SimpleQueue[BaseException | None] = SimpleQueue()
+    ingest.submit(stage(ingest, make_instance(number=9)), lambda _, error: answers.put(error))
+    assert isinstance(answers.get(timeout=30), DatabaseError)
     assert visible(index) == []
     assert files(storage, tmp_path) == set()
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from wherry.errors import BadSequenceOfCalls
 from wherry.index import resources, staging
 from wherry.index.database import Index, Transaction
-from wherry.ingest.committer import Committer, type_done
+from wherry.ingest.group import GroupCommit, type_done
 from wherry.ingest.names import PREFIX_LENGTH, NameBlocks
 from wherry.ingest.recovery import Janitor
 from wherry.ingest.staging import Staging
@@ -47,7 +47,7 @@ class Ingest:
         self._overwrite = overwrite
         self._max_instance_bytes = max_instance_bytes
         self._names = NameBlocks(index, storage, owner)
-        self._committer = Committer(index, storage, self)
+        self._group = GroupCommit(index, self._add, self._settle_group)
 
     def stage(self, origin: Origin) -> Staging:
         """Begin one instance. Blocking methods, one thread at a time."""
@@ -59,7 +59,7 @@ class Ingest:
         ``done(stored, None)`` is called after the instance is durable and visible,
         ``done(None, error)`` when it is neither; from a thread that must not be held up.
         """
-        self._committer.submit(staged, done)
+        self._group.submit(staged, done)
 
     def commit(self, batch: Sequence[StagedInstance]) -> list[Stored]:
         """Make a batch visible, wholly or not at all; answers in the order of ``batch``.
@@ -67,12 +67,11 @@ class Ingest:
         When it raises, nothing is visible and the files are gone.
         """
         try:
-            self._storage.sync([staged.attachment.uuid for staged in batch])
-            stored = self._index.write(lambda tx: self.add(tx, batch))
+            stored = self._index.write(lambda tx: self._add(tx, batch))
         except BaseException:
-            self.give_up(batch)
+            self._give_up(batch)
             raise
-        self.settle(batch, stored)
+        self._settle(batch, stored)
         return stored
 
     def commit_block(
@@ -84,7 +83,6 @@ class Ingest:
         caller's. Files of instances that were stored already stay until the block is swept; when
         this raises, all files stay.
         """
-        self._storage.sync([staged.attachment.uuid for staged in batch])
 
         def work(tx: Transaction) -> list[Stored]:
             also(tx)
@@ -105,12 +103,10 @@ class Ingest:
         self._janitor.wake()
 
     def close(self) -> None:
-        """Commit what waits, then stop."""
-        self._committer.close()
+        """A clean stop, after the last commit."""
         self._names.close()
 
-    # --- what the committer calls -----------------------------------------------------------
-    def add(self, tx: Transaction, batch: Sequence[StagedInstance]) -> list[Stored]:
+    def _add(self, tx: Transaction, batch: Sequence[StagedInstance]) -> list[Stored]:
         """Put a batch into the index, if the names of its files are still this process's.
 
         A process that was taken for dead has lost its blocks, and perhaps the files: it must
@@ -121,7 +117,18 @@ class Ingest:
             raise BadSequenceOfCalls("This process was taken for dead; send the instance again")
         return resources.add_instances(tx, batch, overwrite=self._overwrite)
 
-    def settle(self, batch: Sequence[StagedInstance], stored: Sequence[Stored]) -> None:
+    def _settle_group(
+        self,
+        batch: Sequence[StagedInstance],
+        stored: Sequence[Stored] | None,
+        error: BaseException | None,
+    ) -> None:
+        if stored is None:
+            self._give_up(batch)
+        else:
+            self._settle(batch, stored)
+
+    def _settle(self, batch: Sequence[StagedInstance], stored: Sequence[Stored]) -> None:
         """After a commit: drop the files of instances that were there already."""
         for staged, result in zip(batch, stored, strict=True):
             if result.status is StoreStatus.SUCCESS:
@@ -131,7 +138,7 @@ class Ingest:
         if self._overwrite:
             self._janitor.wake()
 
-    def give_up(self, batch: Sequence[StagedInstance]) -> None:
+    def _give_up(self, batch: Sequence[StagedInstance]) -> None:
         """After a failed commit: drop the files, unless the commit was done after all.
 
         A connection that breaks during COMMIT leaves that open; what cannot be asked now stays

@@ -9,10 +9,11 @@ once for many files.
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 from wherry import clock, limits
 from wherry.index import staging
-from wherry.index.database import Index
+from wherry.index.database import Index, Transaction
 from wherry.storage.base import StorageArea
 
 PREFIX_LENGTH = 13
@@ -81,7 +82,7 @@ class NameBlocks:
 
     def _close_block(self, prefix: str) -> None:
         self._storage.sync_removals([prefix])
-        self._index.submit(lambda tx: staging.close_block(tx, prefix), _forget)
+        self._index.submit(partial(_close_blocks, [prefix]), _forget)
 
     def close(self) -> None:
         """At a clean stop: close every block whose names are settled; a restart sweeps others."""
@@ -92,7 +93,12 @@ class NameBlocks:
                 del self._open[prefix]
         if done:
             self._storage.sync_removals(done)
-            self._index.write(lambda tx: [staging.close_block(tx, prefix) for prefix in done])
+            self._index.write(partial(_close_blocks, done))
+
+
+def _close_blocks(prefixes: list[str], tx: Transaction) -> None:
+    for prefix in prefixes:
+        staging.close_block(tx, prefix)
 
 
 def _forget(_result: object, _error: BaseException | None) -> None:

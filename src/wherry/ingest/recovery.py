@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Collection
+from functools import partial
 
 from wherry.errors import WherryError
 from wherry.index import deletions, staging
@@ -67,6 +68,10 @@ def reclaim(index: Index, storage: StorageArea, dead: Collection[str], heir: str
     return sum(sweep_block(index, storage, prefix) for prefix in index.write(seize))
 
 
+def _forget(uuids: list[str], tx: Transaction) -> None:
+    deletions.done(tx, uuids)
+
+
 class Janitor:
     """The thread that removes the files named in the journal of deletions."""
 
@@ -112,4 +117,4 @@ class Janitor:
             for uuid in uuids:
                 self._storage.delete(uuid)
             self._storage.sync_removals(uuids)
-            self._index.write(lambda tx, uuids=uuids: deletions.done(tx, uuids))
+            self._index.write(partial(_forget, uuids))

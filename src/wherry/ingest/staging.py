@@ -63,7 +63,7 @@ class Staging:
             self._append(data)
 
     def finish(self) -> StagedInstance:
-        """Close the file and say what it holds. Raises ``BadFileFormat``, ``InexistentTag``."""
+        """Sync the file and say what it holds. Raises ``BadFileFormat``, ``InexistentTag``."""
         with self._cleaning_up():
             if self._writer is None:
                 self._check_size(self._size)
@@ -74,6 +74,7 @@ class Staging:
                     summary = scan(view)
             assert self._writer is not None
             assert self._digest is not None
+            self._writer.sync()
             self._writer.close()
         staged = staged_instance(
             self._writer.uuid, self._size, self._digest.hexdigest(), summary, self._origin

@@ -32,8 +32,11 @@ class FileWriter(Protocol):
     def map(self) -> AbstractContextManager[memoryview]:
         """The bytes written so far as one read-only buffer, without reading them into memory."""
 
+    def sync(self) -> None:
+        """Make the bytes written so far, and the name, survive a power cut."""
+
     def close(self) -> None:
-        """Release the file; the bytes stay. Safe to call twice. Not durable before ``sync``."""
+        """Release the file; the bytes stay. Safe to call twice. Not durable before a sync."""
 
 
 class FileReader(Protocol):
@@ -86,4 +89,4 @@ class StorageArea(Protocol):
         time proportional to the files that share the first four digits."""
 
     def free_bytes(self) -> int:
-        """Space left for new files."""
+        """Space left for new files; the answer may be a moment old."""

@@ -12,10 +12,11 @@ import errno
 import mmap
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
+from wherry import clock, limits
 from wherry.errors import CannotWriteFile, MissingFile, ParameterOutOfRange, StorageFull
 from wherry.storage.base import FileReader, FileWriter, type_buffer
 
@@ -24,16 +25,27 @@ _PREFIX = re.compile(r"[0-9a-f]{4}[0-9a-f-]{0,32}")
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _SYNC_FILE_RANGE_WRITE = 2
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_sync_file_range = getattr(_libc, "sync_file_range", None)
-if _sync_file_range is not None:
-    _sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+_SMALL_BYTES = 256 * limits.KIB
+_FREE_FOR_S = 0.25
+
+
+def _hint(library: ctypes.CDLL) -> Callable[[int, int, int, int], int] | None:
+    function = getattr(library, "sync_file_range", None)
+    if function is not None:
+        function.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+    return function
+
+
+_hint_large = _hint(ctypes.CDLL(None))
+_hint_small = _hint(ctypes.PyDLL(None))
+"""Keeps the interpreter lock: for a few pages the call is quicker than getting it back."""
 
 
 def _start_writeback(fd: int, offset: int, size: int) -> None:
     """Ask the kernel to begin writing a range; a hint, so its result does not matter."""
-    if _sync_file_range is not None:
-        _sync_file_range(fd, offset, size, _SYNC_FILE_RANGE_WRITE)
+    hint = _hint_small if size <= _SMALL_BYTES else _hint_large
+    if hint is not None:
+        hint(fd, offset, size, _SYNC_FILE_RANGE_WRITE)
 
 
 def _write_error(error: OSError) -> CannotWriteFile:
@@ -54,10 +66,11 @@ def _mapped(fd: int) -> Iterator[memoryview]:
 class _Writer:
     """A file of the storage area open for writing."""
 
-    def __init__(self, uuid: str, fd: int) -> None:
+    def __init__(self, uuid: str, fd: int, sync_folder: Callable[[str], None]) -> None:
         self.uuid = uuid
         self._fd = fd
         self._end = 0
+        self._sync_folder = sync_folder
 
     def write(self, data: type_buffer) -> None:
         self.write_at(data, self._end)
@@ -79,6 +92,13 @@ class _Writer:
 
     def map(self) -> AbstractContextManager[memoryview]:
         return _mapped(self._fd)
+
+    def sync(self) -> None:
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise _write_error(error) from error
+        self._sync_folder(f"{self.uuid[:2]}/{self.uuid[2:4]}")
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -118,6 +138,7 @@ class FilesystemStorage:
             raise _write_error(error) from error
         self._root = str(root)
         self._synced_folders: set[str] = set()
+        self._free = (0.0, 0)
 
     def create(self, uuid: str) -> FileWriter:
         return self._open_writer(uuid, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
@@ -135,7 +156,7 @@ class FilesystemStorage:
                 fd = os.open(path, flags, 0o644)
         except OSError as error:
             raise _write_error(error) from error
-        return _Writer(uuid, fd)
+        return _Writer(uuid, fd, self._sync_folder)
 
     def sync(self, uuids: Iterable[str]) -> None:
         folders = set()
@@ -143,11 +164,15 @@ class FilesystemStorage:
             self._sync_path(self._path(uuid))
             folders.add(f"{uuid[:2]}/{uuid[2:4]}")
         for folder in folders:
-            self._sync_path(f"{self._root}/{folder}")
-            if folder not in self._synced_folders:
-                self._sync_path(f"{self._root}/{folder[:2]}")
-                self._sync_path(self._root)
-                self._synced_folders.add(folder)
+            self._sync_folder(folder)
+
+    def _sync_folder(self, folder: str) -> None:
+        """Sync the names in ``ab/cd``; once in this process also the folder's own name."""
+        self._sync_path(f"{self._root}/{folder}")
+        if folder not in self._synced_folders:
+            self._sync_path(f"{self._root}/{folder[:2]}")
+            self._sync_path(self._root)
+            self._synced_folders.add(folder)
 
     def _sync_path(self, path: str) -> None:
         try:
@@ -197,8 +222,13 @@ class FilesystemStorage:
         yield from (name for name in names if _UUID.fullmatch(name))
 
     def free_bytes(self) -> int:
-        state = os.statvfs(self._root)
-        return state.f_bavail * state.f_frsize
+        now = clock.monotonic()
+        asked, free = self._free
+        if now - asked > _FREE_FOR_S:
+            state = os.statvfs(self._root)
+            free = state.f_bavail * state.f_frsize
+            self._free = (now, free)
+        return free
 
     def _path(self, uuid: str) -> str:
         if not _UUID.fullmatch(uuid):
