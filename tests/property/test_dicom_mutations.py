@@ -169,8 +169,9 @@ def test_items_of_defined_length_nest_too() -> None:
         to_json(file, "full")
 
 
-def test_pixel_data_are_never_copied() -> None:
-    file = meta() + data_set() + explicit(0x7FE00010, "OW", bytes(50_000_000))
+def test_pixel_data_and_other_bulk_are_never_copied() -> None:
+    bulk = explicit(0x40010010, "OB", bytes(20_000_000)) + explicit(0x40010011, "UT", bytes(10**7))
+    file = meta() + data_set() + bulk + explicit(0x7FE00010, "OW", bytes(20_000_000))
     tracemalloc.start()
     try:
         assert scan(memoryview(file)).pixel_data_offset is not None

@@ -36,6 +36,8 @@ from wherry.dicom.charsets import character_set
         (b"\\ISO 2022 IR 149", b"\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce", "洪^吉"),
         (b"\\ISO 2022 IR 58", b"\x1b$)A\xcd\xf5^\x1b$)A\xd0\xa1", "王^小"),
         (b"ISO 2022 IR 100\\ISO 2022 IR 144", b"\xe9\x1b-L\xbb\xee", "éЛю"),
+        (b"ISO 2022 IR 100\\ISO 2022 IR 144", b"\x1b-L\xbb\r\n\xe9", "Л\r\né"),
+        (b"ISO 2022 IR 100\\ISO 2022 IR 144", b"\x1b-L\xbb^\xe9\\\x1b-L\xbb", "Л^é\\Л"),
         (b"ISO 2022 IR 6\\ISO 2022 IR 127", b"ab\x1b-G\xc7\xc8", "abاب"),
     ],
 )

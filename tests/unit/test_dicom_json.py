@@ -254,6 +254,7 @@ def test_a_wrong_transfer_syntax_is_seen_through(form: type_form) -> None:
         explicit(0x40000010, "SQ", b"abcdefghijklmnop"),
         explicit(0x40000010, "SQ", item(explicit(0x00081150, "UI", b"1.2 ", 100))),
         explicit(0x40000010, "SQ", item(b"", UNDEFINED)),
+        explicit(0x40000010, "SQ", item(b"", 12)) + explicit(0x40000012, "LO", b"abcd"),
         implicit(SEQUENCE_END),
         explicit(0x40000010, "OB", b"abcd", 100),
     ],
