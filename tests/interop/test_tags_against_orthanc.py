@@ -200,6 +200,7 @@ MADE = {
     "padding": data_set((0x00100020, "LO", b"  lead  "), (0x00100010, "PN", b"A^B=  ")),
     "odd lengths": data_set((0x00100020, "LO", b"ab "), (0x00200011, "IS", b" 1 ")),
     "nul": data_set((0x00100020, "LO", b"ab \0"), (0x00081030, "LO", b"a\0bc")),
+    "uid with a space": data_set((0x0020000D, "UI", b"1 .2")),
     "uid": data_set((0x0020000D, "UI", b" 1 .2\0")),
     "uid as text": data_set((0x0020000D, "LO", b" 1.2")),
     "patient as UN": data_set((0x00100020, "UN", b"ab  ")),

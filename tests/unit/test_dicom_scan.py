@@ -393,6 +393,7 @@ def test_padding(raw: bytes, text: str, vr: str, company: bytes) -> None:
         ("UI", b"1.2.3 ", "1.2.3"),
         ("UI", b" 1.2.3", "1.2.3"),
         ("UI", b"1 .2\0\0", "1.2"),
+        ("UI", b"1 .2", "1.2"),
         ("UI", b"1.2\0\x33\x34", "1.2"),
         ("LO", b" 1.2", " 1.2"),
         ("UN", b"1.2 ", "1.2 "),

@@ -77,6 +77,7 @@ class _Plan:
     pixel_data: int
     character_set: int
     sop_class: int
+    uids: tuple[int, ...]
     text_vrs: frozenset[int]
     numbers: frozenset[int]
     """Keys of tags whose values are binary numbers although the file does not say so."""
@@ -110,6 +111,7 @@ def _plan(encoding: Encoding) -> _Plan:
         pixel_data=pixel_data,
         character_set=charset,
         sop_class=sop_class,
+        uids=tuple(map(key, _UIDS)),
         text_vrs=frozenset(map(encoding.vr_key, TEXT_VRS) if encoding.explicit else (0,)),
         numbers=frozenset(() if encoding.explicit else map(key, _NUMBERS)),
     )
@@ -239,40 +241,47 @@ def _by_level(plan: _Plan, texts: dict[int, str]) -> type_levels:
 
 
 def _texts(plan: _Plan, values: _Values) -> dict[int, str]:
-    """The values in Unicode and without padding.
-
-    Nearly all files have nothing but plain text with at most one character of padding a value:
-    those are done in a few calls for all values together. The rest goes value by value.
-    """
+    """The values in Unicode and without padding."""
     keys, vrs, raws, _ = values
     charset = LATIN1
     if plan.character_set in keys:
         charset = character_set(bytes(raws[keys.index(plan.character_set)]))
-    if (
-        not charset.is_extended
-        and plan.text_vrs.issuperset(vrs)
-        and plan.numbers.isdisjoint(keys)
-        and not any([len(raw) & 1 for raw in raws])  # noqa: C419  (a list is faster)
-    ):
-        joined = _SEPARATOR.join([b"", *raws, b""])
-        for _ in range(_FAST_SPACES):
-            joined = joined.replace(b" \x1c", _SEPARATOR)
-        joined = joined.replace(b"\0\x1c", _SEPARATOR)
-        if b" \x1c" not in joined and b"\0" not in joined and b"\x1c " not in joined:
-            text = joined.decode(charset.codec, "ignore")
-            texts = text.split("\x1c")
-            if len(texts) == len(keys) + 2:
-                shown = dict(zip(keys, texts[1:-1], strict=True))
-                surely_short = LONG_TEXT_BYTES if text.isascii() else LONG_TEXT_BYTES // 4
-                if max(map(len, texts)) > surely_short:
-                    return _without_long(plan, shown)
-                return shown
+    if (together := _texts_together(plan, charset, values)) is not None:
+        return together
     one_by_one = {
-        key: one
+        key: text
         for key, vr, raw in zip(keys, vrs, raws, strict=True)
-        if (one := _text(plan, charset, key, vr, bytes(raw))) is not None
+        if (text := _text(plan, charset, key, vr, bytes(raw))) is not None
     }
     return _without_long(plan, one_by_one)
+
+
+def _texts_together(plan: _Plan, charset: CharacterSet, values: _Values) -> dict[int, str] | None:
+    """All values in a few calls, for files with nothing but plain text, little padding and even
+    lengths: nearly all. None for the others."""
+    keys, vrs, raws, _ = values
+    if (
+        charset.is_extended
+        or not plan.text_vrs.issuperset(vrs)
+        or not plan.numbers.isdisjoint(keys)
+        or any([len(raw) & 1 for raw in raws])  # noqa: C419  (a list is faster)
+    ):
+        return None
+    joined = _SEPARATOR.join([b"", *raws, b""])
+    for _ in range(_FAST_SPACES):
+        joined = joined.replace(b" \x1c", _SEPARATOR)
+    joined = joined.replace(b"\0\x1c", _SEPARATOR)
+    if b" \x1c" in joined or b"\0" in joined:
+        return None
+    text = joined.decode(charset.codec, "ignore")
+    texts = text.split("\x1c")
+    if len(texts) != len(keys) + 2:
+        return None
+    shown = dict(zip(keys, texts[1:-1], strict=True))
+    if " " in "".join([shown.get(uid, "") for uid in plan.uids]):
+        return None
+    surely_short = LONG_TEXT_BYTES if text.isascii() else LONG_TEXT_BYTES // 4
+    return shown if max(map(len, texts)) <= surely_short else _without_long(plan, shown)
 
 
 def _text(plan: _Plan, charset: CharacterSet, key: int, vr: int, raw: bytes) -> str | None:
