@@ -28,7 +28,7 @@ from typing import Any, Final
 SMALL_BYTES: Final = 128 * 1024
 """Bodies up to here are read before the clock starts and leave together with their head."""
 
-ANSWER_TIMEOUT_S: Final = 300
+ANSWER_TIMEOUT_S: Final = 60
 
 RETRIES: Final = 3
 """Times a request is sent again after a 5xx answer, as a careful client does."""
@@ -99,6 +99,8 @@ class Client(threading.Thread):
                 self.last = time.monotonic()
                 self.latencies_s.append(self.last - begin)
                 self.answers[_outcome(status, body)] += 1
+        except BlockingIOError:
+            self.error = f"no answer within {ANSWER_TIMEOUT_S} s"
         except (OSError, EOFError, ValueError) as failure:
             self.error = f"{type(failure).__name__}: {failure}"
         finally:

@@ -38,6 +38,15 @@ def py_spy() -> str | None:
     return str(beside) if beside.exists() else shutil.which("py-spy")
 
 
+def stacks(pid: int) -> str:
+    """What every thread of the process does now; empty without py-spy."""
+    program = py_spy()
+    if program is None:
+        return ""
+    dump = [program, "dump", "--pid", str(pid)]
+    return subprocess.run(dump, capture_output=True, text=True, check=False).stdout
+
+
 def sampled_command(out: Path) -> list[str]:
     """Starts Wherry so that it samples itself into ``out``."""
     return [sys.executable, str(Path(__file__).with_name("sampled.py")), str(out), "serve"]

@@ -30,7 +30,7 @@ from bench.api import ServerError
 from bench.driver import Measurement, Target
 from bench.make_data import DEFAULT_FOLDER, PLANS, Manifest, files, make
 from bench.meter import machine
-from bench.profiling import Profiler, sampled_command
+from bench.profiling import Profiler, sampled_command, stacks
 from bench.servers import KINDS, Server, free_port
 from bench.table import Result, render
 
@@ -109,8 +109,8 @@ class Stand:
         if phase == "ingest-1":
             with self.fresh_receiver() as receiver:
                 return self._ingest(receiver, 1, label)
-        with self.fresh_receiver() as receiver:
-            assert self.source is not None
+        assert self.source is not None
+        with self.fresh_receiver() as receiver, _explained(self.source, receiver):
             warm = make(PLANS["warm"], self.bench.data)
             self._transfer(phase, receiver, warm)
             os.sync()
@@ -120,10 +120,12 @@ class Stand:
     def _ingest(
         self, receiver: Server, clients: int, label: str, *, measured: bool = True
     ) -> Measurement | None:
-        driver.ingest(target(receiver), files(self.bench.data, "warm"), clients)
-        os.sync()
-        with self._profiled(label if measured else "", {RECEIVER: receiver.pid}):
-            found = driver.ingest(target(receiver), files(self.bench.data, self.what.name), clients)
+        with _explained(receiver):
+            driver.ingest(target(receiver), files(self.bench.data, "warm"), clients)
+            os.sync()
+            with self._profiled(label if measured else "", {RECEIVER: receiver.pid}):
+                paths = files(self.bench.data, self.what.name)
+                found = driver.ingest(target(receiver), paths, clients)
         return found if measured else None
 
     def _transfer(self, phase: str, receiver: Server, what: Manifest) -> Measurement:
@@ -143,6 +145,19 @@ class Stand:
             return
         with self.bench.profiler.watch(label, pids):
             yield
+
+
+@contextmanager
+def _explained(*servers: Server) -> Iterator[None]:
+    """When the block fails, print what the servers say and what their threads do."""
+    try:
+        yield
+    except (ServerError, OSError):
+        for server in servers:
+            if server.kind == "wherry":
+                say(f"--- log of {server.folder.name}\n{server.log_tail()}")
+                say(stacks(server.pid) or "(no stacks: py-spy is not installed)")
+        raise
 
 
 def target(server: Server) -> Target:
