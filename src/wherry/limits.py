@@ -53,6 +53,9 @@ URL_BYTES: Final = 32 * KIB
 BODY_CHUNK_BYTES: Final = 1 * MIB
 """Bytes of one body gathered on the event loop before a worker thread takes them."""
 
+BODY_FLUSH_S: Final = 5.0
+"""A slow body is handed on at least this often, in whatever portion has come."""
+
 READ_CHUNK_BYTES: Final = 512 * KIB
 """Bytes read from storage at once when a file is served."""
 

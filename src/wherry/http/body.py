@@ -94,15 +94,16 @@ class Pieces:
             self._timeout.reschedule(self._loop.time() + limits.REQUEST_IDLE_S)
         return data
 
-    async def gather(self, size: int) -> bytearray | bytes:
+    async def gather(self, size: int) -> bytes:
         """At least ``size`` bytes, fewer only at the end of the body."""
         data = await self.next()
         if self.ended or len(data) >= size:
             return data
-        gathered = bytearray(data)
-        while not self.ended and len(gathered) < size:
-            gathered += await self.next()
-        return gathered
+        gathered, so_far = [data], len(data)
+        while not self.ended and so_far < size:
+            gathered.append(await self.next())
+            so_far += len(gathered[-1])
+        return b"".join(gathered)
 
     async def pour(
         self, sink: Callable[[bytes | bytearray], object], first: bytes | bytearray
