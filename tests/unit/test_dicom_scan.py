@@ -317,6 +317,13 @@ def test_a_long_identifier_is_refused(tag: int) -> None:
         scan(meta() + data_set((tag, "LO", b"1" * 258)))
 
 
+@pytest.mark.parametrize("tag", [0x00100020, 0x0020000D, 0x0020000E, 0x00080018])
+@pytest.mark.parametrize("vr", ["OB", "SQ", "US"])
+def test_an_identifier_that_is_no_text_is_refused(tag: int, vr: str) -> None:
+    with pytest.raises(BadFileFormat, match="no text"):
+        scan(meta() + data_set((tag, vr, b"a")))
+
+
 @pytest.mark.parametrize("tag", [0x0020000D, 0x0020000E, 0x00080018])
 def test_missing_and_empty_uids(tag: int) -> None:
     with pytest.raises(InexistentTag):

@@ -289,7 +289,10 @@ def _text(plan: _Plan, charset: CharacterSet, key: int, vr: int, raw: bytes) -> 
     kind = plan.vr(key, vr)
     if kind == "UN":
         return None if plan.tags[key] in _NUMBERS else unknown_as_text(raw, charset)
-    return as_text(raw, kind, charset, plan.encoding.big_endian)
+    text = as_text(raw, kind, charset, plan.encoding.big_endian)
+    if text is None and raw and plan.tags[key] in _IDENTIFYING:
+        raise BadFileFormat("a PatientID or a UID that is no text")
+    return text
 
 
 def _without_long(plan: _Plan, texts: dict[int, str]) -> dict[int, str]:
