@@ -47,6 +47,9 @@ EXPANDED_PAGE: Final = 500
 CHANGES_PAGE: Final = 10_000
 """Changes in one answer: about 2 MiB. Who wants more goes on from ``Last``."""
 
+GZIP_MEMBERS: Final = 1_000
+"""Members of one gzip body. Clients send one; each costs a copy of what follows it."""
+
 URL_BYTES: Final = 32 * KIB
 """A request target; upstream pullers stay below 2,000 characters."""
 

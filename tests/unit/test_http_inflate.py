@@ -43,6 +43,11 @@ def test_several_members_are_one_stream() -> None:
     assert inflate(gzip.compress(b"one ") + gzip.compress(b"two"), 100) == b"one two"
 
 
+def test_too_many_members() -> None:
+    with pytest.raises(TooLarge, match="members"):
+        inflate(gzip.compress(b"") * (limits.GZIP_MEMBERS + 1), 100)
+
+
 @pytest.mark.parametrize("body", [b"hello, not gzip at all", zlib.compress(b"x" * 99), b"\x1f\x8b"])
 def test_not_gzip(body: bytes) -> None:
     with pytest.raises(BadFileFormat):

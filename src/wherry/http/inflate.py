@@ -18,6 +18,9 @@ from wherry import limits
 from wherry.errors import BadFileFormat, TooLarge
 
 _GZIP_WINDOW = 31
+_SLICE_BYTES = 256 * limits.KIB
+"""Input inflated before the ratio is looked at again: a bomb gives at most 50 MiB until then."""
+
 _NotGzip = cast(type[Exception], isal_zlib.error)  # its stub calls it an instance
 
 
@@ -29,16 +32,21 @@ class Inflating:
         self._limit = limit
         self._taken = 0
         self._given = 0
+        self._members = 1
         self._stream = isal_zlib.decompressobj(wbits=_GZIP_WINDOW)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Inflate one piece. Raises ``BadFileFormat`` when it is not gzip, ``TooLarge``."""
-        self._taken += len(data)
-        rest = bytes(data)
-        more = bool(rest)
+        with memoryview(data) as view:
+            for start in range(0, len(view), _SLICE_BYTES):
+                self._inflate(bytes(view[start : start + _SLICE_BYTES]))
+
+    def _inflate(self, rest: bytes) -> None:
+        self._taken += len(rest)
+        more = True
         while more:
             if self._stream.eof:  # several members are one stream, RFC 1952 §2.2
-                self._stream = isal_zlib.decompressobj(wbits=_GZIP_WINDOW)
+                self._begin_member()
             try:
                 output = self._stream.decompress(rest, limits.BODY_CHUNK_BYTES)
             except _NotGzip:
@@ -50,6 +58,12 @@ class Inflating:
             else:
                 rest = self._stream.unconsumed_tail
                 more = bool(rest) or len(output) == limits.BODY_CHUNK_BYTES
+
+    def _begin_member(self) -> None:
+        self._members += 1
+        if self._members > limits.GZIP_MEMBERS:
+            raise TooLarge("The gzip body has too many members")
+        self._stream = isal_zlib.decompressobj(wbits=_GZIP_WINDOW)
 
     def _give(self, output: bytes) -> None:
         self._given += len(output)
