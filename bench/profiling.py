@@ -12,11 +12,14 @@ Not here: the phases.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -29,6 +32,7 @@ from bench.meter import thread_cpu_seconds
 
 RATE_HZ: Final = 200
 _TOP: Final = 25
+_LOOK_S: Final = 0.1
 _LEAST_CPU_S: Final = 0.02
 
 
@@ -70,21 +74,21 @@ class Profiler:
     def watch(self, label: str, pids: Mapping[str, int]) -> Iterator[None]:
         """Sample the processes while the block runs; ``pids`` by role."""
         spies = {role: self._attach(f"{label}-{role}", pid) for role, pid in pids.items()}
-        before = {role: thread_cpu_seconds(pid) for role, pid in pids.items()}
-        begin = time.monotonic()
+        watchers = {role: ThreadWatcher(pid) for role, pid in pids.items()}
         try:
             yield
         finally:
-            wall = time.monotonic() - begin
-            after = {role: thread_cpu_seconds(pid) for role, pid in pids.items()}
+            for watcher in watchers.values():
+                watcher.stop()
             for spy in spies.values():
                 if spy is not None:
                     spy.send_signal(signal.SIGINT)
                     spy.wait(60)
-            for role in pids:
+            for role, watcher in watchers.items():
                 place = self.folder / f"{label}-{role}"
-                text = _threads(before[role], after[role], wall)
-                place.with_suffix(".txt").write_text(text + _hottest(_speedscope(place)))
+                samples = _read_samples(_speedscope(place))
+                text = watcher.report(_thread_names(samples)) + _hottest(samples)
+                place.with_name(place.name + ".txt").write_text(text)
 
     def _attach(self, label: str, pid: int) -> subprocess.Popen[bytes] | None:
         program = py_spy()
@@ -103,45 +107,85 @@ class Profiler:
         return spy
 
 
+class ThreadWatcher(threading.Thread):
+    """CPU of each thread of a process, looked at often, so that threads that end count too."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._pid = pid
+        self._before = thread_cpu_seconds(pid)
+        self._seen = dict(self._before)
+        self._begin = time.monotonic()
+        self._wall = 0.0
+        self._ended = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        while not self._ended.wait(_LOOK_S):
+            self._look()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self.join()
+        self._look()
+        self._wall = time.monotonic() - self._begin
+
+    def report(self, names: Mapping[str, str]) -> str:
+        """A line a thread; ``names`` by thread id."""
+        spent = {one: cpu - self._before.get(one, 0.0) for one, cpu in self._seen.items()}
+        lines = [
+            f"wall {self._wall:.2f} s, {sum(spent.values()) / self._wall:.2f} cores",
+            "",
+            "CPU s  of wall  thread",
+        ]
+        for one, cpu in sorted(spent.items(), key=lambda pair: -pair[1]):
+            if cpu >= _LEAST_CPU_S:
+                name = names.get(one.split()[0], one)
+                lines.append(f"{cpu:5.2f}  {cpu / self._wall:6.0%}   {name}")
+        return "\n".join(lines) + "\n"
+
+    def _look(self) -> None:
+        with contextlib.suppress(OSError):
+            self._seen |= thread_cpu_seconds(self._pid)
+
+
 def _speedscope(place: Path) -> Path:
     return place.with_name(place.name + ".speedscope.json")
 
 
-def _threads(before: Mapping[str, float], after: Mapping[str, float], wall: float) -> str:
-    spent = {name: seconds - before.get(name, 0.0) for name, seconds in after.items()}
-    lines = [
-        f"wall {wall:.2f} s, {sum(spent.values()) / wall:.2f} cores",
-        "",
-        "CPU s  of wall  thread",
-    ]
-    for name, seconds in sorted(spent.items(), key=lambda pair: -pair[1]):
-        if seconds >= _LEAST_CPU_S:
-            lines.append(f"{seconds:5.2f}  {seconds / wall:6.0%}   {name}")
-    return "\n".join(lines) + "\n"
+def _read_samples(path: Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text()) if path.exists() else None
 
 
-def _hottest(path: Path) -> str:
+def _thread_names(samples: dict[str, Any] | None) -> dict[str, str]:
+    """Thread id -> name, from titles such as ``Thread 123 "worker-0"``."""
+    titles = [profile["name"] for profile in samples["profiles"]] if samples else []
+    found = [re.match(r'Thread (\d+) "(.*)"', title) for title in titles]
+    return {match[1]: f"{match[2]} ({match[1]})" for match in found if match}
+
+
+def _hottest(samples: dict[str, Any] | None) -> str:
     """Where the samples are: by thread, by innermost function, by function anywhere below."""
-    if not path.exists():
+    if samples is None:
         return ""
-    document: dict[str, Any] = json.loads(path.read_text())
     names = [
-        f"{frame['name']} ({_short(frame.get('file'))})" for frame in document["shared"]["frames"]
+        f"{frame['name']} ({_short(frame.get('file'))})" for frame in samples["shared"]["frames"]
     ]
     threads: Counter[str] = Counter()
     own: Counter[str] = Counter()
     below: Counter[str] = Counter()
-    for profile in document["profiles"]:
+    for profile in samples["profiles"]:
         for stack in profile["samples"]:
             if stack:
                 threads[profile["name"]] += 1
                 own[names[stack[-1]]] += 1
                 below.update({names[frame] for frame in stack})
     total = max(1, threads.total())
+    tables = (("samples by thread", threads), ("own", own), ("with callees", below))
     return "".join(
         f"\n{title}\n"
         + "".join(f"{n / total:6.1%}  {name}\n" for name, n in counts.most_common(_TOP))
-        for title, counts in (("samples by thread", threads), ("own", own), ("with callees", below))
+        for title, counts in tables
     )
 
 

@@ -17,6 +17,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -206,6 +207,7 @@ def phases_of(what: Sequence[str]) -> list[str]:
 
 def main() -> int:
     parsed = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end as well
     known = {phase for phases in PHASES.values() for phase in phases}
     what = parsed.what.split(",")
     unknown = [name for name in what if name not in PHASES and name not in known]
