@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from wherry import limits
 from wherry.storage.base import StorageArea
-from wherry.transfers.client import Body, BytesBody, Outlet
-from wherry.transfers.outgoing import FileRange, opened, pack, read, shortened
+from wherry.transfers.client import Body, Outlet
+from wherry.transfers.outgoing import FileRange, gathered, opened, pack, read, shortened
 
 _BYTES = "application/octet-stream"
 
@@ -18,7 +18,7 @@ def bucket_body(storage: StorageArea, ranges: Sequence[FileRange], compression: 
     if compression == "none":
         return PlainBody(storage, ranges)
     if sum(one.size for one in ranges) <= limits.BUCKET_BUFFER_BYTES:
-        return BytesBody(b"".join(pack(read(storage, ranges))), _BYTES)
+        return PiecesBody(list(pack(read(storage, ranges))))
     return PackedBody(storage, ranges)
 
 
@@ -45,6 +45,23 @@ class PlainBody:
                     raise shortened(one) from None
 
 
+class PiecesBody:
+    """In memory, for it is small."""
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self._pieces = pieces
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its length and type."""
+        return {"Content-Length": str(sum(map(len, self._pieces))), "Content-Type": _BYTES}
+
+    def send(self, outlet: Outlet) -> None:
+        """Write it."""
+        for piece in gathered(self._pieces):
+            outlet.write(piece)
+
+
 class PackedBody:
     """gzip made while it is sent; its length is not known before (RFC 9112 §7.1)."""
 
@@ -59,7 +76,7 @@ class PackedBody:
 
     def send(self, outlet: Outlet) -> None:
         """Write it. Raises ``MissingFile``, ``CorruptedFile``."""
-        for piece in pack(read(self._storage, self._ranges)):
+        for piece in gathered(pack(read(self._storage, self._ranges))):
             outlet.write(b"%x\r\n" % len(piece))
             outlet.write(piece)
             outlet.write(b"\r\n")

@@ -31,7 +31,7 @@ from wherry.ingest.staging import examine
 from wherry.model import Origin, StagedInstance
 from wherry.storage.base import FileWriter, StorageArea, type_buffer
 
-_MD5_PIECE_BYTES = 4 * limits.MIB
+_MD5_PIECE_BYTES = 256 * limits.KIB
 
 ORIGIN = Origin(kind="Plugins")
 """What Orthanc notes of instances that its transfers plugin brings."""
@@ -178,21 +178,24 @@ def verify(storage: StorageArea, instance: InstanceRow) -> StagedInstance:
             raise CorruptedFile(f"Instance {instance.orthanc_id}: some of its bytes are missing")
     except MissingFile:
         raise CorruptedFile(f"Instance {instance.orthanc_id}: no byte of it arrived") from None
+    md5 = _md5(storage, instance.uuid)
+    _check_md5(instance, md5)
     file = storage.reopen(instance.uuid)
     try:
-        md5 = _md5(file)
-        _check_md5(instance, md5)
         return _examine(file, instance, md5)
     finally:
         file.close()
 
 
-def _md5(file: FileWriter) -> str:
+def _md5(storage: StorageArea, uuid: str) -> str:
+    """Read, not mapped: what is mapped counts as memory of this process."""
     digest = hashlib.md5(usedforsecurity=False)
-    with file.map() as view:
-        for start in range(0, len(view), _MD5_PIECE_BYTES):
-            with view[start : start + _MD5_PIECE_BYTES] as part:
-                digest.update(part)
+    reader = storage.open(uuid)
+    try:
+        for offset in range(0, reader.size, _MD5_PIECE_BYTES):
+            digest.update(reader.read_at(offset, _MD5_PIECE_BYTES))
+    finally:
+        reader.close()
     return digest.hexdigest()
 
 

@@ -50,25 +50,32 @@ def shortened(wanted: FileRange) -> CorruptedFile:
 
 
 def read(storage: StorageArea, ranges: Iterable[FileRange]) -> Iterator[bytes]:
-    """The bytes of all ranges, in pieces of about ``limits.READ_CHUNK_BYTES``; small files are
-    gathered. Raises ``MissingFile``, ``CorruptedFile``."""
-    gathered: list[bytes] = []
-    room = limits.READ_CHUNK_BYTES
+    """The bytes of all ranges, in pieces of at most ``limits.READ_CHUNK_BYTES``, at least one for
+    each file. Raises ``MissingFile``, ``CorruptedFile``."""
     for wanted in ranges:
         with opened(storage, wanted) as reader:
             offset, end = wanted.offset, wanted.offset + wanted.size
             while offset < end:
-                piece = reader.read_at(offset, min(room, end - offset))
+                piece = reader.read_at(offset, min(limits.READ_CHUNK_BYTES, end - offset))
                 if not piece:
                     raise shortened(wanted)
                 offset += len(piece)
-                room -= len(piece)
-                gathered.append(piece)
-                if not room:
-                    yield _joined(gathered)
-                    gathered, room = [], limits.READ_CHUNK_BYTES
-    if gathered:
-        yield _joined(gathered)
+                yield piece
+
+
+def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes with small pieces put together, none much above
+    ``limits.READ_CHUNK_BYTES``: each is one hop between threads, or one system call."""
+    waiting: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        if waiting and size + len(piece) > limits.READ_CHUNK_BYTES:
+            yield _joined(waiting)
+            waiting, size = [], 0
+        waiting.append(piece)
+        size += len(piece)
+    if waiting:
+        yield _joined(waiting)
 
 
 def pack(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -24,7 +24,7 @@ from wherry.http.body import declared_length, pump, read_body
 from wherry.http.services import services
 from wherry.http.threads import in_thread, run_in_thread
 from wherry.transfers import protocol
-from wherry.transfers.outgoing import pack, read
+from wherry.transfers.outgoing import gathered, pack, read
 from wherry.transfers.protocol import TransferRequest
 
 
@@ -65,8 +65,9 @@ def chunks(request: Request) -> Response:
     ranges = transfers.source.chunk_ranges(wanted)
     pieces = read(transfers.storage, ranges)
     if wanted.compression == "gzip":
-        return StreamAnswer(pack(pieces), b"application/gzip")
-    return StreamAnswer(pieces, b"application/octet-stream", sum(one.size for one in ranges))
+        return StreamAnswer(gathered(pack(pieces)), b"application/gzip")
+    size = sum(one.size for one in ranges)
+    return StreamAnswer(gathered(pieces), b"application/octet-stream", size)
 
 
 class StreamAnswer(Response):
