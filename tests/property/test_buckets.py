@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -108,6 +109,17 @@ def test_42_instances_of_30_kb_fit_a_pull_bucket() -> None:
     assert len(url) == 23
     made = cut(instances({names(n): 30_000 for n in range(100)}), 4 << 20, PullUrl(url, "none"))
     assert [len(bucket.chunks) for bucket in made] == [42, 42, 16]
+
+
+@pytest.mark.parametrize(("missing", "first"), [(1, 41), (0, 40), (-1, 40)])
+def test_a_url_of_exactly_the_limit_closes_the_bucket(missing: int, first: int) -> None:
+    sizes = {names(n): 1 for n in range(60)}
+    bare = (
+        "/transfers/chunks/" + ".".join(sorted(sizes)[:40]) + "?offset=0&size=40&compression=none"
+    )
+    url = "http://" + "h" * (1956 - missing - len(bare) - len("http:///")) + "/"
+    made = cut(instances(sizes), 1 << 20, PullUrl(url, "none"))
+    assert len(made[0].chunks) == first
 
 
 def test_the_target_of_a_pull() -> None:

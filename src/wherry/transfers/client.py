@@ -317,6 +317,7 @@ class PeerClient:
         if connection.sock is None:
             connection.timeout = min(timeout_s, self._timeout_s)
             connection.connect()
+            self._check_alive()  # abort() found no socket to cut a moment ago
         connection.sock.settimeout(timeout_s)
         body = request.body
         connection.putrequest(
@@ -348,6 +349,7 @@ class PeerClient:
         try:
             self._check_status(request, response)
             result = read(line, response)
+            _check_end(response)
             if not response.isclosed():
                 response.read(1)
             reusable = response.isclosed() and not response.will_close
@@ -366,9 +368,8 @@ class PeerClient:
     def _borrow(self) -> tuple[_Line, bool]:
         """A connection, and whether it was used before."""
         while True:
+            self._check_alive()
             with self._lock:
-                if self._aborted:
-                    raise PeerUnavailable("The connections to the peer were cut")
                 line = self._idle.pop() if self._idle else None
                 if line is not None:
                     self._busy.add(line.http)
@@ -402,6 +403,11 @@ class PeerClient:
         line.http.close()
 
     # --- errors ----------------------------------------------------------------------------
+    def _check_alive(self) -> None:
+        with self._lock:
+            if self._aborted:
+                raise PeerUnavailable("The connections to the peer were cut")
+
     def _check_status(self, request: Request, response: http.client.HTTPResponse) -> None:
         if response.status != http.client.OK:
             raise self._refusal(request, response)
@@ -440,6 +446,12 @@ def _early_answer(
         return connection.getresponse()
     except _BROKEN:
         raise broken from None
+
+
+def _check_end(response: http.client.HTTPResponse) -> None:
+    """``http.client`` does not mind a body that stops short when it is read in pieces."""
+    if response.length:
+        raise http.client.IncompleteRead(b"", response.length)
 
 
 def _standing_headers(peer: Peer) -> dict[str, str]:
