@@ -49,7 +49,10 @@ def random_hex(digits: int) -> str:
 
 def orthanc_date(moment: datetime) -> str:
     """``YYYYMMDDTHHMMSS`` in UTC, Orthanc's date format."""
-    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%S")
+    utc = moment.astimezone(UTC)
+    return (
+        f"{utc.year:04d}{utc.month:02d}{utc.day:02d}T{utc.hour:02d}{utc.minute:02d}{utc.second:02d}"
+    )
 
 
 def orthanc_date_precise(moment: datetime) -> str:

@@ -289,13 +289,14 @@ def _tls(config: Config) -> ssl.SSLContext:
 
 
 def _tune_allocator() -> None:
-    """Keep big buffers in the heap: mapping and unmapping each one costs more than copying it.
+    """Keep the buffers of bodies in the heap: mapping and unmapping each one, and touching its
+    fresh pages, costs several times more than the copy it is made for.
 
     glibc only (mallopt(3)); figures in docs/decisions/http-server.md.
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
         trim_threshold, top_pad, mmap_threshold = -1, -2, -3
-        libc.mallopt(mmap_threshold, 256 * limits.MIB)
-        libc.mallopt(trim_threshold, 32 * limits.MIB)
-        libc.mallopt(top_pad, 4 * limits.MIB)
+        libc.mallopt(mmap_threshold, 32 * limits.MIB)  # the most that glibc takes
+        libc.mallopt(trim_threshold, 64 * limits.MIB)
+        libc.mallopt(top_pad, 16 * limits.MIB)

@@ -1,13 +1,12 @@
 """Files in Orthanc's folder layout: ``ab/cd/abcd1234-…`` below the storage directory.
 
-An existing Orthanc reads these folders as they are, and ours reads its. Bytes start their way to
-the disk while the next ones arrive (``sync_file_range``), so that the ``fsync`` of a commit finds
-little left to do; a folder's name is synced once by each process.
+An existing Orthanc reads these folders as they are, and ours reads its. A file is synced by the
+thread that wrote it, so that many syncs are on their way at once and the file system joins them;
+a folder's own name is synced once by each process.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import mmap
 import os
@@ -16,36 +15,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from wherry import clock, limits
+from wherry import clock
 from wherry.errors import CannotWriteFile, MissingFile, ParameterOutOfRange, StorageFull
 from wherry.storage.base import FileReader, FileWriter, type_buffer
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _PREFIX = re.compile(r"[0-9a-f]{4}[0-9a-f-]{0,32}")
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_SYNC_FILE_RANGE_WRITE = 2
-
-_SMALL_BYTES = 256 * limits.KIB
 _FREE_FOR_S = 0.25
-
-
-def _hint(library: ctypes.CDLL) -> Callable[[int, int, int, int], int] | None:
-    function = getattr(library, "sync_file_range", None)
-    if function is not None:
-        function.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
-    return function
-
-
-_hint_large = _hint(ctypes.CDLL(None))
-_hint_small = _hint(ctypes.PyDLL(None))
-"""Keeps the interpreter lock: for a few pages the call is quicker than getting it back."""
-
-
-def _start_writeback(fd: int, offset: int, size: int) -> None:
-    """Ask the kernel to begin writing a range; a hint, so its result does not matter."""
-    hint = _hint_small if size <= _SMALL_BYTES else _hint_large
-    if hint is not None:
-        hint(fd, offset, size, _SYNC_FILE_RANGE_WRITE)
 
 
 def _write_error(error: OSError) -> CannotWriteFile:
@@ -84,7 +61,6 @@ class _Writer:
                 self._write_rest(memoryview(data), offset, written)
         except OSError as error:
             raise _write_error(error) from error
-        _start_writeback(self._fd, offset, size)
 
     def _write_rest(self, data: memoryview, offset: int, written: int) -> None:
         while written < len(data):
