@@ -56,6 +56,9 @@ URL_BYTES: Final = 32 * KIB
 BODY_CHUNK_BYTES: Final = 1 * MIB
 """Bytes of one body gathered on the event loop before a worker thread takes them."""
 
+SOCKET_READ_BYTES: Final = 64 * KIB
+"""Read from a connection at once while a head may be among it: a small request comes whole."""
+
 BODY_FLUSH_S: Final = 5.0
 """A slow body is handed on at least this often, in whatever portion has come."""
 

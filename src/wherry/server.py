@@ -27,7 +27,7 @@ from wherry.config import Config
 from wherry.errors import ConfigurationError, WherryError
 from wherry.http import threads
 from wherry.http.app import build_app
-from wherry.http.protocol import BoundedProtocol
+from wherry.http.protocol import connection
 from wherry.http.services import Services
 from wherry.index import stability
 from wherry.index.database import Index
@@ -244,7 +244,7 @@ async def _answer(
 ) -> None:
     settings = uvicorn.Config(
         app,
-        http=BoundedProtocol,
+        http=connection,  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         log_config=None,

@@ -225,7 +225,8 @@ def file_answer(
     """
     if first is None:
         try:
-            first = reader.read_at(offset, min(size, limits.READ_CHUNK_BYTES)) if size else b""
+            whole = size <= 2 * limits.READ_CHUNK_BYTES  # a slice of CT: one read, one piece
+            first = reader.read_at(offset, size if whole else limits.READ_CHUNK_BYTES)
         except BaseException:
             reader.close()
             raise

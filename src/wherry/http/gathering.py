@@ -1,20 +1,26 @@
-"""uvicorn's protocol, handing bodies over in big pieces.
+"""uvicorn's protocol, with bodies that come in big pieces and without detours.
 
-uvicorn wakes the application for every read of the socket and copies each byte three times on the
-way. Here a body comes in pieces of about ``limits.BODY_CHUNK_BYTES``, joined once: one wake-up
-for most files. A slow sender's bytes are handed on at least every ``limits.BODY_FLUSH_S``, so
-that nobody takes slowness for silence.
+uvicorn copies each byte of a body four times and wakes the application for every read of the
+socket. Here a body of known length is received straight into the buffer that the application
+gets, of up to ``limits.BODY_CHUNK_BYTES``, with one wake-up for each; what came together with the
+head, and bodies of unknown length, are joined once. A slow sender's bytes are handed on at least
+every ``limits.BODY_FLUSH_S``, so that nobody takes slowness for silence.
 
 Not here: bounds (``protocol``, ``body``).
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from wherry import limits
+
+_SCRATCH = memoryview(bytearray(limits.SOCKET_READ_BYTES))
+"""What is read here is parsed before the next read of any connection."""
 
 
 class GatheringProtocol(HttpToolsProtocol):
@@ -22,42 +28,144 @@ class GatheringProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes | bytearray | memoryview] = []
         self._gathered_bytes = 0
+        self._left = 0
+        """Bytes of a body of known length that are still to come."""
         self._due = 0.0
         """Loop time from which on what was gathered is handed over, however little."""
+        self._direct: memoryview | None = None
+        """Where the body is received; None while the parser reads."""
+        self._filled = 0
 
+    # --- reading the socket -----------------------------------------------------------------
+    def get_buffer(self) -> memoryview:
+        """Where the next bytes of the connection go."""
+        return _SCRATCH if self._direct is None else self._direct[self._filled :]
+
+    def buffer_updated(self, size: int) -> None:
+        """They are there."""
+        if self._direct is None:
+            self.data_received(_SCRATCH[:size])  # type: ignore[arg-type]
+            if self._left >= limits.SOCKET_READ_BYTES:
+                self._receive_directly()
+            return
+        self._filled += size
+        self._left -= size
+        if self._filled == len(self._direct) or self.loop.time() >= self._due:
+            self._end_direct()
+
+    def _receive_directly(self) -> None:
+        """From here to the end of the body the parser sees nothing."""
+        begun = b"".join(self._pieces)
+        self._pieces.clear()
+        self._gathered_bytes = 0
+        self._filled = len(begun)
+        size = self._filled + min(self._left, limits.BODY_CHUNK_BYTES)
+        self._direct = memoryview(bytearray(size))
+        self._direct[: self._filled] = begun
+
+    def _end_direct(self) -> None:
+        assert self._direct is not None
+        self._pieces.append(self._direct[: self._filled])
+        self._direct = None
+        if self._left:
+            self._hand_over()
+            self._receive_directly()
+        else:
+            # The parser has not seen the end of this body: the next head gets one of its own.
+            self.parser = httptools.HttpRequestParser(self)
+            self.on_message_complete()
+
+    # --- what the parser found --------------------------------------------------------------
     def on_headers_complete(self) -> None:
         """A request begins."""
         self._pieces.clear()
         self._gathered_bytes = 0
         self._due = self.loop.time() + limits.BODY_FLUSH_S
         super().on_headers_complete()
+        self.cycle.receive = _Receive(self.cycle)  # type: ignore[assignment,method-assign]
+        self._left = 0
+        for name, value in self.headers:
+            if name == b"content-length":
+                self._left = int(value)
 
     def on_body(self, body: bytes) -> None:
         """Part of a body."""
+        self._left -= len(body)
         if self.cycle.response_complete:
             return
         self._pieces.append(body)
         self._gathered_bytes += len(body)
         if self._gathered_bytes >= limits.BODY_CHUNK_BYTES or self.loop.time() >= self._due:
             self._hand_over()
-            self.flow.pause_reading()
-            self.cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """A request is complete."""
-        if self._pieces:
-            self._hand_over()
+        self._left = 0
+        if self.cycle.response_complete:
+            self._pieces.clear()
+        elif self._pieces:
+            self._join()
         super().on_message_complete()
 
     def _hand_over(self) -> None:
-        """What was gathered is what ``receive`` gives next."""
+        """Give the application what there is, and let the sender wait until it has taken it."""
+        if self.cycle.response_complete:
+            self._pieces.clear()
+            return
+        self._join()
+        self.flow.pause_reading()
+        self.cycle.message_event.set()
+
+    def _join(self) -> None:
         if self.cycle.body:  # not fetched yet
-            self._pieces.insert(0, bytes(self.cycle.body))
+            self._pieces.insert(0, self.cycle.body)
         one = len(self._pieces) == 1
-        # Plain bytes, which ``receive`` hands on without a copy; uvicorn itself would append.
-        self.cycle.body = self._pieces[0] if one else b"".join(self._pieces)  # type: ignore[assignment]
+        body = self._pieces[0] if one else b"".join(self._pieces)
+        self.cycle.body = body  # type: ignore[assignment]
         self._pieces.clear()
         self._gathered_bytes = 0
         self._due = self.loop.time() + limits.BODY_FLUSH_S
+
+
+class _Receive:
+    """ASGI's ``receive``, as uvicorn's, that hands the body on without a copy."""
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+
+    async def __call__(self) -> dict[str, Any]:
+        cycle = self._cycle
+        if cycle.waiting_for_100_continue and not cycle.transport.is_closing():
+            cycle.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            cycle.waiting_for_100_continue = False
+        if not cycle.disconnected and not cycle.response_complete:
+            cycle.flow.resume_reading()
+            await cycle.message_event.wait()
+            cycle.message_event.clear()
+        if cycle.disconnected or cycle.response_complete:
+            return {"type": "http.disconnect"}
+        body, cycle.body = cycle.body, bytearray()
+        return {"type": "http.request", "body": body, "more_body": cycle.more_body}
+
+
+class Buffered(asyncio.BufferedProtocol):
+    """What the event loop sees: reads go into buffers that the protocol chooses.
+
+    uvicorn's class is an ``asyncio.Protocol``, which a loop gives fresh bytes for each read;
+    hence this second object.
+    """
+
+    def __init__(self, inner: GatheringProtocol) -> None:
+        self._inner = inner
+        self.connection_lost = inner.connection_lost  # type: ignore[method-assign]
+        self.connection_made = inner.connection_made  # type: ignore[assignment,method-assign]
+        self.pause_writing = inner.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = inner.resume_writing  # type: ignore[method-assign]
+        self.eof_received = inner.eof_received  # type: ignore[method-assign]
+        self.buffer_updated = inner.buffer_updated  # type: ignore[assignment,method-assign]
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
+        return self._inner.get_buffer()

@@ -13,7 +13,7 @@ import asyncio
 from typing import Any
 
 from wherry import limits
-from wherry.http.gathering import GatheringProtocol
+from wherry.http.gathering import Buffered, GatheringProtocol
 
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -22,8 +22,13 @@ _TOO_LARGE = (
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
+def connection(*args: Any, **kwargs: Any) -> Buffered:
+    """A new connection; what ``uvicorn.Config(http=...)`` wants."""
+    return Buffered(BoundedProtocol(*args, **kwargs))
+
+
 class BoundedProtocol(GatheringProtocol):
-    """One connection. Give the class to ``uvicorn.Config(http=...)``."""
+    """One connection."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
