@@ -40,7 +40,7 @@ def sent(response: Response) -> Reply:
     return call(app, "GET", "/")
 
 
-DATA = bytes(range(256)) * 8000  # four pieces
+DATA = bytes(range(256)) * 8000  # more than the two pieces that are sent as one
 
 
 def test_a_small_file_is_one_piece() -> None:

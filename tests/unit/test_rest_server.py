@@ -55,9 +55,10 @@ def test_changes(face: Face) -> None:
     assert (page["Done"], page["Last"]) == (False, 3)
     assert face.json("/changes?since=5") == {"Changes": [], "Done": True, "Last": 5}
     assert face.json("/changes?last")["Changes"][0]["Seq"] == 5
-    for ignored in ("since=abc", "limit=-1", "limit=x", "since=" + "9" * 40):
+    for ignored in ("since=abc", "since=-1", "limit=x", "limit=-", "since=" + "9" * 40):
         assert len(face.json(f"/changes?{ignored}")["Changes"]) == 5
-    assert face.json("/changes?limit=0")["Changes"] == []
+    for nothing in ("0", "-1", "-5"):
+        assert face.json(f"/changes?limit={nothing}") == {"Changes": [], "Done": False, "Last": 5}
 
 
 def test_pages_of_changes_are_bounded(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,6 +152,13 @@ def test_system(face: Face) -> None:
     assert shown["WherryVersion"] == __version__
     assert shown["IsHttpServerSecure"] is True
     assert "0010,0020" in shown["MainDicomTags"]["Patient"].split(";")
+
+
+def test_the_root_is_for_people(face: Face) -> None:
+    reply = face.get("/")
+    assert reply.headers["content-type"].startswith("text/html")
+    for link in re.findall(r'href="([^"]+)"', reply.body.decode()):
+        assert face.get(f"/{link}").status == 200
 
 
 def test_times(face: Face) -> None:

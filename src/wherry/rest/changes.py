@@ -22,7 +22,7 @@ def routes() -> list[Route]:
 
 
 def page(request: Request) -> Response:
-    """GET /changes, ``?since``, ``?limit``, ``?last``; numbers that are none are ignored."""
+    """GET /changes, ``?since``, ``?limit``, ``?last``; what is no number is ignored."""
     index = services(request).index
     if flag(request, "last"):
         with index.read() as tx:
@@ -31,10 +31,16 @@ def page(request: Request) -> Response:
         found = [] if newest is None else [rendering.change(newest)]
         return json_answer({"Changes": found, "Done": True, "Last": newest.seq if newest else seq})
     since = parsed_number(request.query_params.get("since", "")) or 0
-    limit = parsed_number(request.query_params.get("limit", ""))
-    limit = _DEFAULT_PAGE if limit is None else min(limit, limits.CHANGES_PAGE)
+    limit = _limit(request.query_params.get("limit", ""))
     with index.read() as tx:
         rows, done, last = changes.page(tx, since, limit)
     return json_answer(
         {"Changes": [rendering.change(row) for row in rows], "Done": done, "Last": last}
     )
+
+
+def _limit(text: str) -> int:
+    if text.startswith("-") and parsed_number(text[1:]) is not None:
+        return 0  # a negative limit gives an empty page
+    limit = parsed_number(text)
+    return _DEFAULT_PAGE if limit is None else min(limit, limits.CHANGES_PAGE)

@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from wherry import __version__
 from wherry.dicom.tags import MAIN_DICOM_TAGS
-from wherry.http.answers import json_answer
+from wherry.http.answers import Answer, json_answer
 from wherry.http.services import services
 from wherry.index import resources, schema
 from wherry.model import Level
@@ -21,7 +21,11 @@ API_VERSION = 31
 
 def routes() -> list[Route]:
     """Routes of the server itself."""
-    return [Route("/system", system), Route("/statistics", statistics)]
+    return [
+        Route("/", welcome),
+        Route("/system", system),
+        Route("/statistics", statistics),
+    ]
 
 
 async def system(request: Request) -> Response:
@@ -69,3 +73,22 @@ def statistics(request: Request) -> Response:
     """GET /statistics."""
     with services(request).index.read() as tx:
         return json_answer(rendering.store_statistics(resources.statistics(tx)))
+
+
+_WELCOME = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Wherry</title>
+<h1>Wherry is running</h1>
+<p>This address is for programs: it speaks the REST API of Orthanc. You may look at</p>
+<ul>
+<li><a href="system">system</a>: which server this is</li>
+<li><a href="statistics">statistics</a>: how much it holds</li>
+<li><a href="studies?expand">studies?expand</a>: what it holds</li>
+<li><a href="jobs?expand">jobs?expand</a>: what it is doing</li>
+</ul>
+"""
+
+
+async def welcome(request: Request) -> Response:
+    """GET /: for somebody who opens the address in a browser."""
+    policy = [(b"content-security-policy", b"default-src 'none'")]
+    return Answer(_WELCOME.encode(), 200, b"text/html; charset=utf-8", policy)
