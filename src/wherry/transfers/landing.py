@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from wherry import limits
+from wherry.dicom.scan import scan
 from wherry.errors import (
     BadFileFormat,
     CorruptedFile,
@@ -23,12 +24,11 @@ from wherry.errors import (
     MissingFile,
     NetworkProtocol,
     TooLarge,
-    WherryError,
 )
 from wherry.index.transfers import InstanceRow
 from wherry.ingest.names import name_in
-from wherry.ingest.staging import examine
-from wherry.model import Origin, StagedInstance
+from wherry.ingest.staging import staged_instance
+from wherry.model import Origin, StagedInstance, Summary
 from wherry.storage.base import FileWriter, StorageArea, type_buffer
 
 _MD5_PIECE_BYTES = 256 * limits.KIB
@@ -66,6 +66,9 @@ class _Digest(Protocol):
     def hexdigest(self) -> str: ...
 
 
+_NOTHING = InstanceRow(-1, "", 0, "", "", "", staged=False)
+
+
 class Landing:
     """Takes the bytes of one bucket in order. Blocking; one thread at a time.
 
@@ -82,7 +85,7 @@ class Landing:
         self._block = block
         self._keep = keep
         self._pieces: Iterator[Piece] = iter(pieces)
-        self._piece: Piece | None = None
+        self._piece = Piece(_NOTHING, 0, 0)
         self._file: FileWriter | None = None
         self._digest: _Digest | None = None
         self._own: list[str] = []
@@ -105,15 +108,11 @@ class Landing:
             if not self._left:
                 self._next()
             part = view[start : start + self._left]
-            if self._file is not None:
-                self._file.write_at(part, self._offset)
-            if self._digest is not None:
-                self._digest.update(part)
             start += len(part)
-            self._offset += len(part)
-            self._left -= len(part)
-            if not self._left:
-                self._end_piece()
+            if self._piece.whole and len(part) == self._piece.size:
+                self._take_whole(part)
+            else:
+                self._take(part)
 
     def finish(self) -> Landed:
         """All bytes are in. Raises ``NetworkProtocol`` when some are missing."""
@@ -136,38 +135,71 @@ class Landing:
             self._storage.delete(uuid)
 
     def _next(self) -> None:
-        """Begin the next piece that has bytes; pieces without are done at once."""
+        """Go to the next piece that has bytes; of those without, nothing is to be taken."""
         for piece in self._pieces:
             self._piece, self._left, self._offset = piece, piece.size, piece.offset
-            self._digest = hashlib.md5(usedforsecurity=False) if piece.whole else None
-            if self._keep:
-                self._open(piece)
             if self._left:
                 return
+            if piece.whole:
+                self._take_whole(memoryview(b""))
+
+    def _take_whole(self, data: memoryview) -> None:
+        """An instance that came in one go: nothing of it touches the disk before it is right."""
+        instance = self._piece.instance
+        md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        _check_md5(instance, md5)
+        if self._keep:
+            summary = _checked_summary(instance, data)
+            file = self._create()
+            try:
+                file.write_at(data, 0)
+            finally:
+                file.close()
+            self._verified(instance, summary, file.uuid)
+        self._left = 0
+
+    def _take(self, data: memoryview) -> None:
+        """Some bytes of an instance."""
+        piece = self._piece
+        if self._left == piece.size:
+            self._digest = hashlib.md5(usedforsecurity=False) if piece.whole else None
+            self._file = self._open(piece) if self._keep else None
+        if self._file is not None:
+            self._file.write_at(data, self._offset)
+        if self._digest is not None:
+            self._digest.update(data)
+        self._offset += len(data)
+        self._left -= len(data)
+        if not self._left:
             self._end_piece()
 
-    def _open(self, piece: Piece) -> None:
-        if piece.whole:
-            uuid = name_in(self._block)
-            self._file = self._storage.create(uuid)
-            self._own.append(uuid)
-        else:
-            uuid = piece.instance.uuid
-            self._file = self._storage.reopen(uuid)
-        self.landed.uuids.add(uuid)
-
     def _end_piece(self) -> None:
-        piece, file = self._piece, self._file
-        assert piece is not None
+        instance, file = self._piece.instance, self._file
         if self._digest is not None:
-            md5 = self._digest.hexdigest()
-            _check_md5(piece.instance, md5)
+            _check_md5(instance, self._digest.hexdigest())
             if file is not None:
-                staged = _examine(file, piece.instance, md5)
-                self.landed.verified.append((piece.instance, staged))
+                with file.map() as view:
+                    summary = _checked_summary(instance, view)
+                self._verified(instance, summary, file.uuid)
         if file is not None:
             file.close()
             self._file = None
+
+    def _open(self, piece: Piece) -> FileWriter:
+        if piece.whole:
+            return self._create()
+        self.landed.uuids.add(piece.instance.uuid)
+        return self._storage.reopen(piece.instance.uuid)
+
+    def _create(self) -> FileWriter:
+        file = self._storage.create(name_in(self._block))
+        self._own.append(file.uuid)
+        self.landed.uuids.add(file.uuid)
+        return file
+
+    def _verified(self, instance: InstanceRow, summary: Summary, uuid: str) -> None:
+        staged = staged_instance(uuid, instance.size, instance.md5, summary, ORIGIN)
+        self.landed.verified.append((instance, staged))
 
 
 def verify(storage: StorageArea, instance: InstanceRow) -> StagedInstance:
@@ -180,11 +212,13 @@ def verify(storage: StorageArea, instance: InstanceRow) -> StagedInstance:
         raise CorruptedFile(f"Instance {instance.orthanc_id}: no byte of it arrived") from None
     md5 = _md5(storage, instance.uuid)
     _check_md5(instance, md5)
-    file = storage.reopen(instance.uuid)
+    reader = storage.open(instance.uuid)
     try:
-        return _examine(file, instance, md5)
+        with reader.map() as view:
+            summary = _checked_summary(instance, view)
     finally:
-        file.close()
+        reader.close()
+    return staged_instance(instance.uuid, instance.size, md5, summary, ORIGIN)
 
 
 def _md5(storage: StorageArea, uuid: str) -> str:
@@ -199,25 +233,22 @@ def _md5(storage: StorageArea, uuid: str) -> str:
     return digest.hexdigest()
 
 
-def _examine(file: FileWriter, instance: InstanceRow, md5: str) -> StagedInstance:
+def _checked_summary(instance: InstanceRow, data: memoryview) -> Summary:
+    """What the header says. Raises ``BadFileFormat``, or ``CorruptedFile`` when it is another
+    instance."""
     try:
-        staged = examine(file, ORIGIN, md5)
+        summary = scan(data)
     except (BadFileFormat, InexistentTag, TooLarge) as error:
-        raise BadFileFormat(f"Instance {instance.orthanc_id}: {_reason(error)}") from None
-    found = staged.summary.identifiers.instance
-    if found != instance.orthanc_id:
+        reason = error.details or error.text
+        raise BadFileFormat(f"Instance {instance.orthanc_id}: {reason}") from None
+    if summary.identifiers.instance != instance.orthanc_id:
         raise CorruptedFile(
-            f"Instance {instance.orthanc_id}: the file is another instance, {found}"
+            f"Instance {instance.orthanc_id}: the file is another instance, "
+            f"{summary.identifiers.instance}"
         )
-    if staged.attachment.uncompressed_size != instance.size:
-        raise CorruptedFile(f"Instance {instance.orthanc_id}: its size is not the declared one")
-    return staged
+    return summary
 
 
 def _check_md5(instance: InstanceRow, md5: str) -> None:
     if md5 != instance.md5:
         raise CorruptedFile(f"Instance {instance.orthanc_id}: its MD5 is not the declared one")
-
-
-def _reason(error: WherryError) -> str:
-    return error.details or error.text
