@@ -29,8 +29,16 @@ SLACK_KIB = 40 * 1024
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running(Server(tmp_path_factory.mktemp("server"))) as found:
         found.request("POST", "/instances", make_instance(number=999))
-        found.request("DELETE", f"/patients/{found.json('GET', '/patients')[0]}")
+        empty(found)
         yield found
+
+
+def empty(server: Server) -> None:
+    """Delete everything, and wait until the janitor has removed the files."""
+    for patient in server.json("GET", "/patients"):
+        assert server.request("DELETE", f"/patients/{patient}")[0] == 200
+    while server.files():
+        server.get("/system")
 
 
 def peak_kib(server: Server) -> int:
@@ -102,8 +110,7 @@ def test_mutated_dicom(server: Server) -> None:
     connection.close()
     stored = server.json("GET", "/instances")
     assert len(server.files()) == len(stored)
-    for patient in server.json("GET", "/patients"):
-        assert server.request("DELETE", f"/patients/{patient}")[0] == 200
+    empty(server)
     assert peak_kib(server) - memory < SLACK_KIB
 
 
@@ -209,10 +216,7 @@ def test_names_of_a_zip_lead_nowhere(server: Server, tmp_path: Path) -> None:
         assert len(json.loads(answer)) == len(names)
         assert all(len(name) == 36 for name in server.files())
         assert set(server.folder.rglob("*")) - set(server.storage.rglob("*")) == before
-        for patient in server.json("GET", "/patients"):
-            server.request("DELETE", f"/patients/{patient}")
-        while server.files():  # the janitor is at work
-            server.get("/system")
+        empty(server)
 
 
 def test_a_zip_that_is_cut_in_transit(server: Server) -> None:
