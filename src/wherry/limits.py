@@ -62,6 +62,12 @@ SOCKET_READ_BYTES: Final = 64 * KIB
 BODY_FLUSH_S: Final = 5.0
 """A slow body is handed on at least this often, in whatever portion has come."""
 
+DIRECT_BUFFERS: Final = 16
+"""Files that are written around the page cache at once; more take the ordinary way."""
+
+DIRECT_BUFFER_BYTES: Final = 1 * MIB
+"""Size of a direct write."""
+
 READ_CHUNK_BYTES: Final = 512 * KIB
 """Bytes read from storage at once when a file is served."""
 
@@ -124,7 +130,7 @@ TRANSFER_IDLE_S: Final = 24 * 3600
 CHUNK_IDS: Final = 2_000
 """Instances named in one ``GET /transfers/chunks``."""
 
-PUSH_MANIFEST_VALUES: Final = 2_500_000
+PUSH_MANIFEST_VALUES: Final = 1_500_000
 """Commas and brackets in the JSON of ``POST /transfers/push``: what it costs to parse is known
 before. Three for each instance, three for each chunk, two for each bucket, of a full quota."""
 

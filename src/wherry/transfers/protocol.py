@@ -129,7 +129,7 @@ def render_push(manifest: Manifest) -> bytes:
     )
 
 
-def parse_push(body: bytes) -> Manifest:
+def parse_push(body: bytes, max_instances: int = limits.TRANSFER_INSTANCES) -> Manifest:
     """The declaration of a push. Like upstream, only types are checked: a bucket may name an
     unknown instance or a range outside it, which then fails when the bucket arrives.
 
@@ -138,6 +138,8 @@ def parse_push(body: bytes) -> Manifest:
     """
     if body.count(b",") + body.count(b"[") > limits.PUSH_MANIFEST_VALUES:
         raise TooLarge("The declaration of the push has too many members")
+    if body.count(b'"MD5"') > max_instances:
+        raise TooLarge(f"A transfer may have at most {max_instances} instances")
     document = _object(parse_json(body), "Body")
     instances = [_read_instance(item) for item in _array(document.get("Instances"), "Instances")]
     buckets = tuple(

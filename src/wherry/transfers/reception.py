@@ -49,14 +49,14 @@ class Reception:
         self.storage = storage
         self.running = Running()
         self._ingest = ingest
-        self._quota = quota
+        self.quota = quota
 
     # --- opening ---------------------------------------------------------------------------
     def declare(
         self, manifest: Manifest, *, kind: type_kind, username: str = "", remote_ip: str = ""
     ) -> Declaration:
         """Hold a manifest against the quotas. Raises ``TooLarge``, ``StorageFull``."""
-        self._quota.check(manifest, self.storage.free_bytes())
+        self.quota.check(manifest, self.storage.free_bytes())
         return declare(manifest, kind=kind, username=username, remote_ip=remote_ip)
 
     def open_push(self, manifest: Manifest, *, username: str = "", remote_ip: str = "") -> str:
@@ -64,7 +64,7 @@ class Reception:
         declaration = self.declare(manifest, kind="push", username=username, remote_ip=remote_ip)
 
         def work(tx: Transaction) -> list[str]:
-            replaced = take_slot(tx, self._quota.pushes, clock.timestamp())
+            replaced = take_slot(tx, self.quota.pushes, clock.timestamp())
             declaration.write(tx)
             return replaced
 

@@ -110,7 +110,8 @@ async def open_push(request: Request) -> Response:
     user, address = username(request.scope), remote_ip(request.scope)
 
     def open_it() -> str:
-        return reception.open_push(protocol.parse_push(body), username=user, remote_ip=address)
+        manifest = protocol.parse_push(body, reception.quota.instances)
+        return reception.open_push(manifest, username=user, remote_ip=address)
 
     return _json(protocol.render_created(await in_thread(open_it)))
 
