@@ -27,6 +27,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StorageA
 def put(storage: StorageArea, data: bytes, uuid_: str | None = None) -> str:
     writer = storage.create(uuid_ or name())
     writer.write(data)
+    writer.sync()
     writer.close()
     return writer.uuid
 
@@ -44,11 +45,41 @@ def test_what_is_written_in_pieces_is_read_whole(storage: StorageArea) -> None:
     writer.write(b"one")
     writer.write(memoryview(b"two"))
     writer.write(bytearray(b"three"))
+    writer.sync()
     writer.close()
     writer.close()
     storage.sync([writer.uuid])
     assert get(storage, writer.uuid) == b"onetwothree"
     assert storage.size(writer.uuid) == 11
+
+
+@pytest.mark.parametrize("piece", [1000, 100_000, 1_048_576, 5_000_000])
+@pytest.mark.parametrize("size", [1, 4096, 131_072, 131_073, 526_106, 1_048_576, 3_145_733])
+def test_files_of_all_sizes_in_pieces_of_all_sizes(
+    storage: StorageArea, size: int, piece: int
+) -> None:
+    data = (bytes(range(251)) * (size // 251 + 1))[:size]
+    writer = storage.create(name())
+    for start in range(0, size, piece):
+        writer.write(data[start : start + piece])
+    with writer.map() as view:
+        assert bytes(view) == data
+    writer.sync()
+    writer.close()
+    assert get(storage, writer.uuid) == data
+    assert storage.size(writer.uuid) == size
+
+
+def test_more_files_at_once_than_there_are_buffers(storage: StorageArea) -> None:
+    writers = [storage.create(name()) for _ in range(40)]
+    for number, writer in enumerate(writers):
+        for _ in range(3):
+            writer.write(bytes([number]) * 100_000)
+    for writer in writers:
+        writer.sync()
+        writer.close()
+    for number, writer in enumerate(writers):
+        assert get(storage, writer.uuid) == bytes([number]) * 300_000
 
 
 def test_ranges_are_cut_at_the_end_of_the_file(storage: StorageArea) -> None:

@@ -24,7 +24,8 @@ class FileWriter(Protocol):
         """Name of the file."""
 
     def write(self, data: type_buffer) -> None:
-        """Append ``data``. Raises ``StorageFull``, ``CannotWriteFile``."""
+        """Append ``data``; it may wait in a buffer until ``sync`` or ``map``. Not together with
+        ``write_at`` on one file. Raises ``StorageFull``, ``CannotWriteFile``."""
 
     def write_at(self, data: type_buffer, offset: int) -> None:
         """Write at ``offset`` bytes; ranges that do not overlap may be written in parallel."""
@@ -36,7 +37,8 @@ class FileWriter(Protocol):
         """Make the bytes written so far, and the name, survive a power cut."""
 
     def close(self) -> None:
-        """Release the file; the bytes stay. Safe to call twice. Not durable before a sync."""
+        """Release the file. What was given to ``write`` and not synced may be lost. Safe to call
+        twice."""
 
 
 class FileReader(Protocol):

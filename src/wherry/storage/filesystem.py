@@ -18,11 +18,13 @@ from pathlib import Path
 from wherry import clock
 from wherry.errors import CannotWriteFile, MissingFile, ParameterOutOfRange, StorageFull
 from wherry.storage.base import FileReader, FileWriter, type_buffer
+from wherry.storage.direct import Buffers, Stream, write_all
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _PREFIX = re.compile(r"[0-9a-f]{4}[0-9a-f-]{0,32}")
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FREE_FOR_S = 0.25
+_Sync = Callable[[str], None]
 
 
 def _write_error(error: OSError) -> CannotWriteFile:
@@ -43,41 +45,45 @@ def _mapped(fd: int) -> Iterator[memoryview]:
 class _Writer:
     """A file of the storage area open for writing."""
 
-    def __init__(self, uuid: str, fd: int, sync_folder: Callable[[str], None]) -> None:
+    def __init__(self, uuid: str, fd: int, buffers: Buffers, sync_folder: _Sync) -> None:
         self.uuid = uuid
         self._fd = fd
-        self._end = 0
+        self._stream = Stream(fd, buffers)
         self._sync_folder = sync_folder
 
     def write(self, data: type_buffer) -> None:
-        self.write_at(data, self._end)
-        self._end += len(data)
-
-    def write_at(self, data: type_buffer, offset: int) -> None:
-        size = len(data)
         try:
-            written = os.pwrite(self._fd, data, offset)
-            if written != size:
-                self._write_rest(memoryview(data), offset, written)
+            self._stream.write(data)
         except OSError as error:
             raise _write_error(error) from error
 
-    def _write_rest(self, data: memoryview, offset: int, written: int) -> None:
-        while written < len(data):
-            written += os.pwrite(self._fd, data[written:], offset + written)
+    def write_at(self, data: type_buffer, offset: int) -> None:
+        try:
+            write_all(self._fd, data, offset)
+        except OSError as error:
+            raise _write_error(error) from error
 
     def map(self) -> AbstractContextManager[memoryview]:
+        self._flush()
         return _mapped(self._fd)
 
     def sync(self) -> None:
+        self._flush()
         try:
             os.fsync(self._fd)
         except OSError as error:
             raise _write_error(error) from error
         self._sync_folder(f"{self.uuid[:2]}/{self.uuid[2:4]}")
 
+    def _flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError as error:
+            raise _write_error(error) from error
+
     def close(self) -> None:
         if self._fd >= 0:
+            self._stream.close()
             os.close(self._fd)
             self._fd = -1
 
@@ -115,6 +121,7 @@ class FilesystemStorage:
         self._root = str(root)
         self._synced_folders: set[str] = set()
         self._free = (0.0, 0)
+        self._buffers = Buffers()
 
     def create(self, uuid: str) -> FileWriter:
         return self._open_writer(uuid, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
@@ -132,7 +139,7 @@ class FilesystemStorage:
                 fd = os.open(path, flags, 0o644)
         except OSError as error:
             raise _write_error(error) from error
-        return _Writer(uuid, fd, self._sync_folder)
+        return _Writer(uuid, fd, self._buffers, self._sync_folder)
 
     def sync(self, uuids: Iterable[str]) -> None:
         folders = set()
