@@ -11,19 +11,20 @@ import errno
 import mmap
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from wherry import clock
 from wherry.errors import CannotWriteFile, MissingFile, ParameterOutOfRange, StorageFull
 from wherry.storage.base import FileReader, FileWriter, type_buffer
-from wherry.storage.direct import Buffers, Stream, write_all
+from wherry.storage.direct import Buffers, Stream, start_writeback, write_all
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _PREFIX = re.compile(r"[0-9a-f]{4}[0-9a-f-]{0,32}")
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FREE_FOR_S = 0.25
+_SYNC_TOGETHER = 64
 _Sync = Callable[[str], None]
 
 
@@ -69,10 +70,7 @@ class _Writer:
 
     def sync(self) -> None:
         self._flush()
-        try:
-            os.fsync(self._fd)
-        except OSError as error:
-            raise _write_error(error) from error
+        _fsync(self._fd)
         self._sync_folder(f"{self.uuid[:2]}/{self.uuid[2:4]}")
 
     def _flush(self) -> None:
@@ -110,6 +108,20 @@ class _Reader:
             self._fd = -1
 
 
+def _open_to_sync(path: str) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise MissingFile from error
+
+
+def _fsync(fd: int) -> None:
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        raise _write_error(error) from error
+
+
 class FilesystemStorage:
     """The ``StorageArea`` on a local or mounted POSIX file system."""
 
@@ -142,11 +154,23 @@ class FilesystemStorage:
         return _Writer(uuid, fd, self._buffers, self._sync_folder)
 
     def sync(self, uuids: Iterable[str]) -> None:
-        folders = set()
-        for uuid in uuids:
-            self._sync_path(self._path(uuid))
-            folders.add(f"{uuid[:2]}/{uuid[2:4]}")
-        for folder in folders:
+        names = [*uuids]
+        for start in range(0, len(names), _SYNC_TOGETHER):
+            self._sync_together(names[start : start + _SYNC_TOGETHER])
+
+    def _sync_together(self, uuids: Sequence[str]) -> None:
+        files: list[int] = []
+        try:
+            for uuid in uuids:
+                files.append(_open_to_sync(self._path(uuid)))
+            for fd in files:  # all are on their way to the disk before the first is waited for
+                start_writeback(fd)
+            for fd in files:
+                _fsync(fd)
+        finally:
+            for fd in files:
+                os.close(fd)
+        for folder in {f"{uuid[:2]}/{uuid[2:4]}" for uuid in uuids}:
             self._sync_folder(folder)
 
     def _sync_folder(self, folder: str) -> None:
@@ -158,14 +182,9 @@ class FilesystemStorage:
             self._synced_folders.add(folder)
 
     def _sync_path(self, path: str) -> None:
+        fd = _open_to_sync(path)
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError as error:
-            raise MissingFile from error
-        try:
-            os.fsync(fd)
-        except OSError as error:
-            raise _write_error(error) from error
+            _fsync(fd)
         finally:
             os.close(fd)
 
