@@ -137,6 +137,14 @@ before. Three for each instance, three for each chunk, two for each bucket, of a
 PUSH_ID_CHARACTERS: Final = 64
 """An identifier or digest that a push declares: Orthanc's have 44 and 32."""
 
+LANDING_WHOLE_BYTES: Final = 1 * MIB
+"""An instance of a bucket that is up to this large is gathered in memory and verified there; a
+larger one is written as it comes."""
+
+LANDING_SYNC_LATER_BYTES: Final = 128 * KIB
+"""Files up to this large are synced together when their bucket is complete, larger ones one by
+one as they are written."""
+
 VERIFY_WITH_BUCKET_BYTES: Final = 4 * GIB
 """An instance in several buckets that is larger is verified by the commit, not by the request
 that brings its last bucket: senders wait a minute for a bucket, ten for a commit."""

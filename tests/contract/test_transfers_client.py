@@ -18,8 +18,8 @@ from wherry.errors import ConfigurationError, CorruptedFile, NetworkProtocol, Pe
 from wherry.ingest.names import name_in, new_prefix
 from wherry.model import Peer
 from wherry.storage.filesystem import FilesystemStorage
-from wherry.transfers.bodies import bucket_body
-from wherry.transfers.client import BytesBody, PeerClient, PeerRefusal, Request, Tls
+from wherry.transfers.bodies import BytesBody, bucket_body
+from wherry.transfers.client import PeerClient, PeerRefusal, Request, Tls
 from wherry.transfers.crew import Crew
 from wherry.transfers.outgoing import FileRange
 from wherry.transfers.patience import Patience
@@ -285,6 +285,7 @@ class Files:
         uuid = name_in(new_prefix())
         writer = self.storage.create(uuid)
         writer.write(data)
+        writer.sync()
         writer.close()
         self.ranges.append(FileRange(f"instance-{len(self.ranges)}", uuid, offset, size))
         self.data += data[offset : offset + size]

@@ -11,7 +11,7 @@ import pytest
 from wherry import limits
 from wherry.errors import NetworkProtocol, TooLarge, UnknownResource, WherryError
 from wherry.model import Bucket, Chunk, Level, Manifest, ManifestInstance
-from wherry.transfers import protocol, ranges
+from wherry.transfers import orders, protocol, ranges
 
 ID = "0a1b2c3d-00000000-11111111-22222222-33333333"
 OTHER = "0a1b2c3d-00000000-11111111-22222222-44444444"
@@ -245,12 +245,12 @@ def test_bad_chunk_requests(ids: str, arguments: dict[str, str], expected: tuple
 # --- send and pull -------------------------------------------------------------------------
 def test_a_transfer_comes_back_from_its_parameters() -> None:
     resources = [{"Level": "Study", "ID": "x"}, "nonsense, which the job will find"]
-    request = protocol.parse_transfer(
+    request = orders.parse_transfer(
         transfer(Resources=resources, Priority=-3, SenderTransferID="me 1", Originator="o")
     )
     assert request.priority == -3
     assert request.resources == resources
-    kept = protocol.from_parameters(json.loads(json.dumps(request.parameters())))
+    kept = orders.from_parameters(json.loads(json.dumps(request.parameters())))
     assert kept.parameters() == request.parameters()
 
 
@@ -275,13 +275,13 @@ def test_a_transfer_comes_back_from_its_parameters() -> None:
 )
 def test_bad_transfers_are_refused(changes: dict[str, Any], code: int) -> None:
     with pytest.raises(WherryError) as error:
-        protocol.parse_transfer(transfer(**changes))
+        orders.parse_transfer(transfer(**changes))
     assert code_of(error) == (400, code)
 
 
 def test_the_request_that_asks_a_peer_to_pull() -> None:
-    request = protocol.parse_transfer(transfer(Priority=2, SenderTransferID="s"))
-    asked = protocol.parse_transfer(protocol.render_pull(request, "us", "origin"))
+    request = orders.parse_transfer(transfer(Priority=2, SenderTransferID="s"))
+    asked = orders.parse_transfer(orders.render_pull(request, "us", "origin"))
     assert (asked.peer, asked.originator, asked.priority) == ("us", "origin", 2)
 
 

@@ -1,15 +1,47 @@
-"""The body of a bucket: ranges of stored files, as they are or packed."""
+"""Bodies of requests: bytes, and ranges of stored files, as they are or packed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from wherry import limits
 from wherry.storage.base import StorageArea
-from wherry.transfers.client import Body, Outlet
 from wherry.transfers.outgoing import FileRange, gathered, opened, pack, read, shortened
+from wherry.transfers.outlet import Outlet
 
 _BYTES = "application/octet-stream"
+
+
+class Body(Protocol):
+    """The body of a request; may be sent several times."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its length or transfer encoding, and its type."""
+
+    def send(self, outlet: Outlet) -> None:
+        """Write it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BytesBody:
+    """A body that is small enough to be in memory."""
+
+    data: bytes = b""
+    media_type: str = ""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its length, and its type if it has one."""
+        found = {"Content-Length": str(len(self.data))}
+        return found | {"Content-Type": self.media_type} if self.media_type else found
+
+    def send(self, outlet: Outlet) -> None:
+        """Write it."""
+        if self.data:
+            outlet.write(self.data)
 
 
 def bucket_body(storage: StorageArea, ranges: Sequence[FileRange], compression: str) -> Body:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import base64
 import http.client
-import os
 import select
 import socket
 import ssl
@@ -22,18 +21,18 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from wherry import clock, limits
 from wherry.errors import ConfigurationError, NetworkProtocol, PeerUnavailable
 from wherry.model import Peer
-from wherry.storage.base import FileReader, type_buffer
+from wherry.transfers.bodies import Body
+from wherry.transfers.outlet import Outlet
 from wherry.transfers.protocol import read_error
 
 T = TypeVar("T")
 
-_SEND_BYTES = 256 * limits.KIB
 _RETRY_AFTER_LONGEST_S = 60
 _BROKEN = (OSError, http.client.HTTPException)
 _STALE = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
@@ -89,89 +88,6 @@ class Tls:
                 f"A certificate for peer {peer.name} cannot be used ({error.strerror or error})"
             ) from error
         return context
-
-
-class Outlet:
-    """Where the body of a request is written to; raises ``OSError``."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._plain = not isinstance(sock, ssl.SSLSocket)
-        self._poll: select.poll | None = None
-        self.sent = 0
-
-    def write(self, data: type_buffer) -> None:
-        """Send ``data``, in portions, because the timeout of a socket counts for each call."""
-        if len(data) <= _SEND_BYTES:
-            self._sock.sendall(data)
-        else:
-            view = memoryview(data)
-            for start in range(0, len(view), _SEND_BYTES):
-                self._sock.sendall(view[start : start + _SEND_BYTES])
-        self.sent += len(data)
-
-    def write_file(self, reader: FileReader, offset: int, size: int) -> None:
-        """Send a range of a file, without copying it where kernel and storage allow."""
-        fd = reader.fileno()
-        if fd is None or not self._plain:
-            end = offset + size
-            while offset < end:
-                piece = reader.read_at(offset, min(limits.READ_CHUNK_BYTES, end - offset))
-                if not piece:
-                    raise EOFError
-                self.write(piece)
-                offset += len(piece)
-            return
-        out = self._sock.fileno()
-        while size:
-            try:
-                count = os.sendfile(out, fd, offset, size)
-            except BlockingIOError:
-                self._wait()
-                continue
-            if not count:
-                raise EOFError
-            offset += count
-            size -= count
-            self.sent += count
-
-    def _wait(self) -> None:
-        if self._poll is None:
-            self._poll = select.poll()
-            self._poll.register(self._sock, select.POLLOUT)
-        timeout_s = self._sock.gettimeout()
-        if not self._poll.poll(None if timeout_s is None else timeout_s * 1000):
-            raise TimeoutError("timed out")
-
-
-class Body(Protocol):
-    """The body of a request; may be sent several times."""
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Its length or transfer encoding, and its type."""
-
-    def send(self, outlet: Outlet) -> None:
-        """Write it."""
-
-
-@dataclass(frozen=True, slots=True)
-class BytesBody:
-    """A body that is small enough to be in memory."""
-
-    data: bytes = b""
-    media_type: str = ""
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Its length, and its type if it has one."""
-        found = {"Content-Length": str(len(self.data))}
-        return found | {"Content-Type": self.media_type} if self.media_type else found
-
-    def send(self, outlet: Outlet) -> None:
-        """Write it."""
-        if self.data:
-            outlet.write(self.data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class Incoming:
         self._landing = Landing(storage, transfer.block, pieces, keep=not row.received)
         self._unpacker: Unpacker | None = None
         if transfer.compression == "gzip":
-            self._unpacker = Unpacker(self._landing.write, self._landing.size)
+            self._unpacker = Unpacker(self._landing)
 
     @property
     def size(self) -> int:
@@ -106,7 +106,7 @@ class Incoming:
     def _acknowledge(self) -> None:
         landed = self._landing.landed
         try:
-            self._storage.sync(landed.uuids)
+            self._storage.sync(landed.unsynced)
         except MissingFile:  # another process ended the transfer and swept its files
             raise UnknownResource from None
         cut = {

@@ -55,18 +55,10 @@ class Piece:
 class Landed:
     """What a bucket brought."""
 
-    uuids: set[str] = field(default_factory=set)
-    """Files that hold its bytes."""
+    unsynced: set[str] = field(default_factory=set)
+    """Files that hold its bytes and are still to be synced, all at once."""
     verified: list[tuple[InstanceRow, StagedInstance]] = field(default_factory=list)
     """Instances that it brought whole."""
-
-
-class _Digest(Protocol):
-    def update(self, data: type_buffer, /) -> None: ...
-    def hexdigest(self) -> str: ...
-
-
-_NOTHING = InstanceRow(-1, "", 0, "", "", "", staged=False)
 
 
 class Landing:
@@ -80,16 +72,16 @@ class Landing:
         self, storage: StorageArea, block: str, pieces: Sequence[Piece], *, keep: bool = True
     ) -> None:
         self.size = sum(piece.size for piece in pieces)
-        self.landed = Landed()
-        self._storage = storage
-        self._block = block
+        self._ground = _Ground(storage, block)
         self._keep = keep
         self._pieces: Iterator[Piece] = iter(pieces)
-        self._piece = Piece(_NOTHING, 0, 0)
-        self._file: FileWriter | None = None
-        self._digest: _Digest | None = None
-        self._own: list[str] = []
-        self._taken = self._left = self._offset = 0
+        self._lander: _Lander | None = None
+        self._taken = self._left = 0
+
+    @property
+    def landed(self) -> Landed:
+        """What the bucket has brought so far."""
+        return self._ground.landed
 
     def write(self, data: type_buffer) -> None:
         """Take the next bytes; the buffer may be reused afterwards.
@@ -105,14 +97,21 @@ class Landing:
         view = memoryview(data)
         start = 0
         while start < len(view):
-            if not self._left:
-                self._next()
+            lander = self._lander if self._left else self._next()
+            assert lander is not None
             part = view[start : start + self._left]
+            lander.take(part)
             start += len(part)
-            if self._piece.whole and len(part) == self._piece.size:
-                self._take_whole(part)
-            else:
-                self._take(part)
+            self._left -= len(part)
+            if not self._left:
+                lander.end()
+
+    def wanted(self) -> int:
+        """Bytes up to the end of the piece that comes next: in one go, they need no gathering.
+        1 when the bucket is complete, so that one too many is noticed."""
+        if not self._left:
+            self._next()
+        return self._left or 1
 
     def finish(self) -> Landed:
         """All bytes are in. Raises ``NetworkProtocol`` when some are missing."""
@@ -123,83 +122,178 @@ class Landing:
 
     def release(self) -> list[str]:
         """The files that only this bucket made; from now on they are the caller's."""
-        own, self._own = self._own, []
-        return own
+        return self._ground.release()
 
     def abort(self) -> None:
         """Close what is open and remove the files that only this bucket made. Repeatable."""
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
-        for uuid in self.release():
-            self._storage.delete(uuid)
+        if self._lander is not None:
+            self._lander.close()
+        self._ground.remove()
 
-    def _next(self) -> None:
-        """Go to the next piece that has bytes; of those without, nothing is to be taken."""
+    def _next(self) -> _Lander | None:
+        """Go to the next piece that has bytes; those without end as they begin."""
         for piece in self._pieces:
-            self._piece, self._left, self._offset = piece, piece.size, piece.offset
+            self._lander = self._lander_of(piece)
+            self._left = piece.size
             if self._left:
-                return
-            if piece.whole:
-                self._take_whole(memoryview(b""))
+                return self._lander
+            self._lander.end()
+        return None
 
-    def _take_whole(self, data: memoryview) -> None:
-        """An instance that came in one go: nothing of it touches the disk before it is right."""
-        instance = self._piece.instance
-        md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-        _check_md5(instance, md5)
-        if self._keep:
-            summary = _checked_summary(instance, data)
-            file = self._create()
-            try:
-                file.write_at(data, 0)
-            finally:
-                file.close()
-            self._verified(instance, summary, file.uuid)
-        self._left = 0
+    def _lander_of(self, piece: Piece) -> _Lander:
+        if not self._keep:
+            return _Comparison(piece)
+        if not piece.whole:
+            return _Part(self._ground, piece)
+        small = piece.size <= limits.LANDING_WHOLE_BYTES
+        return (_Small if small else _Large)(self._ground, piece)
 
-    def _take(self, data: memoryview) -> None:
-        """Some bytes of an instance."""
-        piece = self._piece
-        if self._left == piece.size:
-            self._digest = hashlib.md5(usedforsecurity=False) if piece.whole else None
-            self._file = self._open(piece) if self._keep else None
-        if self._file is not None:
-            self._file.write_at(data, self._offset)
-        if self._digest is not None:
-            self._digest.update(data)
-        self._offset += len(data)
-        self._left -= len(data)
-        if not self._left:
-            self._end_piece()
 
-    def _end_piece(self) -> None:
-        instance, file = self._piece.instance, self._file
-        if self._digest is not None:
-            _check_md5(instance, self._digest.hexdigest())
-            if file is not None:
-                with file.map() as view:
-                    summary = _checked_summary(instance, view)
-                self._verified(instance, summary, file.uuid)
-        if file is not None:
-            file.close()
-            self._file = None
+class _Ground:
+    """Where the landers of one bucket make their files."""
 
-    def _open(self, piece: Piece) -> FileWriter:
-        if piece.whole:
-            return self._create()
-        self.landed.uuids.add(piece.instance.uuid)
-        return self._storage.reopen(piece.instance.uuid)
+    def __init__(self, storage: StorageArea, block: str) -> None:
+        self.storage = storage
+        self.landed = Landed()
+        self._block = block
+        self._own: list[str] = []
 
-    def _create(self) -> FileWriter:
-        file = self._storage.create(name_in(self._block))
+    def create(self) -> FileWriter:
+        """A new file."""
+        file = self.storage.create(name_in(self._block))
         self._own.append(file.uuid)
-        self.landed.uuids.add(file.uuid)
         return file
 
-    def _verified(self, instance: InstanceRow, summary: Summary, uuid: str) -> None:
+    def verified(self, instance: InstanceRow, summary: Summary, uuid: str) -> None:
+        """This file is this instance."""
         staged = staged_instance(uuid, instance.size, instance.md5, summary, ORIGIN)
         self.landed.verified.append((instance, staged))
+
+    def release(self) -> list[str]:
+        """The files that were made; forgotten here."""
+        own, self._own = self._own, []
+        return own
+
+    def remove(self) -> None:
+        """Remove the files that were made."""
+        for uuid in self.release():
+            self.storage.delete(uuid)
+
+
+class _Lander(Protocol):
+    """Takes the bytes of one piece."""
+
+    def take(self, data: memoryview) -> None:
+        """The next bytes; never more than the piece has."""
+
+    def end(self) -> None:
+        """All of them were there."""
+
+    def close(self) -> None:
+        """Release what is open. Repeatable, at any time."""
+
+
+class _Comparison:
+    """A piece that is here already: only its digest is taken, if it is a whole instance."""
+
+    def __init__(self, piece: Piece) -> None:
+        self._piece = piece
+        self._digest = hashlib.md5(usedforsecurity=False)
+
+    def take(self, data: memoryview) -> None:
+        if self._piece.whole:
+            self._digest.update(data)
+
+    def end(self) -> None:
+        if self._piece.whole:
+            _check_md5(self._piece.instance, self._digest.hexdigest())
+
+    def close(self) -> None:
+        pass
+
+
+class _Small:
+    """A whole instance that fits in a buffer: nothing of it touches the disk before it is right.
+
+    Mostly it arrives in one go, and the buffer is the one it came in.
+    """
+
+    def __init__(self, ground: _Ground, piece: Piece) -> None:
+        self._ground = ground
+        self._instance = piece.instance
+        self._data: memoryview | bytearray = bytearray()
+
+    def take(self, data: memoryview) -> None:
+        if len(data) == self._instance.size:
+            self._data = data
+        else:
+            assert isinstance(self._data, bytearray)
+            self._data += data
+
+    def end(self) -> None:
+        data, self._data = memoryview(self._data), bytearray()
+        _check_md5(self._instance, hashlib.md5(data, usedforsecurity=False).hexdigest())
+        summary = _checked_summary(self._instance, data)
+        file = self._ground.create()
+        try:
+            if len(data) <= limits.LANDING_SYNC_LATER_BYTES:
+                file.write_at(data, 0)
+                self._ground.landed.unsynced.add(file.uuid)
+            else:
+                file.write(data)
+                file.sync()
+        finally:
+            file.close()
+        self._ground.verified(self._instance, summary, file.uuid)
+
+    def close(self) -> None:
+        self._data = bytearray()
+
+
+class _Large:
+    """A whole instance that goes to its file as it comes."""
+
+    def __init__(self, ground: _Ground, piece: Piece) -> None:
+        self._ground = ground
+        self._instance = piece.instance
+        self._digest = hashlib.md5(usedforsecurity=False)
+        self._file = ground.create()
+
+    def take(self, data: memoryview) -> None:
+        self._file.write(data)
+        self._digest.update(data)
+
+    def end(self) -> None:
+        try:
+            _check_md5(self._instance, self._digest.hexdigest())
+            with self._file.map() as view:
+                summary = _checked_summary(self._instance, view)
+            self._file.sync()
+        finally:
+            self.close()
+        self._ground.verified(self._instance, summary, self._file.uuid)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Part:
+    """A part of an instance: goes to its place in the file that all its parts share."""
+
+    def __init__(self, ground: _Ground, piece: Piece) -> None:
+        self._file = ground.storage.reopen(piece.instance.uuid)
+        self._offset = piece.offset
+        ground.landed.unsynced.add(piece.instance.uuid)
+
+    def take(self, data: memoryview) -> None:
+        self._file.write_at(data, self._offset)
+        self._offset += len(data)
+
+    def end(self) -> None:
+        self._file.close()
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def verify(storage: StorageArea, instance: InstanceRow) -> StagedInstance:

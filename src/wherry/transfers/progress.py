@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from wherry import clock, limits
 from wherry.model import Manifest, type_json
-from wherry.transfers.protocol import TransferRequest, rounded_mib
+from wherry.transfers.orders import TransferRequest
+from wherry.transfers.protocol import rounded_mib
 from wherry.transfers.ranges import to_text
 
 _SHORTEST_S = 0.01

@@ -4,8 +4,8 @@ What is written here is what a stock Orthanc with the transfers plugin (1.0 to 1
 expects; sizes and offsets travel as decimal strings. Requests of others are refused with the codes
 of the original; answers of a peer that make no sense are a ``NetworkProtocol``. Pure: no I/O.
 
-Not here: how instances are cut (``buckets``), what a server does with it (``reception``,
-``source``).
+Not here: the orders of ``/transfers/send`` and ``/pull`` (``orders``), how instances are cut
+(``buckets``), what a server does with it (``reception``, ``source``).
 """
 
 from __future__ import annotations
@@ -47,9 +47,6 @@ _ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _CHUNK_IDS = re.compile(r"[.0-9a-f-]+")
 _PEER_PATH = re.compile(r"/+[A-Za-z0-9_~-][A-Za-z0-9_~/-]*")
-_HEADER_TEXT = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
-_HEADER_CHARACTERS = 256
-_INT32 = 2**31
 
 
 # --- resources -----------------------------------------------------------------------------
@@ -65,8 +62,8 @@ def parse_resources(value: type_json) -> tuple[ResourceName, ...]:
     """``[{"Level": …, "ID": …}, …]``. Raises ``BadFileFormat``; an unknown level is a
     ``ParameterOutOfRange``."""
     return tuple(
-        ResourceName(_level(_text(item, "Level")), _text(item, "ID"))
-        for item in _array(value, "Resources")
+        ResourceName(_level(a_text(item, "Level")), a_text(item, "ID"))
+        for item in an_array(value, "Resources")
     )
 
 
@@ -100,9 +97,9 @@ def render_lookup(instances: Sequence[ManifestInstance], originator: str) -> byt
 def read_lookup(body: bytes) -> tuple[tuple[ManifestInstance, ...], str]:
     """Instances, sorted by id and distinct, and ``Originator`` of a peer's answer."""
     try:
-        document = _object(parse_json(body), "Answer")
-        found = [_read_instance(item) for item in _array(document.get("Instances"), "Instances")]
-        originator = _text(document, "Originator")
+        document = an_object(parse_json(body), "Answer")
+        found = [_read_instance(item) for item in an_array(document.get("Instances"), "Instances")]
+        originator = a_text(document, "Originator")
     except BadFileFormat as error:
         raise NetworkProtocol(f"The peer's list of instances is no such list: {error}") from None
     for instance in found:
@@ -140,13 +137,13 @@ def parse_push(body: bytes, max_instances: int = limits.TRANSFER_INSTANCES) -> M
         raise TooLarge("The declaration of the push has too many members")
     if body.count(b'"MD5"') > max_instances:
         raise TooLarge(f"A transfer may have at most {max_instances} instances")
-    document = _object(parse_json(body), "Body")
-    instances = [_read_instance(item) for item in _array(document.get("Instances"), "Instances")]
+    document = an_object(parse_json(body), "Body")
+    instances = [_read_instance(item) for item in an_array(document.get("Instances"), "Instances")]
     buckets = tuple(
-        Bucket(tuple(_read_chunk(item) for item in _array(bucket, "Buckets")))
-        for bucket in _array(document.get("Buckets"), "Buckets")
+        Bucket(tuple(_read_chunk(item) for item in an_array(bucket, "Buckets")))
+        for bucket in an_array(document.get("Buckets"), "Buckets")
     )
-    compression = check_compression(_text(document, "Compression"))
+    compression = check_compression(a_text(document, "Compression"))
     twice = BadFileFormat("An instance is declared twice, with different sizes or digests")
     return Manifest(_distinct(instances, twice), buckets, compression)
 
@@ -159,7 +156,7 @@ def render_created(transfer_id: str) -> dict[str, str]:
 def read_created(body: bytes) -> str:
     """``Path`` of a peer's answer to ``POST /transfers/push``, one leading slash."""
     try:
-        path = _text(_object(parse_json(body), "Answer"), "Path")
+        path = a_text(an_object(parse_json(body), "Answer"), "Path")
     except BadFileFormat as error:
         raise NetworkProtocol(f"The peer's answer names no transaction: {error}") from None
     if not _PEER_PATH.fullmatch(path):
@@ -180,9 +177,9 @@ def render_state(transfer_id: str, state: str, bucket_count: int, received: Iter
 def read_state(body: bytes, bucket_count: int) -> tuple[str, set[int]]:
     """State (``open`` or ``committed``) and acknowledged buckets of a transaction at a peer."""
     try:
-        document = _object(parse_json(body), "Answer")
-        state = _text(document, "State")
-        received = ranges.parse(_text(document, "Received"), bucket_count)
+        document = an_object(parse_json(body), "Answer")
+        state = a_text(document, "State")
+        received = ranges.parse(a_text(document, "Received"), bucket_count)
     except (BadFileFormat, ValueError) as error:
         raise NetworkProtocol(f"The peer does not say what it has: {error}") from None
     if state not in ("open", "committed"):
@@ -233,97 +230,6 @@ def _number(arguments: Mapping[str, str], name: str) -> int:
     if not _is_decimal(text):
         raise BadParameterType(f"{name} must be a decimal number")
     return int(text)
-
-
-# --- send and pull -------------------------------------------------------------------------
-@dataclass(frozen=True, slots=True)
-class TransferRequest:
-    """The body of ``/transfers/send`` and ``/transfers/pull``."""
-
-    resources: type_json
-    """As given: its items are looked at by the job."""
-    peer: str
-    compression: str
-    priority: int = 0
-    sender_transfer_id: str = ""
-    originator: str = ""
-    """Pull only; empty = any."""
-
-    def parameters(self) -> dict[str, type_json]:
-        """What the job keeps."""
-        return {
-            "Resources": self.resources,
-            "Peer": self.peer,
-            "Compression": self.compression,
-            "SenderTransferID": self.sender_transfer_id,
-            "Originator": self.originator,
-        }
-
-
-def parse_transfer(body: bytes) -> TransferRequest:
-    """Raises ``BadFileFormat``, ``ParameterOutOfRange``."""
-    document = _object(parse_json(body), "Body")
-    return TransferRequest(
-        resources=_array(document.get("Resources"), "Resources"),
-        peer=_text(document, "Peer"),
-        compression=check_compression(_text(document, "Compression")),
-        priority=_priority(document.get("Priority", 0)),
-        sender_transfer_id=_header_text(document, "SenderTransferID"),
-        originator=_text(document, "Originator") if "Originator" in document else "",
-    )
-
-
-def from_parameters(parameters: Mapping[str, type_json]) -> TransferRequest:
-    """The request that a job keeps in its parameters."""
-    return TransferRequest(
-        resources=parameters["Resources"],
-        peer=parameters["Peer"],
-        compression=parameters["Compression"],
-        sender_transfer_id=parameters.get("SenderTransferID", ""),
-        originator=parameters.get("Originator", ""),
-    )
-
-
-def render_pull(request: TransferRequest, remote_self: str, originator: str) -> bytes:
-    """The body of ``POST /transfers/pull`` to a peer that shall pull from us."""
-    return orjson.dumps(
-        {
-            "Resources": request.resources,
-            "Compression": request.compression,
-            "Originator": originator,
-            "Peer": remote_self,
-            "Priority": request.priority,
-            "SenderTransferID": request.sender_transfer_id,
-        }
-    )
-
-
-def read_job(body: bytes) -> str:
-    """``ID`` of a peer's answer that names a job."""
-    try:
-        document = _object(parse_json(body), "Answer")
-        _text(document, "Path")
-        return _text(document, "ID")
-    except BadFileFormat as error:
-        raise NetworkProtocol(f"The peer's answer names no job: {error}") from None
-
-
-def _priority(value: type_json) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise BadFileFormat("Integer value expected in field: Priority")
-    if not -_INT32 <= value < _INT32:
-        raise ParameterOutOfRange("Priority must fit in 32 bits")
-    return value
-
-
-def _header_text(document: Mapping[str, type_json], name: str) -> str:
-    """A text that will be a header value; empty when absent."""
-    value = document.get(name, "")
-    if not isinstance(value, str):
-        raise BadFileFormat(f"{name} must be a string")
-    if value and (len(value) > _HEADER_CHARACTERS or not _HEADER_TEXT.fullmatch(value)):
-        raise ParameterOutOfRange(f"{name} must be printable ASCII of at most 256 characters")
-    return value
 
 
 # --- errors of a peer ----------------------------------------------------------------------
@@ -396,19 +302,22 @@ def _distinct(
     return tuple(by_id[name] for name in sorted(by_id))
 
 
-def _object(value: type_json, name: str) -> dict[str, Any]:
+def an_object(value: type_json, name: str) -> dict[str, Any]:
+    """``value`` if it is one. Raises ``BadFileFormat`` otherwise; so do the next two."""
     if not isinstance(value, dict):
         raise BadFileFormat(f"{name} must be an object")
     return value
 
 
-def _array(value: type_json, name: str) -> list[Any]:
+def an_array(value: type_json, name: str) -> list[Any]:
+    """``value`` if it is one."""
     if not isinstance(value, list):
         raise BadFileFormat(f"{name} must be an array")
     return value
 
 
-def _text(item: type_json, name: str) -> str:
+def a_text(item: type_json, name: str) -> str:
+    """The member ``name`` of ``item`` if it is a string."""
     value = item.get(name) if isinstance(item, dict) else None
     if not isinstance(value, str):
         raise BadFileFormat(f"{name} must be there, and a string")
@@ -417,14 +326,14 @@ def _text(item: type_json, name: str) -> str:
 
 def _name(item: type_json, name: str) -> str:
     """An identifier or digest of somebody else: short, and fit to be shown and stored."""
-    text = _text(item, name)
+    text = a_text(item, name)
     if len(text) > limits.PUSH_ID_CHARACTERS or not text.isprintable():
         raise BadFileFormat(f"{name} is no identifier")
     return text
 
 
 def _size(item: type_json, name: str) -> int:
-    text = _text(item, name)
+    text = a_text(item, name)
     if not _is_decimal(text):
         raise BadFileFormat(f"{name} must be a decimal number in a string")
     return int(text)

@@ -23,11 +23,12 @@ from wherry.errors import (
 from wherry.jobs.handler import JobControl
 from wherry.model import Job, Manifest, ManifestInstance
 from wherry.transfers import protocol
+from wherry.transfers.bodies import BytesBody
 from wherry.transfers.buckets import PullUrl, cut
-from wherry.transfers.client import Answer, BytesBody, PeerClient, Request
+from wherry.transfers.client import Answer, PeerClient, Request
 from wherry.transfers.crew import Crew
+from wherry.transfers.orders import TransferRequest, from_parameters
 from wherry.transfers.progress import Progress
-from wherry.transfers.protocol import TransferRequest
 from wherry.transfers.tools import Tools, cause_of, digest_of
 from wherry.transfers.unpack import BadGzip
 
@@ -46,7 +47,7 @@ class PullTransfer:
 
     def run(self, control: JobControl) -> None:
         """Pull everything that the job names; see ``JobHandler``."""
-        request = protocol.from_parameters(control.job.parameters)
+        request = from_parameters(control.job.parameters)
         with self._tools.client(self._tools.peers.get(request.peer)) as client:
             try:
                 _Pull(self._tools, control, client, request).run()

@@ -13,7 +13,6 @@ transaction that never was; whether the instances are there is then asked with `
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import TypeVar
@@ -22,13 +21,15 @@ from wherry.errors import CorruptedFile, NetworkProtocol, PeerUnavailable, Wherr
 from wherry.jobs.handler import JobControl
 from wherry.model import Bucket, Job, Level, Manifest, type_json
 from wherry.transfers import protocol
-from wherry.transfers.bodies import bucket_body
+from wherry.transfers.bodies import BytesBody, bucket_body
 from wherry.transfers.buckets import cut
-from wherry.transfers.client import Answer, BytesBody, PeerClient, PeerRefusal, Request
+from wherry.transfers.client import Answer, PeerClient, PeerRefusal, Request
 from wherry.transfers.crew import Crew
+from wherry.transfers.orders import TransferRequest, from_parameters
 from wherry.transfers.progress import Progress
-from wherry.transfers.protocol import ResourceName, TransferRequest
+from wherry.transfers.protocol import ResourceName
 from wherry.transfers.ranges import parse
+from wherry.transfers.saver import Saver
 from wherry.transfers.source import Holding
 from wherry.transfers.tools import Tools, cause_of, digest_of
 
@@ -53,7 +54,7 @@ class PushTransfer:
     def run(self, control: JobControl) -> None:
         """Push everything that the job names; see ``JobHandler``."""
         tools = self._tools
-        request = protocol.from_parameters(control.job.parameters)
+        request = from_parameters(control.job.parameters)
         peer = tools.peers.get(request.peer)
         holding = tools.source.find(protocol.parse_resources(request.resources))
         unit = tools.config.transfers.bucket_size_bytes
@@ -68,7 +69,7 @@ class PushTransfer:
         """Give back the slot and the disk space at the peer."""
         path = job.checkpoint.get("Path")
         if path:
-            request = protocol.from_parameters(job.parameters)
+            request = from_parameters(job.parameters)
             with self._tools.client(self._tools.peers.get(request.peer)) as client:
                 headers = _headers(request, job.checkpoint.get("Cookies", ""))
                 _discard(client, path, headers)
@@ -110,7 +111,7 @@ class _Push:
         self._path = ""
         self._cookies = ""
         self._committing = False
-        self._saver = _Saver(self._save)
+        self._saver = Saver(self._save)
 
     def run(self) -> None:
         """From wherever an earlier run got to, to the end."""
@@ -328,29 +329,6 @@ class _Push:
             "Committing": self._committing,
         }
         self._control.save(checkpoint, self._progress.content(), self._progress.share)
-
-
-class _Saver:
-    """Writes the checkpoint down, once for all threads that ask for it at the same time."""
-
-    def __init__(self, write: Callable[[], None]) -> None:
-        self._write = write
-        self._count = threading.Lock()
-        self._turn = threading.Lock()
-        self._asked = self._written = 0
-
-    def save(self) -> None:
-        """Returns when everything that was true before the call is durable."""
-        with self._count:
-            self._asked += 1
-            mine = self._asked
-        with self._turn:
-            if self._written >= mine:  # a later one was written while we waited
-                return
-            with self._count:
-                newest = self._asked
-            self._write()
-            self._written = newest
 
 
 def _bucket_name(position: int, bucket: Bucket) -> str:

@@ -24,8 +24,8 @@ from wherry.http.body import declared_length, pump, read_body
 from wherry.http.services import services
 from wherry.http.threads import in_thread, run_in_thread
 from wherry.transfers import protocol
+from wherry.transfers.orders import TransferRequest, parse_transfer
 from wherry.transfers.outgoing import gathered, pack, read
-from wherry.transfers.protocol import TransferRequest
 
 
 def routes() -> list[Route]:
@@ -184,7 +184,7 @@ async def peers(request: Request) -> Response:
 
 async def _parse_transfer(request: Request) -> TransferRequest:
     body = await read_body(request, limits.JSON_BODY_BYTES)
-    wanted = protocol.parse_transfer(body)
+    wanted = parse_transfer(body)
     if wanted.sender_transfer_id:
         return wanted
     return replace(wanted, sender_transfer_id=clock.new_uuid())

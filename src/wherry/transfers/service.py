@@ -19,11 +19,11 @@ from wherry.jobs.handler import JobHandler
 from wherry.model import Peer
 from wherry.peers import PeerBook
 from wherry.storage.base import StorageArea
-from wherry.transfers import protocol
-from wherry.transfers.client import BytesBody, Request
+from wherry.transfers.bodies import BytesBody
+from wherry.transfers.client import Request
 from wherry.transfers.declaring import Quota
+from wherry.transfers.orders import TransferRequest, read_job, render_pull
 from wherry.transfers.patience import Patience
-from wherry.transfers.protocol import TransferRequest
 from wherry.transfers.pull import PullTransfer
 from wherry.transfers.push import PushTransfer
 from wherry.transfers.reception import Reception
@@ -95,14 +95,14 @@ class TransferService:
         assert peer.remote_self is not None
         sender = request.sender_transfer_id
         headers = {"sender-transfer-id": sender} if sender else {}
-        body = protocol.render_pull(request, peer.remote_self, self.source.originator())
+        body = render_pull(request, peer.remote_self, self.source.originator())
         asking = Request(
             "POST", "/transfers/pull", "ask the peer to pull", BytesBody(body, _JSON), headers
         )
         with self._tools.client(peer) as client:
             patiently = Patience(time.sleep, busy_s=_BUSY_S)
             answer = patiently(lambda: client.ask(asking))
-        job = protocol.read_job(answer.body)
+        job = read_job(answer.body)
         return {"Peer": peer.name, "RemoteJob": job, "URL": f"{peer.url}/jobs/{job}"}
 
     async def patiently(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -6,8 +6,7 @@ are the original's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+from typing import Protocol, cast
 
 from isal import igzip_lib
 
@@ -23,13 +22,25 @@ class BadGzip(WherryError):
     """The bucket is no gzip, or its checksum is wrong; upstream calls that an internal error."""
 
 
-class Unpacker:
-    """Takes gzip in pieces, gives at most ``size`` bytes to ``sink``; blocking."""
+class Sink(Protocol):
+    """Where the bytes of a bucket go."""
 
-    def __init__(self, sink: Callable[[bytes], None], size: int) -> None:
+    size: int
+    """Bytes of the whole bucket."""
+
+    def wanted(self) -> int:
+        """Bytes that it would like to have in one go; at least 1."""
+
+    def write(self, data: bytes, /) -> None:
+        """Take the next ones."""
+
+
+class Unpacker:
+    """Takes gzip in pieces, gives at most ``sink.size`` bytes to ``sink``; blocking."""
+
+    def __init__(self, sink: Sink) -> None:
         self._sink = sink
-        self._size = size
-        self._left = size
+        self._left = sink.size
         self._taken = 0
         self._stream = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
 
@@ -49,14 +60,15 @@ class Unpacker:
 
     def _inflate(self, data: type_buffer) -> None:
         try:
-            output = self._stream.decompress(data, min(limits.BODY_CHUNK_BYTES, self._left + 1))
+            wanted = min(limits.BODY_CHUNK_BYTES, self._sink.wanted())
+            output = self._stream.decompress(data, wanted)
         except _NotGzip:
             raise BadGzip("The bucket is no gzip, or its checksum is wrong") from None
         if len(output) > self._left:
-            raise NetworkProtocol(f"The bucket inflates to more than its {self._size} bytes")
+            raise NetworkProtocol(f"The bucket inflates to more than its {self._sink.size} bytes")
         self._left -= len(output)
         if output:
-            self._sink(output)
+            self._sink.write(output)
 
     def finish(self) -> None:
         """Call after the last piece. Raises ``BadFileFormat`` when the end is missing."""
