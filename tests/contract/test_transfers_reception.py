@@ -460,7 +460,7 @@ def bad_gzip(kind: str, body: bytes) -> bytes:
         "long": gzip.compress(plain + b"x"),
         "two members": body + gzip.compress(b""),
         "garbage": body + b"garbage",
-        "bomb": gzip.compress(bytes(50_000_000)),
+        "bomb": gzip.compress(plain + bytes(50_000_000)),
     }[kind]
 
 
