@@ -249,7 +249,8 @@ INDEX_QUEUE_WORKS: Final = 10_000
 """Works that wait for the index writer; further ones are told to try later."""
 
 INDEX_GROUP_WORKS: Final = 256
-"""Works that share one commit: bounds the wait of the first, and what is repeated when one fails."""
+"""Works that share one commit: bounds the wait of the first, and what is repeated after a
+failure."""
 
 INDEX_READERS: Final = 16
 """Read connections of one process, each with its page cache or its server process."""
