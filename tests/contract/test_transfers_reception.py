@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -151,6 +153,45 @@ def test_everything_becomes_visible_at_once(house: House, compression: str, piec
     for position in order:
         put(house, transfer, position, study.body(position), piece)
         assert house.visible() == set()
+    house.reception.commit(transfer)
+    assert house.content() == study.files
+    assert house.bare()
+
+
+SIZES = [
+    make_instance(number=number, pixel_bytes=size)
+    for number, size in enumerate([2000, 100_000, 400_000, 900_000, 1_500_000, 3_000_000], 1)
+]
+"""Gathered in memory and synced together or alone, or written as it comes, or cut in two."""
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+@pytest.mark.parametrize("piece", [300_000, 10_000_000])
+def test_an_acknowledged_bucket_survives_a_power_cut(
+    house: House, compression: str, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the index hears of a bucket, every byte of it was synced before, and every name."""
+    synced: set[tuple[int, int]] = set()
+    fsync, write = os.fsync, house.index.write
+
+    def note(fd: int) -> None:
+        fsync(fd)
+        found = os.fstat(fd)
+        synced.add((found.st_ino, found.st_size))
+
+    def check(work: Callable[[Any], Any]) -> Any:
+        for path in house.folder.rglob("*"):
+            found = path.stat()
+            assert (found.st_ino, found.st_size) in synced, path
+        return write(work)
+
+    study = Study(SIZES, compression, unit=1_400_000)
+    transfer = house.reception.open_push(study.manifest)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", note)
+        patch.setattr(house.index, "write", check)
+        for position in study.positions:
+            put(house, transfer, position, study.body(position), piece)
     house.reception.commit(transfer)
     assert house.content() == study.files
     assert house.bare()
