@@ -225,6 +225,8 @@ def test_a_process_taken_for_dead_commits_nothing(
     with pytest.raises((BadSequenceOfCalls, MissingFile)):
         ingest.commit([staged])
     assert visible(index) == []
+    ingest.commit([stage(ingest, make_instance())])
+    assert len(visible(index)) == 1
 
 
 def test_leftovers_of_a_crash_are_swept_and_attachments_stay(

@@ -114,6 +114,7 @@ class Ingest:
         """
         prefixes = {staged.attachment.uuid[:PREFIX_LENGTH] for staged in batch}
         if not staging.owned(tx, prefixes, self._owner):
+            self._names.abandon()
             raise BadSequenceOfCalls("This process was taken for dead; send the instance again")
         return resources.add_instances(tx, batch, overwrite=self._overwrite)
 

@@ -49,11 +49,12 @@ class NameBlocks:
         self._open: dict[str, int] = {}
         """Names of each block that are neither committed nor removed, and 1 more while its
         thread may take from it."""
+        self._generation = 0
 
     def take(self) -> str:
         """A fresh name. Blocks for about a millisecond, once in many names, to journal them."""
         left: int = getattr(self._mine, "left", 0)
-        if not left:
+        if not left or self._mine.generation != self._generation:
             self._start_block()
             left = limits.STAGING_BLOCK_FILES
         self._mine.left = left - 1
@@ -71,6 +72,11 @@ class NameBlocks:
         with self._lock:
             self._open[prefix] = 1
         self._mine.prefix = prefix
+        self._mine.generation = self._generation
+
+    def abandon(self) -> None:
+        """The blocks were taken away from this process: the next names come from new ones."""
+        self._generation += 1
 
     def settle(self, uuid: str) -> None:
         """This name is committed, or its file is gone: it needs no journal any more."""
