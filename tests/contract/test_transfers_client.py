@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import os
+import select
 import socket
 import ssl
 import subprocess
@@ -226,6 +228,16 @@ def test_a_connection_closed_while_idle_is_not_used(serve: type_serve) -> None:
     assert server.connections == 2
 
 
+def test_a_closed_connection_is_noticed_before_it_is_used(serve: type_serve) -> None:
+    server = serve(OK + Script.CLOSE, OK)
+    with client_of(server) as client:
+        client.ask(GET)
+        idle = client._idle[0].http.sock
+        assert select.select([idle], [], [], 20)[0], "the server has closed it"
+        client.ask(Request("POST", "/commit", "commit", resend=False))
+    assert server.connections == 2
+
+
 def test_an_idle_connection_grows_old(serve: type_serve, monkeypatch: pytest.MonkeyPatch) -> None:
     server = serve(OK)
     with client_of(server) as client:
@@ -251,7 +263,8 @@ def test_a_connection_closed_at_the_wrong_moment(serve: type_serve, resend: bool
     assert len(server.requests) == (3 if resend else 2)
 
 
-def test_a_refusal_before_the_end_of_the_body_is_heard() -> None:
+@pytest.mark.parametrize("reads_on", [True, False])
+def test_a_refusal_before_the_end_of_the_body_is_heard(reads_on: bool) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
 
     def refuse() -> None:
@@ -260,7 +273,7 @@ def test_a_refusal_before_the_end_of_the_body_is_heard() -> None:
             connection.recv(1000)
             connection.sendall(answer(413, b'{"Details":"too big"}', "Connection: close"))
             connection.shutdown(socket.SHUT_WR)
-            while connection.recv(100_000):
+            while reads_on and connection.recv(100_000):
                 pass
 
     thread = threading.Thread(target=refuse, daemon=True)
@@ -374,9 +387,10 @@ def test_what_the_sink_raises_comes_out_and_costs_the_connection(serve: type_ser
 
 
 # --- interruption --------------------------------------------------------------------------
+@pytest.mark.timeout(60)
 def test_abort_cuts_what_is_under_way(serve: type_serve) -> None:
     server = serve(b"")  # never answers
-    with client_of(server) as client:
+    with PeerClient(Peer("there", server.url), timeout_s=1000, tls=Tls()) as client:
         crew = Crew(3, lambda: None, client.abort)
         waiting = threading.Event()
 
@@ -396,6 +410,23 @@ def test_abort_cuts_what_is_under_way(serve: type_serve) -> None:
         client.reopen()
         server.script = [OK]
         assert client.ask(GET).body == b"{}"
+
+
+@pytest.mark.timeout(60)
+def test_abort_while_a_connection_is_made(
+    serve: type_serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(b"")
+    connect = http.client.HTTPConnection.connect
+    with PeerClient(Peer("there", server.url), timeout_s=1000, tls=Tls()) as client:
+
+        def aborted(connection: http.client.HTTPConnection) -> None:
+            client.abort()
+            connect(connection)
+
+        monkeypatch.setattr(http.client.HTTPConnection, "connect", aborted)
+        with pytest.raises(PeerUnavailable, match="cut"):
+            client.ask(GET)
 
 
 class Halt(Exception):
