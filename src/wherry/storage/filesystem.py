@@ -11,6 +11,7 @@ import errno
 import mmap
 import os
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -108,6 +109,17 @@ class _Reader:
             self._fd = -1
 
 
+class _Folder:
+    """The folder that a thread synced last, kept open: it is mostly the next one too."""
+
+    def __init__(self, name: str, fd: int) -> None:
+        self.name = name
+        self.fd = fd
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+
 def _open_to_sync(path: str) -> int:
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -134,6 +146,7 @@ class FilesystemStorage:
         self._synced_folders: set[str] = set()
         self._free = (0.0, 0)
         self._buffers = Buffers()
+        self._mine = threading.local()
 
     def create(self, uuid: str) -> FileWriter:
         return self._open_writer(uuid, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
@@ -147,6 +160,8 @@ class FilesystemStorage:
             try:
                 fd = os.open(path, flags, 0o644)
             except FileNotFoundError:
+                self._synced_folders.discard(f"{uuid[:2]}/{uuid[2:4]}")
+                self._mine.folder = None
                 os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
                 fd = os.open(path, flags, 0o644)
         except OSError as error:
@@ -175,7 +190,10 @@ class FilesystemStorage:
 
     def _sync_folder(self, folder: str) -> None:
         """Sync the names in ``ab/cd``; once in this process also the folder's own name."""
-        self._sync_path(f"{self._root}/{folder}")
+        held: _Folder | None = getattr(self._mine, "folder", None)
+        if held is None or held.name != folder:
+            held = self._mine.folder = _Folder(folder, _open_to_sync(f"{self._root}/{folder}"))
+        _fsync(held.fd)
         if folder not in self._synced_folders:
             self._sync_path(f"{self._root}/{folder[:2]}")
             self._sync_path(self._root)
