@@ -287,3 +287,21 @@ def test_new_blocks_do_not_wait_for_commits_that_wait_for_them(
     for thread in clients:
         thread.join()
     assert len(visible(index)) == 80
+
+
+def test_clearing_up_that_fails_keeps_nobody_waiting(
+    ingest: Ingest, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest.commit([stage(ingest, make_instance())])
+    again, batched = stage(ingest, make_instance()), stage(ingest, make_instance())
+
+    def fail(_self: object, _uuid: str) -> None:
+        raise CannotWriteFile("no")
+
+    monkeypatch.setattr(FilesystemStorage, "delete", fail)
+    answers: SimpleQueue[Stored | None] = SimpleQueue()
+    ingest.submit(again, lambda stored, _: answers.put(stored))
+    stored = answers.get(timeout=30)
+    assert stored is not None
+    assert stored.status is StoreStatus.ALREADY_STORED
+    assert ingest.commit([batched])[0].status is StoreStatus.ALREADY_STORED

@@ -9,9 +9,10 @@ one that is replaced (``OverwriteInstances``) is removed by the janitor.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
-from wherry.errors import BadSequenceOfCalls
+from wherry.errors import BadSequenceOfCalls, WherryError
 from wherry.index import resources, staging
 from wherry.index.database import Index, Transaction
 from wherry.ingest.group import GroupCommit, type_done
@@ -130,12 +131,16 @@ class Ingest:
             self._settle(batch, stored)
 
     def _settle(self, batch: Sequence[StagedInstance], stored: Sequence[Stored]) -> None:
-        """After a commit: drop the files of instances that were there already."""
-        for staged, result in zip(batch, stored, strict=True):
-            if result.status is StoreStatus.SUCCESS:
-                self._names.settle(staged.attachment.uuid)
-            else:
-                self._remove(staged)
+        """After a commit: drop the files of instances that were there already.
+
+        What was committed stays committed when this fails: nobody is told otherwise.
+        """
+        with _left_to_next_start():
+            for staged, result in zip(batch, stored, strict=True):
+                if result.status is StoreStatus.SUCCESS:
+                    self._names.settle(staged.attachment.uuid)
+                else:
+                    self._remove(staged)
         if self._overwrite:
             self._janitor.wake()
 
@@ -146,18 +151,24 @@ class Ingest:
         in its block, and the next start sweeps it.
         """
         uuids = [staged.attachment.uuid for staged in batch]
-        try:
+        with _left_to_next_start():
             with self._index.read() as tx:
                 attached = staging.attached(tx, uuids)
-        except Exception:
-            log.exception("Files of a failed commit are left to the next start")
-            return
-        for staged in batch:
-            if staged.attachment.uuid in attached:
-                self._names.settle(staged.attachment.uuid)
-            else:
-                self._remove(staged)
+            for staged in batch:
+                if staged.attachment.uuid in attached:
+                    self._names.settle(staged.attachment.uuid)
+                else:
+                    self._remove(staged)
 
     def _remove(self, staged: StagedInstance) -> None:
         self._storage.delete(staged.attachment.uuid)
         self._names.settle(staged.attachment.uuid)
+
+
+@contextmanager
+def _left_to_next_start() -> Iterator[None]:
+    """Clearing up that fails is done by the next start: its block of names stays journaled."""
+    try:
+        yield
+    except WherryError:
+        log.exception("Files that are not needed stay on disk until the next start")
