@@ -23,6 +23,7 @@ error codes, so that a client written for Orthanc recognises them.
     │   ├── UnknownResource        17   404  a resource
     │   └── InexistentTag          21   404  a DICOM tag that is needed
     ├── UnknownDicomTag            27   500  a tag name that no dictionary knows
+    ├── NotImplementedYet       2   500  asked for something that is not done here
     ├── BadSequenceOfCalls          6   500  right call, wrong moment
     ├── NetworkProtocol             9   500  the other machine did not answer as it should
     │   └── PeerUnavailable         9   500  … and trying again later may help
@@ -169,6 +170,12 @@ class UnknownDicomTag(WherryError):
     """A tag name that no dictionary knows (a server error in Orthanc, and so here)."""
 
     code, text = 27, "Unknown DICOM tag"
+
+
+class NotImplementedYet(WherryError):
+    """Asked for something that Wherry does not do."""
+
+    code, http_status, text = 2, 500, "Not implemented yet"
 
 
 class BadSequenceOfCalls(WherryError):

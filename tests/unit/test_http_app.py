@@ -75,6 +75,7 @@ def make(**config: Any) -> Any:
         **config,
     }
     rooms: Any = [None] * 7
+    rooms[1] = SimpleNamespace(embedded=False)  # the index
     services = Services(*rooms, Metrics(), "process")
     return build_app(ROUTES, services, SimpleNamespace(**settings))  # type: ignore[arg-type]
 

@@ -58,6 +58,7 @@ class Application:
         self._table = table
         self._guard = guard
         self._describe_errors = describe_errors
+        self._embedded = services.index.embedded
         self._metrics = services.metrics
         self._active = 0
 
@@ -101,6 +102,8 @@ class Application:
             if endpoint is None:
                 return empty_answer(405, [(b"allow", place.allow.encode("ascii"))])
             scope["path_params"] = dict(zip(place.names[method], values, strict=True))
+            if place.quick[method] and self._embedded:
+                return cast(type_blocking, endpoint)(request)
             if place.blocking[method]:
                 return await in_thread(cast(type_blocking, endpoint), request)
             return await cast(type_async, endpoint)(request)

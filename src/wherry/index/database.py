@@ -94,6 +94,9 @@ class Connection(Transaction):
 class Backend(ABC):
     """Opens connections of one database."""
 
+    embedded: ClassVar[bool] = False
+    """Whether the database works inside this process."""
+
     @abstractmethod
     def reader(self) -> Connection:
         """A connection that cannot change anything and sees one snapshot per transaction."""
@@ -154,6 +157,8 @@ class Index:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self.embedded = backend.embedded
+        """Whether a read is a matter of microseconds, without a way over a network."""
         self._queue: SimpleQueue[_Work[Any] | None] = SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False

@@ -39,6 +39,8 @@ _ROWS_PER_STATEMENT = (64, 8, 1)
 class SqliteBackend(Backend):
     """Connections to the file at ``path``."""
 
+    embedded = True
+
     def __init__(self, path: Path) -> None:
         self._path = path
 

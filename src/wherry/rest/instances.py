@@ -13,11 +13,12 @@ from wherry.dicom.json import to_json, type_form
 from wherry.dicom.tags import tag_of
 from wherry.errors import InexistentItem, UnknownResource
 from wherry.http.answers import TEXT, Answer, empty_answer, file_answer, json_answer
-from wherry.http.services import Services, services
+from wherry.http.services import services
 from wherry.index import resources
-from wherry.model import Attachment
 from wherry.rest import rendering
 from wherry.rest.arguments import flag
+from wherry.rest.stored import dicom_file, mapped
+from wherry.storage.content import open_content
 
 METADATA_NUMBERS: Final = {
     "IndexInSeries": 1,
@@ -56,13 +57,13 @@ def routes() -> list[Route]:
 def file(request: Request) -> Response:
     """GET /instances/{id}/file: the bytes as they arrived."""
     rooms = services(request)
-    attachment = _attachment(rooms, request.path_params["id"])
+    attachment = dicom_file(rooms, request.path_params["id"])
     name = request.query_params.get("filename") or rendering.file_name(attachment)
-    reader = rooms.storage.open(attachment.uuid)
+    reader = open_content(rooms.storage, attachment)
     return file_answer(
         reader,
         0,
-        attachment.compressed_size,
+        attachment.uncompressed_size,
         "application/dicom",
         {"Content-Disposition": f'filename="{_inert(name)}"'},
     )
@@ -88,21 +89,8 @@ def simplified_tags(request: Request) -> Response:
 def _tags(request: Request, form: type_form) -> Response:
     long_ones = frozenset(map(tag_of, request.query_params.getlist("ignore-length")))
     rooms = services(request)
-    attachment = _attachment(rooms, request.path_params["id"])
-    reader = rooms.storage.open(attachment.uuid)
-    try:
-        with reader.map() as content:
-            return json_answer(to_json(content, form, long_ones))
-    finally:
-        reader.close()
-
-
-def _attachment(rooms: Services, orthanc_id: str) -> Attachment:
-    with rooms.index.read() as tx:
-        found = resources.files_of(tx, [orthanc_id]).get(orthanc_id)
-    if found is None:
-        raise UnknownResource
-    return found
+    with mapped(rooms, dicom_file(rooms, request.path_params["id"])) as content:
+        return json_answer(to_json(content, form, long_ones))
 
 
 def metadata(request: Request) -> Response:

@@ -6,6 +6,7 @@ Pure functions; no module of this face spells a field of a resource anywhere els
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -27,6 +28,22 @@ class Form(Enum):
     KEYWORD = "keyword"
     SHORT = "short"
     FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How much of a resource is shown, and how."""
+
+    form: Form = Form.KEYWORD
+    requested: tuple[str, ...] = ()
+    """Tags ``gggg,eeee`` for the member ``RequestedTags``, in the order asked for."""
+    content: frozenset[str] | None = None
+    """``response-content`` / ``ResponseContent``: the only parts shown; None = as usual."""
+
+
+def shape_of(request: Request) -> Shape:
+    """What a URL asks for: ``?short``, ``?full``, ``?requested-tags``, ``?response-content``."""
+    return Shape(form_of(request))
 
 
 def form_of(request: Request) -> Form:

@@ -20,7 +20,7 @@ from wherry.index import resources
 from wherry.model import Level
 from wherry.rest import rendering
 from wherry.rest.arguments import flag, number
-from wherry.rest.rendering import Form, form_of
+from wherry.rest.rendering import Shape, shape_of
 
 
 def routes() -> list[Route]:
@@ -47,20 +47,22 @@ def routes() -> list[Route]:
 
 def listing(request: Request, level: Level) -> Response:
     """GET /{level}: identifiers in order of arrival, or whole resources."""
-    expand, form = flag(request, "expand"), form_of(request)
+    expand, shape = flag(request, "expand"), shape_of(request)
     since, limit = number(request, "since") or 0, number(request, "limit")
     rooms = services(request)
     with rooms.index.read() as tx:
         ids = [] if limit == 0 else resources.list_ids(tx, level, since, limit)
-    return expanded(rooms, level, ids, form) if expand else json_answer(ids)
+    return expanded(rooms, level, ids, shape) if expand else json_answer(ids)
 
 
 def single(request: Request, level: Level) -> Response:
     """GET /{level}/{id}; 404 without a body when unknown."""
-    form = form_of(request)
+    shape = shape_of(request)
     with services(request).index.read() as tx:
         found = resources.get(tx, level, request.path_params["id"])
-    return empty_answer(404) if found is None else json_answer(rendering.resource(found, form))
+    return (
+        empty_answer(404) if found is None else json_answer(rendering.resource(found, shape.form))
+    )
 
 
 def delete(request: Request, level: Level) -> Response:
@@ -87,27 +89,27 @@ def statistics(request: Request, level: Level) -> Response:
 
 def parent(request: Request, level: Level, at: Level) -> Response:
     """GET /{level}/{id}/{upper level}."""
-    form = form_of(request)
+    shape = shape_of(request)
     with services(request).index.read() as tx:
         orthanc_id = resources.ancestor(tx, level, request.path_params["id"], at)
         found = None if orthanc_id is None else resources.get(tx, at, orthanc_id)
     if found is None:
         raise UnknownResource
-    return json_answer(rendering.resource(found, form))
+    return json_answer(rendering.resource(found, shape.form))
 
 
 def children(request: Request, level: Level, at: Level) -> Response:
     """GET /{level}/{id}/{lower level}: whole resources, unless ``?expand=false``."""
-    expand, form = flag(request, "expand", default=True), form_of(request)
+    expand, shape = flag(request, "expand", default=True), shape_of(request)
     rooms = services(request)
     with rooms.index.read() as tx:
         ids = resources.descendants(tx, level, request.path_params["id"], at)
     if ids is None:
         raise UnknownResource
-    return expanded(rooms, at, ids, form) if expand else json_answer(ids)
+    return expanded(rooms, at, ids, shape) if expand else json_answer(ids)
 
 
-def expanded(rooms: Services, level: Level, ids: Sequence[str], form: Form) -> Response:
+def expanded(rooms: Services, level: Level, ids: Sequence[str], shape: Shape) -> Response:
     """Resources in the order of ``ids``; what was deleted meanwhile is left out.
 
     A long list is read, rendered and sent in pages, so that memory does not grow with it.
@@ -116,7 +118,7 @@ def expanded(rooms: Services, level: Level, ids: Sequence[str], form: Form) -> R
     def page(start: int) -> list[rendering.type_json]:
         with rooms.index.read() as tx:
             found = resources.get_many(tx, level, ids[start : start + limits.EXPANDED_PAGE])
-        return [rendering.resource(one, form) for one in found]
+        return [rendering.resource(one, shape.form) for one in found]
 
     def pages() -> Iterator[list[rendering.type_json]]:
         for start in range(0, len(ids), limits.EXPANDED_PAGE):

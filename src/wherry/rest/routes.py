@@ -5,11 +5,19 @@ from __future__ import annotations
 from starlette.routing import Route
 
 from wherry.rest import (
+    attachments,
+    bulk,
     changes,
+    contents,
+    exports,
     instances,
     jobs,
+    labels,
+    metadata,
+    openapi,
     peers,
     plugins,
+    protection,
     resources,
     search,
     system,
@@ -21,13 +29,21 @@ _MODULES = (
     system,
     resources,
     instances,
+    contents,
+    metadata,
+    attachments,
+    labels,
+    protection,
     upload,
     search,
+    bulk,
     changes,
+    exports,
     jobs,
     peers,
     plugins,
     tools,
+    openapi,
 )
 
 

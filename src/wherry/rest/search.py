@@ -20,7 +20,7 @@ from wherry.http.threads import in_thread
 from wherry.index import search
 from wherry.model import Level
 from wherry.rest import rendering
-from wherry.rest.rendering import Form
+from wherry.rest.rendering import Form, Shape
 from wherry.rest.resources import expanded
 
 _LEVELS = {
@@ -48,7 +48,7 @@ class Query:
     since: int
     limit: int
     expand: bool
-    form: Form
+    shape: Shape
 
 
 async def find(request: Request) -> Response:
@@ -75,7 +75,7 @@ def _find(rooms: Services, body: Any) -> Response:
             since=query.since,
             limit=query.limit,
         )
-    return expanded(rooms, query.level, ids, query.form) if query.expand else json_answer(ids)
+    return expanded(rooms, query.level, ids, query.shape) if query.expand else json_answer(ids)
 
 
 def parse(body: Any, *, case_sensitive: bool) -> Query:
@@ -102,7 +102,7 @@ def parse(body: Any, *, case_sensitive: bool) -> Query:
         since=_number(body, "Since"),
         limit=_number(body, "Limit"),
         expand=_flag(body, "Expand"),
-        form=Form.FULL if _flag(body, "Full") and form is not Form.SHORT else form,
+        shape=Shape(Form.FULL if _flag(body, "Full") and form is not Form.SHORT else form),
     )
 
 

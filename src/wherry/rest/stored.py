@@ -1,0 +1,35 @@
+"""The stored DICOM file of an instance, opened for whoever looks into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from wherry.errors import UnknownResource
+from wherry.http.services import Services
+from wherry.index import resources
+from wherry.model import Attachment
+from wherry.storage.content import open_content
+
+
+def dicom_file(rooms: Services, orthanc_id: str) -> Attachment:
+    """The DICOM attachment of an instance. Raises ``UnknownResource``."""
+    with rooms.index.read() as tx:
+        found = resources.files_of(tx, [orthanc_id]).get(orthanc_id)
+    if found is None:
+        raise UnknownResource
+    return found
+
+
+@contextmanager
+def mapped(rooms: Services, attachment: Attachment) -> Iterator[memoryview]:
+    """The bytes of a file, plain whatever its compression; only what is looked at is read.
+
+    Blocking. Raises ``MissingFile``.
+    """
+    reader = open_content(rooms.storage, attachment)
+    try:
+        with reader.map() as content:
+            yield content
+    finally:
+        reader.close()
