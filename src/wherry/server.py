@@ -24,6 +24,7 @@ import uvloop
 
 from wherry import clock, limits, rest, transfers
 from wherry.config import Config
+from wherry.dicom import charsets
 from wherry.errors import ConfigurationError, WherryError
 from wherry.http import threads
 from wherry.http.app import build_app
@@ -77,6 +78,7 @@ def index_settings(config: Config) -> IndexSettings:
 def running(config: Config) -> Iterator[Services]:
     """Everything below the faces, started; stopped in reverse order at the end."""
     threads.configure(config.wherry.worker_threads)
+    _assume(config)
     _make_folder(config.index_directory, "IndexDirectory")
     index = open_index(index_settings(config))
     try:
@@ -129,6 +131,15 @@ def running(config: Config) -> Iterator[Services]:
             presence.leave()
     finally:
         index.close()
+
+
+def _assume(config: Config) -> None:
+    """What files do not say of themselves."""
+    try:
+        charsets.set_default(config.default_encoding)
+    except WherryError:
+        names = ", ".join(charsets.ENCODINGS)
+        raise ConfigurationError(f'"DefaultEncoding" is none of {names}') from None
 
 
 def _make_folder(folder: Path, key: str) -> None:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from tests.support.dicom_bytes import data_set, meta
+from wherry.dicom import charsets
 from wherry.dicom.charsets import character_set
+from wherry.dicom.json import to_json
+from wherry.dicom.scan import scan
+from wherry.errors import ParameterOutOfRange
+from wherry.model import Level
 
 
 @pytest.mark.parametrize(
@@ -62,3 +70,52 @@ def test_wrong_bytes_are_left_out() -> None:
 @pytest.mark.parametrize("declared", [b"\\ISO 2022 IR 87", b"ISO 2022 IR 6\\nonsense"])
 def test_broken_escapes_do_no_harm(declared: bytes, raw: bytes) -> None:
     assert isinstance(character_set(declared).decode(b"a" + raw + b"b"), str)
+
+
+@pytest.fixture
+def restored() -> Iterator[None]:
+    yield
+    charsets.set_default("Latin1")
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "text"),
+    [
+        ("Ascii", b"a\xe9", "a"),
+        ("Utf8", "山".encode(), "山"),
+        ("Latin2", b"\xa3", "Ł"),
+        ("Latin3", b"\xdd", "Ŭ"),
+        ("Latin4", b"\xdd", "Ũ"),
+        ("Latin5", b"\xdd", "İ"),
+        ("Cyrillic", b"\xbb", "Л"),
+        ("Windows1251", b"\xcb", "Л"),
+        ("Arabic", b"\xc7", "ا"),
+        ("Greek", b"\xc1", "Α"),
+        ("Hebrew", b"\xe0", "א"),
+        ("Thai", b"\xa1", "ก"),
+        ("Japanese", b"\xd4", "ﾔ"),
+        ("Chinese", b"\xcd\xf5", "王"),
+        ("JapaneseKanji", b"\x1b$B;3\x1b(B", "山"),
+        ("Korean", b"\x1b$)C\xfb\xf3", "洪"),
+        ("SimplifiedChinese", b"\x1b$)A\xcd\xf5", "王"),
+    ],
+)
+@pytest.mark.usefixtures("restored")
+def test_what_is_assumed(name: str, raw: bytes, text: str) -> None:
+    charsets.set_default(name)
+    assert charsets.default() == name
+    for declared in ((), ((0x00080005, "CS", b""),)):
+        raw += b" " * (len(raw) % 2)
+        file = meta() + data_set(*declared, (0x00100010, "PN", raw))
+        assert scan(file).tags_at(Level.PATIENT)["0010,0010"] == text
+        assert to_json(file, "short")["0010,0010"] == text
+    assert character_set(b"ISO_IR 100").codec == "latin-1"
+
+
+@pytest.mark.usefixtures("restored")
+def test_an_encoding_that_does_not_exist() -> None:
+    charsets.set_default("Greek")
+    for name in ("", "latin1", "Nope"):
+        with pytest.raises(ParameterOutOfRange):
+            charsets.set_default(name)
+    assert charsets.default() == "Greek"

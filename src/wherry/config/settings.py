@@ -67,6 +67,16 @@ class Config:
     storage_directory: Path = field(default_factory=lambda: Path.cwd() / "WherryStorage")
     index_directory: Path = field(default_factory=lambda: Path.cwd() / "WherryStorage")
     overwrite_instances: bool = False
+    storage_compression: bool = False
+    """New files are stored compressed (``StorageCompression``)."""
+    store_md5_for_attachments: bool = True
+    """False: digests are kept for our own checks, but not shown (``StoreMD5ForAttachments``)."""
+    check_revisions: bool = False
+    """To change metadata and attachments takes their entity tag (``CheckRevisions``)."""
+    user_metadata: Mapping[str, int] = field(default_factory=dict)
+    """Name → number, 1024…65535."""
+    user_content_type: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    """Name → number, 1024…65535, and media type or empty."""
     stable_age_s: int = 60
 
     http_port: int = 8042
@@ -103,6 +113,8 @@ class Config:
     """Shown in ``/system``."""
     dicom_port: int = 4242
     """Shown in ``/system``."""
+    default_encoding: str = "Latin1"
+    """Assumed of files that name no character set: a key of ``dicom.charsets.ENCODINGS``."""
     case_sensitive_pn: bool = False
     """Whether ``/tools/find`` compares person names by case."""
 

@@ -3,8 +3,9 @@
 What: which codec reads the text of a data set; code extensions are left to ``iso2022``. Why not
 pydicom: names and identifiers are decoded for every instance that comes in.
 
-As in Orthanc, whose identifiers hang on it: no or an empty character set is Latin 1, an unknown one
-is ASCII, and bytes that the character set does not know are left out.
+As in Orthanc, whose identifiers hang on it: no or an empty character set is the one that the server
+assumes (``DefaultEncoding``: Latin 1 unless somebody chose another), an unknown one is ASCII, and
+bytes that the character set does not know are left out.
 Not here: padding, the splitting of multiple values.
 """
 
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from wherry.dicom import iso2022
+from wherry.errors import ParameterOutOfRange
 
 ESCAPE: Final = b"\x1b"
 
@@ -70,6 +72,57 @@ class CharacterSet:
 LATIN1: Final = CharacterSet("latin-1")
 _UTF8: Final = CharacterSet("utf-8")
 
+ENCODINGS: Final = {
+    "Ascii": CharacterSet("ascii"),
+    "Utf8": _UTF8,
+    "Latin1": LATIN1,
+    "Latin2": CharacterSet("iso8859-2"),
+    "Latin3": CharacterSet("iso8859-3"),
+    "Latin4": CharacterSet("iso8859-4"),
+    "Latin5": CharacterSet("iso8859-9"),
+    "Cyrillic": CharacterSet("iso8859-5"),
+    "Windows1251": CharacterSet("cp1251"),
+    "Arabic": CharacterSet("iso8859-6"),
+    "Greek": CharacterSet("iso8859-7"),
+    "Hebrew": CharacterSet("iso8859-8"),
+    "Thai": CharacterSet("iso8859-11"),
+    "Japanese": CharacterSet("shift_jis"),
+    "Chinese": CharacterSet("gb18030"),
+    "JapaneseKanji": CharacterSet("iso2022_jp", is_extended=True),
+    "Korean": CharacterSet("euc_kr", is_extended=True),
+    "SimplifiedChinese": CharacterSet("gb2312", is_extended=True),
+}
+"""Orthanc's names of encodings (configuration key ``DefaultEncoding``)."""
+
+
+class _Assumed:
+    """What is assumed of files that do not say. One for the process, as in Orthanc: whoever reads
+    a file must read it as it was read when it came in."""
+
+    name = "Latin1"
+    charset = LATIN1
+
+
+def set_default(name: str) -> None:
+    """Assume the encoding ``name``, a key of ``ENCODINGS``, of files that declare none.
+
+    Raises ``ParameterOutOfRange`` when there is no such encoding.
+    """
+    charset = ENCODINGS.get(name)
+    if charset is None:
+        raise ParameterOutOfRange
+    _Assumed.name, _Assumed.charset = name, charset
+
+
+def default() -> str:
+    """The name of the encoding that is assumed of files that declare none."""
+    return _Assumed.name
+
+
+def assumed() -> CharacterSet:
+    """The character set of a data set that declares none and is part of no other."""
+    return _Assumed.charset
+
 
 def character_set(raw: bytes) -> CharacterSet:
     """The character set that a value of (0008,0005) declares."""
@@ -79,7 +132,7 @@ def character_set(raw: bytes) -> CharacterSet:
         return _UTF8
     text = raw.decode("latin-1").strip(" \0").upper()
     if not text:
-        return LATIN1
+        return _Assumed.charset
     terms = tuple(term.strip() for term in text.split("\\"))
     codec = _codec(next(filter(None, terms), ""))
     extended = len(terms) > 1 or "2022" in terms[0]

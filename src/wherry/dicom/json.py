@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 
 from wherry import limits
-from wherry.dicom.charsets import LATIN1, CharacterSet, character_set
+from wherry.dicom.charsets import CharacterSet, assumed, character_set
 from wherry.dicom.dictionary import Entry, lookup, lookup_private
 from wherry.dicom.elements import UnreadableError, type_data
 from wherry.dicom.tree import Element, Tree, type_dataset
@@ -46,7 +46,7 @@ def to_json(
         raise BadFileFormat(
             f"Cannot parse an invalid DICOM file (size: {len(data)} bytes): {error}"
         ) from None
-    return _Printer(tree, form, ignore_length).data_set(tree.root, LATIN1, is_signed=False)
+    return _Printer(tree, form, ignore_length).data_set(tree.root, assumed(), is_signed=False)
 
 
 class _Printer:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from wherry import limits
-from wherry.dicom.charsets import LATIN1, CharacterSet, character_set
+from wherry.dicom.charsets import CharacterSet, assumed, character_set
 from wherry.dicom.elements import (
     PIXEL_DATA,
     UNDEFINED,
@@ -243,9 +243,10 @@ def _by_level(plan: _Plan, texts: dict[int, str]) -> type_levels:
 def _texts(plan: _Plan, values: _Values) -> dict[int, str]:
     """The values in Unicode and without padding."""
     keys, vrs, raws, _ = values
-    charset = LATIN1
     if plan.character_set in keys:
         charset = character_set(bytes(raws[keys.index(plan.character_set)]))
+    else:
+        charset = assumed()
     if (together := _texts_together(plan, charset, values)) is not None:
         return together
     one_by_one = {
