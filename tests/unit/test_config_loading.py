@@ -185,7 +185,7 @@ def test_passwords_are_never_shown(loaded: type_loader) -> None:
             {"Wherry": {"BindAdress": ""}},
             '"Wherry.BindAdress" is not a known key; did you mean "BindAddress"?',
         ),
-        ({"StorageCompression": True}, '"StorageCompression" is not honoured yet'),
+        ({"StoreDicom": False}, '"StoreDicom" is not honoured yet'),
         ({"DicomModalities": {"m": []}}, '"DicomModalities" is not honoured yet'),
         ({"SaveJobs": False}, "always kept in the index"),
         ({"PostgreSQL": {"Host": "h"}}, "so the index is SQLite"),

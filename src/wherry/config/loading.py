@@ -23,6 +23,7 @@ from wherry.config.keys import (
     Kind,
     known_names,
 )
+from wherry.config.names import user_content_type, user_metadata
 from wherry.config.peers import read_peer
 from wherry.config.place import Place
 from wherry.config.postgresql import connection_string
@@ -54,6 +55,12 @@ def load(paths: Sequence[Path], environ: Mapping[str, str]) -> tuple[Config, lis
     values |= authentication(document, values)
     values |= tls(document, values)
     values["orthanc_peers"] = _peers(document)
+    for name, attribute, read in (
+        ("UserMetadata", "user_metadata", user_metadata),
+        ("UserContentType", "user_content_type", user_content_type),
+    ):
+        if name in document.values:
+            values[attribute] = read(document.values[name], document.place(name))
     values["postgresql"] = _postgresql(document)
     values["transfers"] = TransfersConfig(**_read(document, "Transfers", SECTIONS["Transfers"]))
     values["wherry"] = _wherry(document, values)
