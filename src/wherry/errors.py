@@ -129,6 +129,11 @@ class RangeNotSatisfiable(Refused):
 
     code, text, http_status = 41, "Incorrect range request", 416
 
+    def __init__(self, details: str = "", total: int | None = None) -> None:
+        """``total``: bytes of the resource, which the answer tells."""
+        super().__init__(details)
+        self.total = total
+
 
 class Conflict(Refused):
     """The resource exists already, or two writers met."""

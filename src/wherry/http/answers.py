@@ -21,7 +21,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from wherry import limits
-from wherry.errors import Unauthorized, Unavailable, WherryError
+from wherry.errors import RangeNotSatisfiable, Unauthorized, Unavailable, WherryError
+from wherry.http.ranges import range_of, tag_matches
 from wherry.http.threads import in_thread, run_in_thread
 from wherry.storage.base import FileReader
 
@@ -94,6 +95,8 @@ def error_answer(error: WherryError, request: Request, *, describe: bool = True)
         headers.append((b"retry-after", b"%d" % error.retry_after_s))
     elif error.http_status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers.append((b"retry-after", b"1"))
+    elif isinstance(error, RangeNotSatisfiable) and error.total is not None:
+        headers.append((b"content-range", b"bytes */%d" % error.total))
     if isinstance(error, Unauthorized):
         return unauthorized()
     if not describe:
@@ -236,6 +239,35 @@ def file_answer(
         reader.close()
         return Answer(first, status, b"", raw)
     return FileAnswer(reader, offset, size, first, raw, status)
+
+
+def content_answer(
+    request: Request,
+    reader: FileReader,
+    size: int,
+    media_type: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    tag: str = "",
+) -> Response:
+    """A stored file of ``size`` bytes, or the range of it that is asked for; takes over the reader.
+
+    ``tag``: its entity tag in quotes, sent as ``ETag``; a client that has it already gets a bare
+    304. Call it in a worker thread. Raises ``RangeNotSatisfiable``.
+    """
+    try:
+        every = {"ETag": tag, **(headers or {})} if tag else dict(headers or {})
+        if tag and tag_matches(request.headers.get("if-none-match"), tag):
+            reader.close()
+            return empty_answer(304, [(b"etag", header_value(tag))])
+        part = range_of(request, size, tag)
+    except BaseException:
+        reader.close()
+        raise
+    if part is None:
+        return file_answer(reader, 0, size, media_type, every)
+    every |= {"Content-Range": part.content_range, "Accept-Ranges": "bytes"}
+    return file_answer(reader, part.offset, part.size, media_type, every, status=206)
 
 
 def header_value(text: str) -> bytes:
