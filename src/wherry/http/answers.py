@@ -115,7 +115,7 @@ def error_answer(error: WherryError, request: Request, *, describe: bool = True)
         f'\t"{key}" : {json.dumps(value, ensure_ascii=False)}' for key, value in members.items()
     )
     body = f"{{\n{lines}\n}}\n".encode(errors="replace")
-    return Answer(body, error.http_status, TEXT, headers)
+    return Answer(body, error.http_status, b"", headers)
 
 
 def unauthorized() -> Response:

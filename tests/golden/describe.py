@@ -1,0 +1,132 @@
+"""An answer as JSON that can be compared: status, the headers that matter, and its body by kind."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterable
+from typing import Any
+
+from tests.golden.normalise import Normaliser
+
+_KEPT_NAMES = (
+    "Content-Type",
+    "Content-Disposition",
+    "Content-Encoding",
+    "ETag",
+    "Location",
+    "WWW-Authenticate",
+    "Allow",
+    "Content-Range",
+    "Accept-Ranges",
+    "Set-Cookie",
+    "Cache-Control",
+    "Content-Location",
+)
+_KEPT = {name.lower(): name for name in _KEPT_NAMES}
+_LONG_TEXT, _HEAD = 4000, 600
+
+
+def describe(
+    status: int,
+    headers: Iterable[tuple[str, str]],
+    data: bytes,
+    mode: str,
+    normaliser: Normaliser,
+    *,
+    unordered: bool = False,
+) -> dict[str, Any]:
+    """``mode`` is the record's word for how its body is compared (``auto`` by default)."""
+    kept = {_KEPT[k.lower()]: normaliser.text(v) for k, v in headers if k.lower() in _KEPT}
+    if mode == "volatile-etag" and "ETag" in kept:
+        kept["ETag"] = "<ETAG>"  # ends with the MD5 of a value that changes
+    body = _body(data, mode, normaliser, unordered)
+    return {"status": status, "headers": dict(sorted(kept.items())), "body": body}
+
+
+def _body(data: bytes, mode: str, normaliser: Normaliser, unordered: bool) -> dict[str, Any]:
+    if mode == "metrics":
+        return _metrics(data)
+    if mode == "ignore":
+        return {"kind": "ignored"}
+    if not data:
+        return {"kind": "empty"}
+    if mode == "size-only":
+        return {"kind": "binary", "length": "<ANY>"}
+    if data[:4] == b"PK\x03\x04":
+        return _zip(data, normaliser)
+    if data[:8] == b"\x89PNG\r\n\x1a\n" or data[:3] == b"\xff\xd8\xff":
+        return _image(data)
+    if data[128:132] == b"DICM":
+        return {"kind": "dicom", **_digest(data)}
+    if mode == "binary":
+        return {"kind": "binary", **_digest(data)}
+    return _json(data, normaliser, unordered) or _text(data, normaliser)
+
+
+def _json(data: bytes, normaliser: Normaliser, unordered: bool) -> dict[str, Any] | None:
+    try:
+        value = json.loads(data)
+    except ValueError:
+        return None
+    if not isinstance(value, dict | list):
+        return None
+    value = normaliser.json(value)
+    if unordered and isinstance(value, list):
+        value.sort(key=lambda v: json.dumps(v, sort_keys=True))
+    return {"kind": "json", "value": value}
+
+
+def _text(data: bytes, normaliser: Normaliser) -> dict[str, Any]:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return {"kind": "binary", **_digest(data)}
+    if len(text) > _LONG_TEXT:
+        return {"kind": "text", "length": len(text), "head": normaliser.text(text[:_HEAD])}
+    return {"kind": "text", "value": normaliser.text(text)}
+
+
+def _digest(data: bytes) -> dict[str, Any]:
+    return {"length": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _metrics(data: bytes) -> dict[str, Any]:
+    lines = [line.split(" ") for line in data.decode().splitlines() if line.strip()]
+    return {
+        "kind": "metrics",
+        "names": [cells[0] for cells in lines],
+        "cells_per_line": sorted({len(cells) for cells in lines}),
+    }
+
+
+def _zip(data: bytes, normaliser: Normaliser) -> dict[str, Any]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        entries = [
+            {
+                "name": normaliser.text(info.filename),
+                "size": info.file_size,
+                "compression": info.compress_type,
+                "sha256": hashlib.sha256(archive.read(info)).hexdigest(),
+            }
+            for info in archive.infolist()
+        ]
+    return {"kind": "zip", "entries": entries}
+
+
+def _image(data: bytes) -> dict[str, Any]:
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    found = {
+        "kind": "image",
+        "format": image.format,
+        "mode": image.mode,
+        "size": list(image.size),
+    }
+    if image.format == "PNG":
+        found["pixels_sha256"] = hashlib.sha256(image.tobytes()).hexdigest()
+    return found

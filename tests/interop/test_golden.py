@@ -1,0 +1,111 @@
+"""Replays recordings of a genuine Orthanc 1.10.1; see ``tests.golden``.
+
+What differs must be explained in ``tests/golden/differences.json``, and every reason there must be
+needed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.golden import scenario
+from tests.golden.bodies import Samples
+from tests.golden.compare import Reason, load_reasons, unexplained
+from tests.golden.playing import Player
+from tests.golden.setups import configuration
+from tests.support.server import Server, free_port, running
+
+FOLDER = Path(__file__).parents[1] / "golden"
+MADE_HERE = "made-here-1.10.1.jsonl"
+WITH_SAMPLES = "orthanc-1.10.1.jsonl"
+SAMPLES = os.environ.get("WHERRY_GOLDEN_SAMPLES", "")
+
+LATER = {
+    "archives and media",
+    "anonymize and modify",
+    "create-dicom",
+    "dicomweb STOW",
+    "jobs",
+    "modalities and DICOM network",
+    "storage commitment",
+}
+"""Sections of the main profile that Wherry does not serve yet: not sent."""
+PROFILES = ["main", "auth", "variant", "revisions", "recycling", "lifecycle", "stop"]
+"""Not ``ingest`` (transcoding) and ``jobs`` (archives), which are not there yet either."""
+
+
+def records(name: str) -> list[dict[str, Any]]:
+    with (FOLDER / name).open() as file:
+        return [json.loads(line) for line in file]
+
+
+@contextmanager
+def two_servers(folder: Path, profile: str) -> Iterator[dict[str, int]]:
+    """The server under test and another that plays its peer, empty; their ports."""
+    ports = {"A": free_port(), "B": free_port()}
+    dicom_ports = {"A": free_port(), "B": free_port()}
+    with ExitStack() as stack:
+        for name, port in ports.items():
+            config = configuration(profile, name, ports, dicom_ports)
+            stack.enter_context(running(Server(folder / name, config, port=port)))
+        yield ports
+
+
+def replay(
+    recording: str, player: Player, played: list[dict[str, Any]], reasons: list[Reason]
+) -> list[str]:
+    found = []
+    for record, answer in player.play(played):
+        lines = unexplained(recording, record, answer, reasons)
+        if lines and "newer" not in record:  # the recording itself allows those
+            found += [f"#{record['n']} {record['section']}: {record['name']}: {x}" for x in lines]
+    return found
+
+
+def check_reasons(recording: str, reasons: list[Reason]) -> None:
+    stale = [r.why for r in reasons if r.recording == recording and not r.used]
+    assert not stale, "reasons that explain nothing any more"
+
+
+def test_made_here(tmp_path: Path) -> None:
+    samples = Samples(scenario.samples())
+    constants = samples.constants(scenario.NAMES)
+    reasons = load_reasons()
+    with two_servers(tmp_path, "main") as ports:
+        player = Player(samples, constants, ports)
+        found = replay(MADE_HERE, player, records(MADE_HERE), reasons)
+    assert not found, "\n".join(found)
+    check_reasons(MADE_HERE, reasons)
+
+
+@pytest.mark.skipif(
+    not SAMPLES,
+    reason="WHERRY_GOLDEN_SAMPLES names no folder with the files of the recording "
+    "(they may not be passed on with the project)",
+)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_with_samples(profile: str, tmp_path: Path) -> None:
+    everything = records(WITH_SAMPLES)
+    samples = Samples(Path(SAMPLES))
+    constants = samples.constants(sample_names())
+    played = [r for r in everything if r["profile"] == profile and r["section"] not in LATER]
+    reasons = load_reasons()
+    with two_servers(tmp_path, profile) as ports:
+        found = replay(WITH_SAMPLES, Player(samples, constants, ports), played, reasons)
+    assert not found, "\n".join(found)
+
+
+def sample_names() -> dict[str, str]:
+    """Symbol → file of the DICOM samples, as ``samples.json`` beside the recording tells."""
+    known = json.loads((FOLDER / "orthanc-1.10.1-samples.json").read_text())
+    return {key: entry["file"] for key, entry in known.items() if entry["file"][-4:] not in _OTHER}
+
+
+_OTHER = {".png", ".jpg", ".pdf", ".txt"}
