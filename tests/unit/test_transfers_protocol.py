@@ -285,16 +285,6 @@ def test_the_request_that_asks_a_peer_to_pull() -> None:
     assert (asked.peer, asked.originator, asked.priority) == ("us", "origin", 2)
 
 
-def test_what_a_peer_says_of_its_failure() -> None:
-    answer = {"OrthancStatus": 20, "Message": "Corrupted", "Details": "Instance a\nb"}
-    assert protocol.read_error(orjson.dumps(answer)) == protocol.PeerError(20, "Instance a b")
-    del answer["Details"]
-    assert protocol.read_error(orjson.dumps(answer)).text == "Corrupted"
-    for nothing in (b"", b"<html>", b"[]", b'{"OrthancStatus":"x","Details":7}'):
-        assert protocol.read_error(nothing) == protocol.PeerError(None, "")
-    assert len(protocol.read_error(orjson.dumps({"Details": "a" * 9999})).text) == 500
-
-
 # --- ranges --------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("numbers", "text"),

@@ -232,32 +232,6 @@ def _number(arguments: Mapping[str, str], name: str) -> int:
     return int(text)
 
 
-# --- errors of a peer ----------------------------------------------------------------------
-@dataclass(frozen=True, slots=True)
-class PeerError:
-    """What a peer says of its failure."""
-
-    code: int | None
-    """``OrthancStatus``."""
-    text: str
-    """``Details``, or ``Message`` without; one line, cut; empty when nothing was said."""
-
-
-def read_error(body: bytes) -> PeerError:
-    """The cause in an error answer, as far as there is one."""
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return PeerError(None, "")
-    if not isinstance(document, dict):
-        return PeerError(None, "")
-    code = document.get("OrthancStatus")
-    texts = (document.get("Details"), document.get("Message"))
-    text = next((text for text in texts if isinstance(text, str) and text), "")
-    readable = "".join(c if c.isprintable() else " " for c in text[: limits.PEER_ERROR_CHARACTERS])
-    return PeerError(code if isinstance(code, int) else None, readable)
-
-
 # --- small things --------------------------------------------------------------------------
 def check_compression(name: str) -> str:
     """``none`` or ``gzip``; else ``ParameterOutOfRange``."""

@@ -20,13 +20,13 @@ from wherry.errors import (
     UnknownResource,
     WherryError,
 )
+from wherry.jobs.crew import Crew
 from wherry.jobs.handler import JobControl
 from wherry.model import Job, Manifest, ManifestInstance
+from wherry.peers.bodies import BytesBody
+from wherry.peers.client import Answer, PeerClient, Request
 from wherry.transfers import protocol
-from wherry.transfers.bodies import BytesBody
 from wherry.transfers.buckets import PullUrl, cut
-from wherry.transfers.client import Answer, PeerClient, Request
-from wherry.transfers.crew import Crew
 from wherry.transfers.orders import TransferRequest, from_parameters
 from wherry.transfers.progress import Progress
 from wherry.transfers.tools import Tools, cause_of, digest_of

@@ -23,9 +23,9 @@ from wherry.http.auth import remote_ip, username
 from wherry.http.body import declared_length, pump, read_body
 from wherry.http.services import services
 from wherry.http.threads import in_thread, run_in_thread
+from wherry.storage.outgoing import gathered, pack, read
 from wherry.transfers import protocol
 from wherry.transfers.orders import TransferRequest, parse_transfer
-from wherry.transfers.outgoing import gathered, pack, read
 
 
 def routes() -> list[Route]:

@@ -18,12 +18,12 @@ from wherry.ingest.ingest import Ingest
 from wherry.jobs.handler import JobHandler
 from wherry.model import Peer
 from wherry.peers import PeerBook
+from wherry.peers.bodies import BytesBody
+from wherry.peers.client import Request
+from wherry.peers.patience import Patience
 from wherry.storage.base import StorageArea
-from wherry.transfers.bodies import BytesBody
-from wherry.transfers.client import Request
 from wherry.transfers.declaring import Quota
 from wherry.transfers.orders import TransferRequest, read_job, render_pull
-from wherry.transfers.patience import Patience
 from wherry.transfers.pull import PullTransfer
 from wherry.transfers.push import PushTransfer
 from wherry.transfers.reception import Reception

@@ -11,15 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from wherry import clock
-from wherry.errors import UnknownResource, WherryError
+from wherry.errors import UnknownResource
 from wherry.index import resources, settings
 from wherry.index.database import Index, Transaction
 from wherry.model import Attachment, Bucket, Level, ManifestInstance
-from wherry.transfers.outgoing import FileRange
+from wherry.storage.outgoing import FileRange
 from wherry.transfers.protocol import ChunkRequest, ResourceName
 
 _ORIGINATOR = "transfers.originator"
-_UNCOMPRESSED = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +27,8 @@ class Holding:
 
     instances: tuple[ManifestInstance, ...]
     """Sorted by id, distinct."""
-    files: dict[str, str]
-    """Orthanc id → name of the file."""
+    files: dict[str, Attachment]
+    """By Orthanc id."""
 
     def ranges(self, bucket: Bucket) -> list[FileRange]:
         """Where the bytes of a bucket are."""
@@ -82,31 +81,23 @@ class Source:
                 break
             if orthanc_id not in files:
                 raise UnknownResource(f"Instance {orthanc_id[:64]} is not stored here")
-            attachment = _readable(orthanc_id, files[orthanc_id])
+            attachment = files[orthanc_id]
             size = max(0, attachment.uncompressed_size - skip)
             if left is not None:
                 size = min(size, left)
                 left -= size
             if size:
-                ranges.append(FileRange(orthanc_id, attachment.uuid, skip, size))
+                ranges.append(FileRange(orthanc_id, attachment, skip, size))
             skip = max(0, skip - attachment.uncompressed_size)
         return ranges
 
 
 def _holding(found: dict[str, Attachment]) -> Holding:
-    for orthanc_id, attachment in found.items():
-        _readable(orthanc_id, attachment)
     instances = tuple(
         ManifestInstance(name, found[name].uncompressed_size, found[name].uncompressed_md5)
         for name in sorted(found)
     )
-    return Holding(instances, {name: attachment.uuid for name, attachment in found.items()})
-
-
-def _readable(orthanc_id: str, attachment: Attachment) -> Attachment:
-    if attachment.compression != _UNCOMPRESSED:
-        raise WherryError(f"Instance {orthanc_id} is stored compressed: it cannot be sent yet")
-    return attachment
+    return Holding(instances, found)
 
 
 def _exists(tx: Transaction, orthanc_id: str) -> bool:

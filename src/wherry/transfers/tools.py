@@ -11,9 +11,9 @@ from wherry.config import Config
 from wherry.errors import CorruptedFile, WherryError
 from wherry.model import Manifest, Peer
 from wherry.peers import PeerBook
+from wherry.peers.client import PeerClient, PeerRefusal, Tls
+from wherry.peers.patience import Patience
 from wherry.storage.base import StorageArea
-from wherry.transfers.client import PeerClient, PeerRefusal, Tls
-from wherry.transfers.patience import Patience
 from wherry.transfers.protocol import render_push
 from wherry.transfers.reception import Reception
 from wherry.transfers.source import Source

@@ -18,13 +18,13 @@ import pytest
 from wherry import clock, limits
 from wherry.errors import ConfigurationError, CorruptedFile, NetworkProtocol, PeerUnavailable
 from wherry.ingest.names import name_in, new_prefix
-from wherry.model import Peer
+from wherry.jobs.crew import Crew
+from wherry.model import DICOM_CONTENT, Attachment, Peer
+from wherry.peers.bodies import BytesBody, bucket_body
+from wherry.peers.client import PeerClient, PeerRefusal, Request, Tls
+from wherry.peers.patience import Patience
 from wherry.storage.filesystem import FilesystemStorage
-from wherry.transfers.bodies import BytesBody, bucket_body
-from wherry.transfers.client import PeerClient, PeerRefusal, Request, Tls
-from wherry.transfers.crew import Crew
-from wherry.transfers.outgoing import FileRange
-from wherry.transfers.patience import Patience
+from wherry.storage.outgoing import FileRange
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 GET = Request("GET", "/x", "look")
@@ -287,6 +287,10 @@ def test_a_refusal_before_the_end_of_the_body_is_heard(reads_on: bool) -> None:
     listener.close()
 
 
+def _stored(uuid: str) -> Attachment:
+    return Attachment(uuid, DICOM_CONTENT, 0, "", 0, "")
+
+
 # --- bodies --------------------------------------------------------------------------------
 class Files:
     def __init__(self, folder: Path) -> None:
@@ -300,7 +304,7 @@ class Files:
         writer.write(data)
         writer.sync()
         writer.close()
-        self.ranges.append(FileRange(f"instance-{len(self.ranges)}", uuid, offset, size))
+        self.ranges.append(FileRange(f"instance-{len(self.ranges)}", _stored(uuid), offset, size))
         self.data += data[offset : offset + size]
         return self.ranges[-1]
 

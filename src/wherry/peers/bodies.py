@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from wherry import limits
+from wherry.peers.outlet import Outlet
 from wherry.storage.base import StorageArea
-from wherry.transfers.outgoing import FileRange, gathered, opened, pack, read, shortened
-from wherry.transfers.outlet import Outlet
+from wherry.storage.outgoing import FileRange, gathered, opened, pack, read, shortened
 
-_BYTES = "application/octet-stream"
+_BUCKET: Final = {"Content-Type": "application/octet-stream"}
+_DICOM: Final = {"Content-Type": "application/dicom"}
+_DICOM_PACKED: Final = {**_DICOM, "Content-Encoding": "gzip"}
 
 
 class Body(Protocol):
@@ -48,24 +50,40 @@ def bucket_body(storage: StorageArea, ranges: Sequence[FileRange], compression: 
     """The body of a bucket. A packed one of usual size is made once and kept for all attempts;
     a larger one is packed while it is sent. Raises ``MissingFile``, ``CorruptedFile``."""
     if compression == "none":
-        return PlainBody(storage, ranges)
+        return PlainBody(storage, ranges, _BUCKET)
+    return _packed(storage, ranges, _BUCKET)
+
+
+def instance_body(storage: StorageArea, wanted: FileRange, *, compress: bool) -> Body:
+    """The body of an upload, gzip-encoded or as it is. Raises ``MissingFile``,
+    ``CorruptedFile``."""
+    if compress:
+        return _packed(storage, [wanted], _DICOM_PACKED)
+    return PlainBody(storage, [wanted], _DICOM)
+
+
+def _packed(storage: StorageArea, ranges: Sequence[FileRange], headers: Mapping[str, str]) -> Body:
     if sum(one.size for one in ranges) <= limits.BUCKET_BUFFER_BYTES:
-        return PiecesBody(list(pack(read(storage, ranges))))
-    return PackedBody(storage, ranges)
+        return PiecesBody(list(pack(read(storage, ranges))), headers)
+    return PackedBody(storage, ranges, headers)
 
 
 class PlainBody:
     """Straight from the files to the socket."""
 
-    def __init__(self, storage: StorageArea, ranges: Sequence[FileRange]) -> None:
+    def __init__(
+        self, storage: StorageArea, ranges: Sequence[FileRange], headers: Mapping[str, str]
+    ) -> None:
+        """``headers``: what the bytes are."""
         self._storage = storage
         self._ranges = ranges
+        self._headers = headers
         self._size = sum(one.size for one in ranges)
 
     @property
     def headers(self) -> Mapping[str, str]:
         """Its length and type."""
-        return {"Content-Length": str(self._size), "Content-Type": _BYTES}
+        return {**self._headers, "Content-Length": str(self._size)}
 
     def send(self, outlet: Outlet) -> None:
         """Write it. Raises ``MissingFile``, ``CorruptedFile``."""
@@ -80,13 +98,15 @@ class PlainBody:
 class PiecesBody:
     """In memory, for it is small."""
 
-    def __init__(self, pieces: Sequence[bytes]) -> None:
+    def __init__(self, pieces: Sequence[bytes], headers: Mapping[str, str]) -> None:
+        """``headers``: what the bytes are."""
         self._pieces = pieces
+        self._headers = headers
 
     @property
     def headers(self) -> Mapping[str, str]:
         """Its length and type."""
-        return {"Content-Length": str(sum(map(len, self._pieces))), "Content-Type": _BYTES}
+        return {**self._headers, "Content-Length": str(sum(map(len, self._pieces)))}
 
     def send(self, outlet: Outlet) -> None:
         """Write it."""
@@ -97,14 +117,18 @@ class PiecesBody:
 class PackedBody:
     """gzip made while it is sent; its length is not known before (RFC 9112 §7.1)."""
 
-    def __init__(self, storage: StorageArea, ranges: Sequence[FileRange]) -> None:
+    def __init__(
+        self, storage: StorageArea, ranges: Sequence[FileRange], headers: Mapping[str, str]
+    ) -> None:
+        """``headers``: what the bytes are."""
         self._storage = storage
         self._ranges = ranges
+        self._headers = headers
 
     @property
     def headers(self) -> Mapping[str, str]:
         """Its encoding and type."""
-        return {"Transfer-Encoding": "chunked", "Content-Type": _BYTES}
+        return {**self._headers, "Transfer-Encoding": "chunked"}
 
     def send(self, outlet: Outlet) -> None:
         """Write it. Raises ``MissingFile``, ``CorruptedFile``."""

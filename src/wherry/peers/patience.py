@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from wherry import limits
 from wherry.errors import PeerUnavailable, WherryError
-from wherry.transfers.client import PeerRefusal
+from wherry.peers.client import PeerRefusal
 
 T = TypeVar("T")
 

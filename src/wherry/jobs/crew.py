@@ -1,23 +1,27 @@
-"""Several threads that work through a list, for a job that may be interrupted at any moment."""
+"""Several threads that work through a list, for work that may be interrupted at any moment."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, TypeVar, cast
 
-_LOOK_S = 0.2
+T = TypeVar("T")
+
+_END: Final = object()
+_LOOK_S: Final = 0.2
 """How often an interruption is looked for: it takes effect in the middle of a long request."""
 
 
 class Stopped(Exception):
-    """This thread shall end: another one failed, or the job was interrupted."""
+    """This thread shall end: another one failed, or the work was interrupted."""
 
 
 class Crew:
-    """Threads of one phase of a job."""
+    """Threads of one phase of the work."""
 
     def __init__(self, threads: int, check: Callable[[], None], abort: Callable[[], None]) -> None:
-        """``check`` raises when the job is interrupted; ``abort`` makes requests under way fail."""
+        """``check`` raises when the work is interrupted; ``abort`` lets requests under way fail."""
         self._threads = threads
         self._check = check
         self._abort = abort
@@ -25,21 +29,21 @@ class Crew:
         self._stop = threading.Event()
         self._error: BaseException | None = None
 
-    def work(self, items: Iterable[int], do: Callable[[int], None]) -> None:
+    def work(self, items: Iterable[T], do: Callable[[T], None]) -> None:
         """Call ``do`` for each item, in about this order, and return when all is done.
 
         Raises the first error of ``do``, or what ``check`` raises; no thread is left.
         """
-        waiting = iter(items)
+        waiting: Iterator[T | object] = iter(items)
 
         def run() -> None:
             while not self._stop.is_set():
-                with self._lock:
-                    item = next(waiting, None)
-                if item is None:
-                    return
                 try:
-                    do(item)
+                    with self._lock:
+                        item = next(waiting, _END)
+                    if item is _END:
+                        return
+                    do(cast("T", item))
                 except Stopped:
                     return
                 except BaseException as error:
@@ -47,7 +51,7 @@ class Crew:
                     return
 
         threads = [
-            threading.Thread(target=run, name=f"transfer-{number}", daemon=True)
+            threading.Thread(target=run, name=f"crew-{number}", daemon=True)
             for number in range(self._threads)
         ]
         for thread in threads:

@@ -13,7 +13,9 @@ from isal import isal_zlib
 
 from wherry import limits
 from wherry.errors import CorruptedFile, MissingFile
+from wherry.model import Attachment
 from wherry.storage.base import FileReader, StorageArea
+from wherry.storage.content import open_content
 
 _GZIP_WINDOW = 31
 _LEVEL = 1
@@ -21,10 +23,10 @@ _LEVEL = 1
 
 @dataclass(frozen=True, slots=True)
 class FileRange:
-    """A byte range of the file of an instance."""
+    """A range of the plain bytes of an instance, whatever its file is compressed with."""
 
     orthanc_id: str
-    uuid: str
+    attachment: Attachment
     offset: int
     size: int
 
@@ -33,7 +35,7 @@ class FileRange:
 def opened(storage: StorageArea, wanted: FileRange) -> Iterator[FileReader]:
     """The file of a range, which it holds wholly. Raises ``MissingFile``, ``CorruptedFile``."""
     try:
-        reader = storage.open(wanted.uuid)
+        reader = open_content(storage, wanted.attachment)
     except MissingFile:
         raise MissingFile(f"Instance {wanted.orthanc_id}: its file is missing here") from None
     try:

@@ -27,9 +27,9 @@ from urllib.parse import urlsplit
 from wherry import clock, limits
 from wherry.errors import ConfigurationError, NetworkProtocol, PeerUnavailable
 from wherry.model import Peer
-from wherry.transfers.bodies import Body
-from wherry.transfers.outlet import Outlet
-from wherry.transfers.protocol import read_error
+from wherry.peers.bodies import Body
+from wherry.peers.complaint import read_error
+from wherry.peers.outlet import Outlet
 
 T = TypeVar("T")
 
