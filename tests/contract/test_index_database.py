@@ -243,28 +243,55 @@ def test_a_migration_runs_wholly_or_not_at_all(
     index = open_index(index_settings)
     index.write(lambda tx: resources.add_instances(tx, study(2), overwrite=False))
     index.close()
+    before, after = schema.VERSION, f"{int(schema.VERSION) + 1:04d}"
     step = (
-        "from alembic import op\nrevision = '0002'\ndown_revision = '0001'\n"
+        f"from alembic import op\nrevision = '{after}'\ndown_revision = '{before}'\n"
         "def upgrade():\n    op.execute('CREATE TABLE extra (id INTEGER)')\n"
         '    op.execute("INSERT INTO extra SELECT id FROM instances")\n'
     )
-    migration = tmp_path / "v0002_extra.py"
+    migration = tmp_path / f"v{after}_extra.py"
     scripts = f"{Path(upgrading.__file__).parent / 'migrations' / 'versions'}:{tmp_path}"
     run = upgrading.run
     monkeypatch.setattr(upgrading, "run", lambda a, b: run(a, b, scripts))
-    monkeypatch.setattr(schema, "VERSION", "0002")
-    with pytest.raises(IncompatibleDatabase, match=r"has schema version 0001.*wherry upgrade"):
+    monkeypatch.setattr(schema, "VERSION", after)
+    with pytest.raises(IncompatibleDatabase, match=rf"has schema version {before}.*wherry upgrade"):
         open_index(index_settings)
     migration.write_text(step + "    raise RuntimeError('half way')\n")
     with pytest.raises(RuntimeError):
         upgrade(index_settings)
-    with pytest.raises(IncompatibleDatabase, match="0001"):
+    with pytest.raises(IncompatibleDatabase, match=before):
         open_index(index_settings)
     migration.write_text(step)
-    assert upgrade(index_settings) == ("0001", "0002")
+    assert upgrade(index_settings) == (before, after)
     index = open_index(index_settings)
     with index.read() as tx:
         assert tx.one("SELECT count(*) FROM extra") == (2,)
+    index.close()
+
+
+def test_an_index_of_the_first_schema_is_filled_in(
+    index_settings: IndexSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "VERSION", "0001")
+        index = open_index(index_settings)
+        index.write(
+            lambda tx: tx.run("INSERT INTO patients (id, orthanc_id, tags) VALUES (1, 'p', '{}')")
+        )
+        tags = '{"0010,0010": "STRASSE^A ", "0010,0030": "1970.01.02"}'
+        index.write(
+            lambda tx: tx.run(
+                "INSERT INTO studies (id, parent, orthanc_id, tags, patient_tags)"
+                " VALUES (2, 1, 's', '{}', ?)",
+                (tags,),
+            )
+        )
+        index.close()
+    assert upgrade(index_settings) == ("0001", schema.VERSION)
+    index = open_index(index_settings)
+    with index.read() as tx:
+        found = tx.one("SELECT patient_name, patient_birth_date, patient_sex FROM studies")
+    assert found == ("strasse^a", "19700102", None)
     index.close()
 
 

@@ -9,7 +9,7 @@ Not here: matching (``search``, ``patterns``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from wherry import limits
@@ -54,6 +54,14 @@ COLUMNS: Final[dict[Level, dict[str, str]]] = {
 }
 """The column that holds the key of a tag. Main tags without one are found through ``tags``."""
 
+STUDY_PATIENT_COLUMNS: Final[dict[str, str]] = {
+    "0010,0010": "patient_name",
+    "0010,0030": "patient_birth_date",
+    "0010,0040": "patient_sex",
+}
+"""The same of the study's copy of its patient's tags (``patient_tags``). PatientID is not among
+them: patients are told apart by it, so that it is the same in all copies."""
+
 INDEXED: Final = frozenset(
     (
         "patient_id",
@@ -96,7 +104,11 @@ def search_key(
 
 def level_keys(level: Level, tags: dict[str, str]) -> tuple[str | None, ...]:
     """The values of all columns of ``COLUMNS[level]``, in that order."""
+    return column_keys(COLUMNS[level], tags)
+
+
+def column_keys(columns: Mapping[str, str], tags: Mapping[str, str]) -> tuple[str | None, ...]:
+    """The values of these columns (tag → column), in that order."""
     return tuple(
-        None if (value := tags.get(tag)) is None else search_key(tag, value)
-        for tag in COLUMNS[level]
+        None if (value := tags.get(tag)) is None else search_key(tag, value) for tag in columns
     )

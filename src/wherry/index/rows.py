@@ -9,7 +9,7 @@ import orjson
 
 from wherry.errors import BadFileFormat
 from wherry.index import completeness
-from wherry.index.keys import COLUMNS, level_keys
+from wherry.index.keys import COLUMNS, STUDY_PATIENT_COLUMNS, column_keys, level_keys
 from wherry.model import Attachment, Level, StagedInstance
 
 type_row = tuple[object, ...]
@@ -22,6 +22,7 @@ STUDY = (
     "tags",
     "patient_tags",
     *COLUMNS[Level.STUDY].values(),
+    *STUDY_PATIENT_COLUMNS.values(),
 )
 SERIES = (
     "id",
@@ -81,6 +82,7 @@ def study(staged: StagedInstance, row: int, parent: int) -> type_row:
         _json(tags),
         _json(summary.tags[0]),
         *level_keys(Level.STUDY, tags),
+        *column_keys(STUDY_PATIENT_COLUMNS, summary.tags[0]),
     )
 
 
