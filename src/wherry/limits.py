@@ -38,6 +38,32 @@ images stay below 20, an all-black mask below 200."""
 INFLATE_FREE_BYTES: Final = 16 * MIB
 """Output below this is never called a bomb, whatever its ratio."""
 
+SETTING_BYTES: Final = 64 * KIB
+"""A setting that is changed while the server runs: a word, or a list of a few hundred UIDs."""
+
+UID_PATTERNS: Final = 1_000
+"""UIDs with wildcards in one list: a pass over a few hundred known UIDs for each."""
+
+UID_PATTERN: Final = 128
+"""Characters of a UID with wildcards; a UID has 64 (PS3.5 §9.1). Matching takes time by the power
+of its asterisks."""
+
+METADATA_BYTES: Final = 1 * MIB
+"""One piece of metadata. Orthanc's manual advises to stay below 1 KiB; larger things are
+attachments."""
+
+METADATA_OF_RESOURCE: Final = 1_000
+"""Pieces of metadata that users may set on one resource."""
+
+METADATA_OF_RESOURCE_CHARACTERS: Final = 8 * MIB
+"""... and all of them together: ``?expand`` shows them in one answer."""
+
+LABEL_CHARACTERS: Final = 64
+"""One label, as in Orthanc's manual."""
+
+LABELS_OF_RESOURCE: Final = 1_000
+"""Labels of one resource: they are part of each answer that describes it."""
+
 IDENTIFIER_BYTES: Final = 4 * KIB
 """A DICOM identifier to look up: 64 characters by the standard, with room for what is real."""
 
@@ -86,6 +112,24 @@ REQUEST_HEAD_BYTES: Final = 128 * KIB
 
 REQUEST_HEAD_S: Final = 30.0
 """A connection that has not sent a whole request head by then is closed."""
+
+CONNECTIONS: Final = 4_000
+"""HTTP connections served at once; those beyond it get 503, and beyond twice as many nothing. Each
+costs some 10 KiB and a descriptor, of which the process may have fewer."""
+
+ANSWER_IDLE_S: Final = 60.0
+"""A client must take ``ANSWER_LEAST_BYTES`` of an answer that waits for it within this time."""
+
+ANSWER_LEAST_BYTES: Final = 64 * KIB
+"""About 1 KiB a second: slower than any line that a DICOM file is sent over."""
+
+# --- Compressed attachments ------------------------------------------------------------------
+PACKED_IN_MEMORY_BYTES: Final = 2 * MIB
+"""Compressed bytes of a new file that are held until its end, when the size is known that stands
+before them; those of a larger one go to its file at once."""
+
+UNPACKED_IN_MEMORY_BYTES: Final = 4 * MIB
+"""A compressed file of this size is looked at in memory, a larger one in a nameless file."""
 
 # --- DICOM ---------------------------------------------------------------------------------
 DICOM_HEADER_BYTES: Final = 64 * MIB

@@ -4,6 +4,7 @@ import base64
 import json
 import logging
 import threading
+from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any
 
@@ -66,7 +67,7 @@ ROUTES = [
 ]
 
 
-def make(**config: Any) -> Any:
+def make(embedded: bool = False, **config: Any) -> Any:
     settings = {
         "registered_users": {},
         "authentication_enabled": False,
@@ -74,9 +75,9 @@ def make(**config: Any) -> Any:
         "http_describe_errors": True,
         **config,
     }
-    rooms: Any = [None] * 7
-    rooms[1] = SimpleNamespace(embedded=False)  # the index
-    services = Services(*rooms, Metrics(), "process")
+    rooms: dict[str, Any] = {room.name: None for room in fields(Services)}
+    rooms |= {"index": SimpleNamespace(embedded=embedded), "metrics": Metrics()}
+    services = Services(**rooms)
     return build_app(ROUTES, services, SimpleNamespace(**settings))  # type: ignore[arg-type]
 
 

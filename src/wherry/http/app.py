@@ -24,7 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 from wherry import clock, limits
 from wherry.errors import UnknownResource, WherryError
-from wherry.http.answers import empty_answer, error_answer, unauthorized
+from wherry.http.answers import Answer, empty_answer, error_answer, unauthorized
 from wherry.http.auth import Guard
 from wherry.http.body import BODY_READ
 from wherry.http.routing import METHODS, Table, normalise, type_async, type_blocking
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from wherry.config import Config
 
 _log = logging.getLogger(__name__)
+
+_READY = "wherry.ready"
+"""In the ASGI scope: the response, found by ``at_once``."""
 
 
 def build_app(routes: Sequence[Route], services: Services, config: Config) -> Application:
@@ -83,20 +86,45 @@ class Application:
                 "orthanc_rest_api_duration_ms", (clock.monotonic() - started) * 1000
             )
 
+    def at_once(self, scope: Scope) -> Answer | None:
+        """The answer to a request without a body if nothing has to be waited for, else None."""
+        if not self._embedded or scope["method"] != "GET":
+            return None
+        found = self._table.find(scope["path"])
+        if found is None or not found[0].quick.get("GET", False):
+            return None
+        started = clock.monotonic()
+        self._metrics.observe("orthanc_rest_api_active_requests", self._active + 1)
+        scope["app"] = self
+        request = Request(scope)
+        response = self._refusal(request)
+        if response is None:
+            place, values = found
+            scope["path_params"] = dict(zip(place.names["GET"], values, strict=True))
+            try:
+                response = cast(type_blocking, place.endpoints["GET"])(request)
+            except Exception as error:
+                response = self._error(error, request)
+        if type(response) is not Answer:  # to be sent piece by piece
+            scope[_READY] = response
+            return None
+        self._metrics.observe("orthanc_rest_api_duration_ms", (clock.monotonic() - started) * 1000)
+        return response
+
     async def _answer(self, request: Request) -> Response:
         scope = request.scope
-        if len(scope["raw_path"]) + len(scope["query_string"]) > limits.URL_BYTES:
-            return empty_answer(414)
-        scope["path"] = path = normalise(scope["path"])
-        if not self._guard.admits(scope):
-            return unauthorized()
+        if _READY in scope:
+            return cast(Response, scope.pop(_READY))
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return refusal
         method = _method(scope)
         if method not in METHODS:
             return empty_answer(404 if method in ("HEAD", "OPTIONS") else 400)
-        found = self._table.find(path)
+        found = self._table.find(scope["path"])
         try:
             if found is None:
-                return error_answer(UnknownResource(), request, describe=self._describe_errors)
+                return self._error(UnknownResource(), request)
             place, values = found
             endpoint = place.endpoints.get(method)
             if endpoint is None:
@@ -107,15 +135,24 @@ class Application:
             if place.blocking[method]:
                 return await in_thread(cast(type_blocking, endpoint), request)
             return await cast(type_async, endpoint)(request)
-        except WherryError as error:
-            if error.code == -1:
-                _log_defect(error, scope)
-            return error_answer(error, request, describe=self._describe_errors)
         except ClientDisconnect:
             raise
         except Exception as error:
-            _log_defect(error, scope)
-            return error_answer(WherryError(), request, describe=self._describe_errors)
+            return self._error(error, request)
+
+    def _refusal(self, request: Request) -> Response | None:
+        """What comes before the route: the bound on the URL, and who may come in."""
+        scope = request.scope
+        if len(scope["raw_path"]) + len(scope["query_string"]) > limits.URL_BYTES:
+            return empty_answer(414)
+        scope["path"] = normalise(scope["path"])
+        return None if self._guard.admits(scope) else unauthorized()
+
+    def _error(self, error: Exception, request: Request) -> Response:
+        if not isinstance(error, WherryError) or error.code == -1:
+            _log_defect(error, request.scope)
+        known = error if isinstance(error, WherryError) else WherryError()
+        return error_answer(known, request, describe=self._describe_errors)
 
 
 def _method(scope: Scope) -> str:

@@ -12,12 +12,14 @@ Not here: bounds (``protocol``, ``body``).
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
+from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from wherry import limits
+from wherry.http.cycle import Cycle
 
 _SCRATCH = memoryview(bytearray(limits.SOCKET_READ_BYTES))
 """What is read here is parsed before the next read of any connection."""
@@ -83,12 +85,46 @@ class GatheringProtocol(HttpToolsProtocol):
         self._pieces.clear()
         self._gathered_bytes = 0
         self._due = self.loop.time() + limits.BODY_FLUSH_S
-        super().on_headers_complete()
-        self.cycle.receive = _Receive(self.cycle)  # type: ignore[assignment,method-assign]
         self._left = 0
+        has_body = False
         for name, value in self.headers:
             if name == b"content-length":
                 self._left = int(value)
+                has_body = True
+            elif name == b"transfer-encoding":
+                has_body = True
+        scope = cast(dict[str, Any], self.scope)
+        scope["http_version"] = version = self.parser.get_http_version()
+        scope["method"] = self.parser.get_method().decode("ascii")
+        path, scope["query_string"] = _split(self.url)
+        scope["raw_path"] = path
+        text = path.decode("ascii")
+        scope["path"] = unquote(text) if "%" in text else text
+        before = cast("Cycle | None", self.cycle)
+        cycle = Cycle(
+            scope,
+            self.transport,
+            self.flow,
+            every=self.server_state.default_headers,
+            expects_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        self.cycle = cycle  # type: ignore[assignment]
+        if before is not None and not before.response_complete:  # pipelined: after that one
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))  # type: ignore[arg-type]
+        elif has_body or self.flow.write_paused or not self.begin(cycle):
+            self._start_asgi_task(cycle, self.app)
+
+    def begin(self, cycle: Cycle) -> bool:
+        """Answer a request without a body at once, when that is possible; whether it was."""
+        return False
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        task = self.loop.create_task(cycle.run(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def on_body(self, body: bytes) -> None:
         """Part of a body."""
@@ -129,25 +165,13 @@ class GatheringProtocol(HttpToolsProtocol):
         self._due = self.loop.time() + limits.BODY_FLUSH_S
 
 
-class _Receive:
-    """ASGI's ``receive``, as uvicorn's, that hands the body on without a copy."""
-
-    def __init__(self, cycle: RequestResponseCycle) -> None:
-        self._cycle = cycle
-
-    async def __call__(self) -> dict[str, Any]:
-        cycle = self._cycle
-        if cycle.waiting_for_100_continue and not cycle.transport.is_closing():
-            cycle.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            cycle.waiting_for_100_continue = False
-        if not cycle.disconnected and not cycle.response_complete:
-            cycle.flow.resume_reading()
-            await cycle.message_event.wait()
-            cycle.message_event.clear()
-        if cycle.disconnected or cycle.response_complete:
-            return {"type": "http.disconnect"}
-        body, cycle.body = cycle.body, bytearray()
-        return {"type": "http.request", "body": body, "more_body": cycle.more_body}
+def _split(url: bytes) -> tuple[bytes, bytes]:
+    """Path and query of a request target, which may be a whole URL (RFC 9112 §3.2.2)."""
+    if url[:1] == b"/" and b"#" not in url:
+        path, _, query = url.partition(b"?")
+        return path, query
+    parsed = httptools.parse_url(url)
+    return parsed.path or b"/", parsed.query or b""
 
 
 class Buffered(asyncio.BufferedProtocol):

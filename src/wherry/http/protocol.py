@@ -2,7 +2,11 @@
 
 uvicorn keeps a request head until it is complete, however long that takes and however much comes.
 Here a head (and anything else that is not body: trailers, chunk extensions) ends the connection
-when it passes ``limits.REQUEST_HEAD_BYTES`` or takes longer than ``limits.REQUEST_HEAD_S``.
+when it passes ``limits.REQUEST_HEAD_BYTES`` or takes longer than ``limits.REQUEST_HEAD_S``. A
+client that does not take its answer is given up, and connections beyond a number are told so.
+
+Requests that the application answers without waiting for anything are answered here and now: a
+task of the event loop, and a turn of it, cost as much as the answer itself.
 
 Not here: bounds on bodies (``body``), on URLs (``app``).
 """
@@ -10,16 +14,32 @@ Not here: bounds on bodies (``body``), on URLs (``app``).
 from __future__ import annotations
 
 import asyncio
+import logging
+import resource
+import traceback
+from functools import cache
 from typing import Any
 
 from wherry import limits
+from wherry.http.cycle import Cycle
 from wherry.http.gathering import Buffered, GatheringProtocol
+
+_log = logging.getLogger(__name__)
 
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-    b"content-length: 0\r\nconnection: close\r\n\r\n"
+    b"Content-Length: 0\r\nConnection: close\r\n\r\n"
 )
-_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_TOO_MANY = [(b"content-length", b"0"), (b"connection", b"close"), (b"retry-after", b"5")]
+
+
+@cache
+def most_connections() -> int:
+    """Connections that are served at once: half of what the process may open, because each may
+    need a file too."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return limits.CONNECTIONS if files < 0 else min(limits.CONNECTIONS, files // 2)
 
 
 def connection(*args: Any, **kwargs: Any) -> Buffered:
@@ -37,10 +57,18 @@ class BoundedProtocol(GatheringProtocol):
         self._waiting_since: float | None = None
         """When the wait for a complete head began; None while there is none to wait for."""
         self._watch: asyncio.TimerHandle | None = None
+        self._stall: asyncio.TimerHandle | None = None
+        """Looks again whether the client takes its answer; None while it does."""
+        self._refused = False
+        self._at_once = getattr(self.app, "at_once", None)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is there; its first head is due."""
         super().connection_made(transport)
+        if len(self.connections) > most_connections():
+            self._refused = True
+            if len(self.connections) > 2 * most_connections():
+                transport.abort()
         self._waiting_since = self.loop.time()
         self._watch = self.loop.call_later(limits.REQUEST_HEAD_S, self._look)
 
@@ -48,6 +76,8 @@ class BoundedProtocol(GatheringProtocol):
         """The client is gone."""
         if self._watch is not None:
             self._watch.cancel()
+        if self._stall is not None:
+            self._stall.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -78,6 +108,56 @@ class BoundedProtocol(GatheringProtocol):
         self._head_bytes = 0
         super().on_message_complete()
 
+    def begin(self, cycle: Cycle) -> bool:
+        """Answer now if nothing has to be waited for."""
+        if self._refused:
+            cycle.answer(503, _TOO_MANY, b"")
+            return True
+        if self._at_once is None:
+            return False
+        try:
+            answer = self._at_once(cycle.scope)
+            if answer is None:
+                return False
+            cycle.answer(answer.status_code, answer.raw_headers, answer.body)
+        except Exception as error:
+            places = "".join(traceback.format_tb(error.__traceback__))
+            _log.error("%s while answering\n%s", type(error).__name__, places)
+            cycle.break_off()
+        return True
+
+    def timeout_keep_alive_handler(self) -> None:
+        """The connection was idle for long. Bytes that it did not take by now are given up."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            super().timeout_keep_alive_handler()
+
+    # --- a client that does not read ---------------------------------------------------------
+    def pause_writing(self) -> None:
+        """More waits to be sent than should."""
+        super().pause_writing()
+        if self._stall is None:
+            self._watch_sending()
+
+    def resume_writing(self) -> None:
+        """The client took it."""
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+        super().resume_writing()
+
+    def _watch_sending(self) -> None:
+        size = self.transport.get_write_buffer_size()
+        self._stall = self.loop.call_later(limits.ANSWER_IDLE_S, self._look_at_sending, size)
+
+    def _look_at_sending(self, before: int) -> None:
+        if before - self.transport.get_write_buffer_size() < limits.ANSWER_LEAST_BYTES:
+            self.transport.abort()
+        else:
+            self._watch_sending()
+
+    # --- a client that does not send ---------------------------------------------------------
     def _look(self) -> None:
         """Once in a while: has a head been due for too long?"""
         now, since = self.loop.time(), self._waiting_since
