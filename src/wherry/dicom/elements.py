@@ -217,6 +217,50 @@ def _walk_implicit(
     raise BadFileFormat(f"a data set of more than {limits.DICOM_ELEMENTS} elements")
 
 
+def find(
+    data: type_data, position: int, encoding: Encoding, wanted: frozenset[int], last_group: int
+) -> type_found:
+    """As ``walk``, but it stops as soon as all ``wanted`` are found or ``last_group`` has passed,
+    for files that ``walk`` has seen already. Raises ``UnreadableError``, also of what only a
+    second reading may understand."""
+    found: type_found = {}
+    header, length_at = encoding.header.unpack_from, encoding.length.unpack_from
+    short, long = encoding.short, encoding.long
+    shift = 16 if encoding.big_endian else 0
+    left = len(wanted)
+    nested = 0
+    try:
+        for _ in repeat(None, limits.DICOM_ELEMENTS):
+            if encoding.explicit:
+                tag, vr, length = header(data, position)
+                if vr in short:
+                    value = position + 8
+                elif vr in long:
+                    value = position + 12
+                    (length,) = length_at(data, position + 8)
+                else:
+                    raise UnreadableError("elements that are not explicit", True)
+            else:
+                tag, length = header(data, position)
+                vr, value = 0, position + 8
+            if (tag >> shift & 0xFFFF) > last_group:
+                return found
+            if tag in wanted and tag not in found:
+                found[tag] = (vr, value, length)
+                left -= 1
+                if not left:
+                    return found
+            if length == UNDEFINED:
+                position, nested = skip_undefined(data, value, encoding, vr, nested)
+            else:
+                position = value + length
+    except struct.error:
+        if position != len(data):
+            raise UnreadableError("bytes are missing at its end") from None
+        return found
+    raise BadFileFormat(f"a data set of more than {limits.DICOM_ELEMENTS} elements")
+
+
 def skip_undefined(
     data: type_data, position: int, encoding: Encoding, vr: int, used: int
 ) -> tuple[int, int]:

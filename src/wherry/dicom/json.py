@@ -10,13 +10,15 @@ this must look into all of them.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, Literal
 
 from wherry import limits
 from wherry.dicom.charsets import CharacterSet, assumed, character_set
 from wherry.dicom.dictionary import Entry, lookup, lookup_private
-from wherry.dicom.elements import UnreadableError, type_data
-from wherry.dicom.tree import Element, Tree, type_dataset
+from wherry.dicom.elements import UNDEFINED, UnreadableError, type_data
+from wherry.dicom.tree import Element, Header, Tree, type_dataset
 from wherry.dicom.values import NUMBER_VRS, TEXT_VRS, as_text, is_long, unknown_as_text
 from wherry.errors import BadFileFormat
 
@@ -33,20 +35,50 @@ _UNTOLD_TEXT: Final = "text as UN"
 
 
 def to_json(
-    data: type_data, form: type_form, ignore_length: frozenset[str] = frozenset()
+    data: type_data,
+    form: type_form,
+    ignore_length: frozenset[str] = frozenset(),
+    *,
+    whole: bool = False,
 ) -> type_object:
-    """The elements of the file ``data`` up to its pixel data.
+    """The elements of the file ``data`` up to its pixel data, or all of them (``whole``).
 
     ``ignore_length``: tags ``gggg,eeee`` whose text is shown however long it is. Raises
     ``BadFileFormat``, also when a bound of ``limits`` is passed.
     """
+    with readable(data):
+        tree = Tree(data, whole=whole)
+    return printed(tree, tree.root, form, ignore_length)
+
+
+def header_to_json(data: type_data, form: type_form) -> type_object:
+    """The file meta information of the file ``data``. Raises ``BadFileFormat``."""
+    with readable(data):
+        tree = Header(data)
+    return printed(tree, tree.root, form)
+
+
+def printed(
+    tree: Tree,
+    elements: type_dataset,
+    form: type_form,
+    ignore_length: frozenset[str] = frozenset(),
+    only: Collection[int] | None = None,
+) -> type_object:
+    """These top-level elements of ``tree``; those ``only``, when it is said."""
+    printer = _Printer(tree, form, ignore_length)
+    return printer.data_set(elements, assumed(), is_signed=False, only=only)
+
+
+@contextmanager
+def readable(data: type_data) -> Iterator[None]:
+    """What cannot be read becomes ``BadFileFormat``, worded as Orthanc words it."""
     try:
-        tree = Tree(data)
+        yield
     except UnreadableError as error:
         raise BadFileFormat(
             f"Cannot parse an invalid DICOM file (size: {len(data)} bytes): {error}"
         ) from None
-    return _Printer(tree, form, ignore_length).data_set(tree.root, assumed(), is_signed=False)
 
 
 class _Printer:
@@ -58,7 +90,12 @@ class _Printer:
         self._ignore_length = ignore_length
 
     def data_set(
-        self, elements: type_dataset, charset: CharacterSet, *, is_signed: bool
+        self,
+        elements: type_dataset,
+        charset: CharacterSet,
+        *,
+        is_signed: bool,
+        only: Collection[int] | None = None,
     ) -> type_object:
         """One data set or item; ``charset`` and ``is_signed`` are those of what holds it."""
         if declared := elements.get(_CHARACTER_SET):
@@ -67,6 +104,8 @@ class _Printer:
             is_signed = any(self._tree.value(declared))
         printed: type_object = {}
         for tag, element in elements.items():
+            if only is not None and tag not in only:
+                continue
             name = f"{tag >> 16:04x},{tag & 0xFFFF:04x}"
             creator = self._creator(tag, elements, charset)
             entry = lookup(tag) if creator is None else lookup_private(tag, creator)
@@ -105,7 +144,7 @@ class _Printer:
             return "Null", None
         lifted = name in self._ignore_length
         bound = limits.DICOM_JSON_VALUE_BYTES if lifted else limits.DICOM_VALUE_BYTES
-        if element.length > bound:
+        if element.length > bound and element.length != UNDEFINED:
             return "TooLong", None
         raw = self._tree.value(element)
         if vr == _UNTOLD_TEXT:

@@ -1,7 +1,8 @@
-"""The tree of the elements of a DICOM file up to its pixel data, with places instead of values.
+"""The tree of the elements of a DICOM file, with places instead of values.
 
-What: data sets as dictionaries tag → ``Element``, sequences as lists of them. Why: whoever shows
-the whole file (``json``) needs what ``scan`` steps over. Values stay in the buffer.
+What: data sets as dictionaries tag → ``Element``, sequences as lists of them; up to the pixel data
+unless all is asked for. Why: whoever shows the file (``json``, ``content``) needs what ``scan``
+steps over. Values stay in the buffer.
 Not here: what the values mean.
 
 Sequences are read by recursion, never deeper than ``limits.DICOM_NESTING``.
@@ -10,15 +11,19 @@ Sequences are read by recursion, never deeper than ``limits.DICOM_NESTING``.
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection
+from contextlib import suppress
 from typing import NamedTuple
 
 from wherry import limits
 from wherry.dicom.dictionary import lookup
 from wherry.dicom.elements import (
+    EXPLICIT_LITTLE,
     PIXEL_DATA,
     UNDEFINED,
     Encoding,
     UnreadableError,
+    find,
     skip_undefined,
     type_data,
 )
@@ -35,7 +40,7 @@ class Element(NamedTuple):
     position: int
     """Offset of the value in ``Tree.data``."""
     length: int
-    """0 when the value is a sequence or has an undefined length."""
+    """0 when the value is a sequence; ``UNDEFINED`` when it is no sequence and has no length."""
     items: list[dict[int, Element]] | None = None
 
 
@@ -46,24 +51,58 @@ type_dataset = dict[int, Element]
 class Tree:
     """A file that has been read. ``data`` is the buffer itself, or what it inflates to."""
 
-    def __init__(self, data: type_data) -> None:
-        """Read ``data``. Raises ``UnreadableError``, ``BadFileFormat`` when a bound is passed."""
-        syntax, _, encoding, position = read_preamble(data)
-        if syntax == DEFLATED:
+    data: type_data
+    encoding: Encoding
+    """How the data set is really written."""
+    syntax: str
+    """The transfer syntax."""
+    root: type_dataset
+
+    def __init__(self, data: type_data, *, whole: bool = False) -> None:
+        """Read ``data``; ``whole``: also what lies behind the pixel data.
+
+        Raises ``UnreadableError``, ``BadFileFormat`` when a bound is passed.
+        """
+        self.syntax, _, encoding, position = read_preamble(data)
+        if self.is_inflated:
             data, position = _inflated(data, position), 0
         elif looks_explicit(data, position) is not encoding.explicit and position < len(data):
             encoding = other_encoding(encoding)
         self.data = data
-        self.big_endian = encoding.big_endian
+        self.encoding = encoding
         try:
-            self.root = _Reader(data).top(position, encoding)
+            self.root = _Reader(data, whole=whole).top(position, encoding)
         except UnreadableError:
             # Old files mix implicit elements into explicit data sets.
-            self.root = _Reader(data, mixed=True).top(position, encoding)
+            self.root = _Reader(data, whole=whole, mixed=True).top(position, encoding)
+
+    @property
+    def is_inflated(self) -> bool:
+        """Whether ``data`` is not what lies in the file."""
+        return self.syntax == DEFLATED
+
+    @property
+    def big_endian(self) -> bool:
+        """The byte order of the values."""
+        return self.encoding.big_endian
 
     def value(self, element: Element) -> bytes:
-        """The raw value of an element that is not a sequence."""
+        """The raw value of an element; nothing when it is a sequence or has no length."""
+        if element.length == UNDEFINED:
+            return b""
         return bytes(self.data[element.position : element.position + element.length])
+
+
+class Header(Tree):
+    """The file meta information alone (PS3.10 §7.1); nothing when the file has none."""
+
+    def __init__(self, data: type_data) -> None:
+        """Read ``data``. Raises ``UnreadableError``."""
+        self.syntax, _, _, end = read_preamble(data)
+        start = 132 if data[128:132] == b"DICM" else 0
+        self.data = data[:end]
+        self.encoding = EXPLICIT_LITTLE
+        self.root = _Reader(self.data).top(start, EXPLICIT_LITTLE)
 
 
 def _inflated(data: type_data, position: int) -> bytes:
@@ -76,21 +115,72 @@ def _inflated(data: type_data, position: int) -> bytes:
     return bytes(whole)
 
 
+class Selection(Tree):
+    """Of a stored file only some top-level elements, without looking at what follows them.
+
+    Tags are expected to ascend (PS3.5 §7.1): what comes too late is not found.
+    """
+
+    def __init__(self, data: type_data, wanted: Collection[int]) -> None:
+        """Read the elements with the tags ``wanted``. Raises as ``Tree`` does."""
+        self.syntax, _, encoding, position = read_preamble(data)
+        if looks_explicit(data, position) is not encoding.explicit:
+            encoding = other_encoding(encoding)
+        self.data = data
+        self.encoding = encoding
+        if not self.is_inflated:
+            with suppress(UnreadableError):
+                self.root = self._chosen(position, wanted)
+                return
+        super().__init__(data)
+        self.root = {tag: found for tag, found in self.root.items() if tag in wanted}
+
+    def _chosen(self, position: int, wanted: Collection[int]) -> type_dataset:
+        encoding = self.encoding
+        keys = frozenset(map(encoding.tag_key, wanted))
+        places = find(self.data, position, encoding, keys, max(wanted, default=0) >> 16)
+        reader = _Reader(self.data)
+        root = {}
+        for key, (vr_key, start, length) in places.items():
+            tag = encoding.tag_of(key)
+            vr = encoding.vr_names.get(vr_key, "")
+            if start + (0 if length == UNDEFINED else length) > len(self.data):
+                raise UnreadableError("a value longer than what holds it")
+            items = reader.sequence(tag, vr, start, length, encoding)
+            root[tag] = Element(vr, start, length if items is None else 0, items)
+        return root
+
+
 class _Reader:
     """Reads elements and counts them."""
 
-    def __init__(self, data: type_data, *, mixed: bool = False) -> None:
+    def __init__(self, data: type_data, *, whole: bool = False, mixed: bool = False) -> None:
         self._data = data
         self._left = limits.DICOM_JSON_ELEMENTS
+        self._whole = whole
         self._mixed = mixed
 
     def top(self, position: int, encoding: Encoding) -> type_dataset:
-        """The data set of the file; as in Orthanc, nothing behind the pixel data belongs to it."""
+        """The data set of the file; as in Orthanc, it ends with the pixel data unless all of it is
+        asked for."""
         try:
             root, _ = self._data_set(position, len(self._data), encoding, 0, until_end=True)
         except struct.error:
             raise UnreadableError("bytes are missing at its end") from None
         return root
+
+    def sequence(
+        self, tag: int, vr: str, position: int, length: int, encoding: Encoding
+    ) -> list[type_dataset] | None:
+        """The items of this top-level element, or None when it is no sequence."""
+        if not _is_sequence(tag, vr, length):
+            return None
+        inner = _implicit(encoding) if vr == "UN" else encoding
+        try:
+            items, _ = self._items(position, length, len(self._data), inner, 1)
+        except struct.error:
+            raise UnreadableError("bytes are missing at its end") from None
+        return items
 
     def _data_set(
         self, position: int, end: int, encoding: Encoding, depth: int, *, until_end: bool
@@ -109,16 +199,16 @@ class _Reader:
             tag = encoding.tag_of(key)
             items = None
             start = position
-            if tag == PIXEL_DATA and not depth:
-                found.setdefault(tag, Element(vr, start, 0))
+            if tag == PIXEL_DATA and not depth and not self._whole:
+                found.setdefault(tag, Element(vr, start, length))
                 break
             if (is_sequence := _is_sequence(tag, vr, length)) or length == UNDEFINED:
                 if is_sequence:
                     inner = _implicit(encoding) if vr == "UN" else encoding
                     items, position = self._items(position, length, end, inner, depth + 1)
+                    length = 0
                 else:
                     position, _ = skip_undefined(self._data, position, encoding, 0, 0)
-                length = 0
             else:
                 position += length
             if position > end:
