@@ -97,6 +97,9 @@ DIRECT_BUFFER_BYTES: Final = 1 * MIB
 READ_CHUNK_BYTES: Final = 512 * KIB
 """Bytes read from storage at once when a file is served."""
 
+CACHED_FILE_BYTES: Final = 1 * MIB
+"""Largest file that is kept in memory after it was read: it is sent in one piece anyway."""
+
 REQUEST_IDLE_S: Final = 60.0
 """Longest silence inside a request body."""
 
@@ -240,6 +243,20 @@ PEER_IDLE_CONNECTION_S: Final = 30.0
 PEER_PROBES: Final = 32
 """Peers asked at once whether they have the transfers accelerator."""
 
+SENT_RESOURCES: Final = 100_000
+"""Resources named in one order to send them to a peer or modality."""
+
+PEER_STORE_CONNECTIONS: Final = 4
+"""Connections over which one ``/peers/{}/store`` sends at once: a receiver's commits are shared
+by what arrives together."""
+
+PEER_STORE_SAVED: Final = 50
+"""Instances between two checkpoints of ``/peers/{}/store``: so many are sent twice after a
+crash."""
+
+PEER_STORE_TOLD: Final = 100
+"""Instances that a permissive ``/peers/{}/store`` names with the reason of their failure."""
+
 BUCKET_BUFFER_BYTES: Final = 8 * MIB
 """Compressed bytes of one bucket that a sender gathers before it sends them; larger buckets are
 sent while they are compressed."""
@@ -310,6 +327,24 @@ INDEX_RETRY_S: Final = 0.1
 
 INDEX_ROWS_AT_ONCE: Final = 1_000
 """Rows held in memory while a long result is filtered or deleted piece by piece."""
+
+SEARCH_ROWS: Final = 100_000
+"""Row numbers of candidates held while a search checks them piece by piece: about 9 MB."""
+
+SEARCH_FILES: Final = 100_000
+"""Stored files that one search may look into, for tags that the index does not hold: some minutes
+of work. Who searches more should declare the tag in ``ExtraMainDicomTags``."""
+
+SEARCH_FILES_AT_ONCE: Final = 32
+"""Files that one turn of a worker thread looks into: about a tenth of a second, so that others
+get their turn, and a client that has gone is noticed."""
+
+SEARCHES_IN_FILES: Final = 2
+"""Searches that look into files at the same moment; further ones wait for their turn without
+occupying a thread."""
+
+SEARCH_TERMS: Final = 1_000
+"""Labels, tags, metadata, or keys to sort by, of one search."""
 
 SEARCH_TEXT_CHARACTERS: Final = 16_384
 """One searched value: 250 UIDs in a list. Bounds the patterns that the database compiles."""

@@ -17,7 +17,7 @@ WINDOW_S = 10
 """Maxima are over the last ten seconds, as in Orthanc."""
 
 
-class _Maximum:
+class Peak:
     """The largest value of each of the last ten seconds, in a ring."""
 
     __slots__ = ("at", "seconds", "values")
@@ -28,6 +28,7 @@ class _Maximum:
         self.at = 0.0
 
     def put(self, value: float, second: int) -> None:
+        """Take ``value`` into account; ``second`` of ``clock.monotonic``."""
         slot = second % WINDOW_S
         if self.seconds[slot] != second:
             self.seconds[slot] = second
@@ -36,6 +37,7 @@ class _Maximum:
             self.values[slot] = value
 
     def largest(self, second: int) -> float:
+        """The largest value of the ten seconds up to ``second``; 0 when there was none."""
         fresh = second - WINDOW_S
         return max(
             (v for s, v in zip(self.seconds, self.values, strict=True) if s > fresh), default=0.0
@@ -46,15 +48,18 @@ class Metrics:
     """A registry of named figures. A metric appears once it has been recorded."""
 
     def __init__(self) -> None:
-        self._maxima: dict[str, _Maximum] = {}
+        self._maxima: dict[str, Peak] = {}
         self._gauges: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
+        self.enabled = True
+        """Whether they are shown. They are taken all the same: that costs less than to ask."""
+        self.started_at = clock.monotonic()
 
     def observe(self, name: str, value: float) -> None:
         """Record ``value``; the maximum of the last ten seconds is shown."""
         maximum = self._maxima.get(name)
         if maximum is None:
-            maximum = self._maxima.setdefault(name, _Maximum())
+            maximum = self._maxima.setdefault(name, Peak())
         maximum.put(value, int(clock.monotonic()))
         maximum.at = clock.timestamp()
 
@@ -69,7 +74,10 @@ class Metrics:
             self._gauges[name] = (value + delta, clock.timestamp())
 
     def render(self) -> str:
-        """All figures, one a line: name, value, milliseconds since 1970; sorted by name."""
+        """All figures, one a line: name, value, milliseconds since 1970; sorted by name. Nothing
+        when they are not to be shown."""
+        if not self.enabled:
+            return ""
         second = int(clock.monotonic())
         rows = [(name, m.largest(second), m.at) for name, m in list(self._maxima.items())]
         rows += [(name, value, at) for name, (value, at) in list(self._gauges.items())]

@@ -1,8 +1,9 @@
 """The only place that puts everything together, and takes it apart again.
 
 Start: index, storage, presence; then the dead are looked for and their leftovers cleared; then
-workers, then the port. Stop, on SIGTERM or SIGINT: the port first, then work in progress goes
-back to the index, then the lease is given up.
+workers, then the port. Stop, on SIGTERM, SIGINT or a shutdown over HTTP: the port first, then work
+in progress goes back to the index, then the lease is given up. A reset is a stop and a start with
+the configuration as it is by then, behind a port that stays open.
 """
 
 from __future__ import annotations
@@ -17,17 +18,19 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import uvicorn
 import uvloop
 
-from wherry import clock, limits, rest, transfers
+from wherry import clock, limits, logs, rest, transfers
 from wherry.config import Config
 from wherry.dicom import charsets
 from wherry.errors import ConfigurationError, WherryError
 from wherry.http import threads
 from wherry.http.app import build_app
+from wherry.http.lifecycle import Lifecycle
 from wherry.http.protocol import connection
 from wherry.http.services import Services
 from wherry.index import stability
@@ -38,7 +41,11 @@ from wherry.ingest.recovery import Janitor, reclaim
 from wherry.jobs.engine import JobEngine
 from wherry.metrics import Metrics
 from wherry.peers import PeerBook
+from wherry.peers.store import PeerStore
 from wherry.presence import Presence
+from wherry.receiving import Receiving
+from wherry.storage.cache import FileCache
+from wherry.storage.counting import CountingStorage
 from wherry.storage.filesystem import FilesystemStorage
 from wherry.transfers.service import TransferService
 
@@ -50,20 +57,54 @@ _STABLE_BATCH = 1000
 _EXPIRE_EVERY_S = 60.0
 
 
-def serve(config: Config, announce: Callable[[str], None]) -> int:
-    """Run the server until SIGTERM or SIGINT; the exit code.
+def serve(
+    config: Config,
+    announce: Callable[[str], None],
+    read_configuration: Callable[[], Config] | None = None,
+) -> int:
+    """Run the server until SIGTERM, SIGINT or a shutdown over HTTP; the exit code.
 
-    ``announce`` is called once with the base URL when requests are answered.
+    ``announce`` is called once with the base URL when requests are answered;
+    ``read_configuration`` gives the configuration of the life after a reset.
     Raises ``ConfigurationError``, ``IncompatibleDatabase``, ``DatabaseError`` before that.
     """
     _tune_allocator()
+    signals = _Signals()
     listener = _listen(config)
-    url = f"{'https' if config.ssl_enabled else 'http'}://{_host_of(listener)}/"
-    with running(config) as parts:
-        app = build_app([*rest.routes(), *transfers.routes()], parts, config)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_answer(app, config, listener, lambda: announce(url)))
-    return 0
+    while True:
+        lifecycle = Lifecycle(read_configuration or partial(_same, config))
+        with running(config, lifecycle) as parts:
+            app = build_app([*rest.routes(), *transfers.routes()], parts, config)
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_answer(app, config, listener, lifecycle, signals, announce))
+        announce = partial(log.info, "Answering again at %s")
+        if signals.came or lifecycle.next is None:
+            listener.close()
+            return 0
+        log.info("Starting anew, as /tools/reset asked")
+        if _address(lifecycle.next) != _address(config):
+            listener.close()
+            listener = _listen(lifecycle.next)
+        config = lifecycle.next
+
+
+def _same(config: Config) -> Config:
+    return config
+
+
+class _Signals:
+    """Remembers that SIGTERM or SIGINT came, in whatever life or between two of them."""
+
+    def __init__(self) -> None:
+        self.came = False
+
+    def catch(self) -> None:
+        """From here on; before, they end the process at once, which has nothing to tidy up."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._take)
+
+    def _take(self, number: int, frame: object) -> None:
+        self.came = True
 
 
 def index_settings(config: Config) -> IndexSettings:
@@ -75,15 +116,18 @@ def index_settings(config: Config) -> IndexSettings:
 
 
 @contextmanager
-def running(config: Config) -> Iterator[Services]:
+def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Services]:
     """Everything below the faces, started; stopped in reverse order at the end."""
     threads.configure(config.wherry.worker_threads)
     _assume(config)
     _make_folder(config.index_directory, "IndexDirectory")
+    metrics = Metrics()
+    metrics.enabled = config.metrics_enabled
+    warnings = logs.count_warnings()
     index = open_index(index_settings(config))
     try:
         _make_folder(config.storage_directory, "StorageDirectory")
-        storage = FilesystemStorage(config.storage_directory)
+        storage = CountingStorage(FilesystemStorage(config.storage_directory), metrics)
         presence = Presence(index)
         presence.register()
         janitor = Janitor(index, storage)
@@ -99,7 +143,7 @@ def running(config: Config) -> Iterator[Services]:
         transfer_service = TransferService(config, index, storage, ingest, peers)
         jobs = JobEngine(
             index,
-            transfer_service.handlers(),
+            [*transfer_service.handlers(), PeerStore(config, index, storage, peers)],
             process_id=presence.id,
             concurrency=config.concurrent_jobs,
             history_size=config.jobs_history_size,
@@ -108,11 +152,15 @@ def running(config: Config) -> Iterator[Services]:
             config=config,
             index=index,
             storage=storage,
+            files=FileCache(config.maximum_storage_cache_bytes),
             ingest=ingest,
             jobs=jobs,
             peers=peers,
             transfers=transfer_service,
-            metrics=Metrics(),
+            metrics=metrics,
+            receiving=Receiving(config),
+            warnings=warnings,
+            lifecycle=lifecycle or Lifecycle(partial(_same, config)),
             process_id=presence.id,
         )
         housekeeping = Housekeeping(parts, presence)
@@ -125,12 +173,14 @@ def running(config: Config) -> Iterator[Services]:
             yield parts
         finally:
             jobs.stop()  # may last longer than a lease: the heartbeat goes on meanwhile
+            transfer_service.close()
             housekeeping.close()
             ingest.close()
             janitor.close()
             presence.leave()
     finally:
         index.close()
+        logs.stop_counting(warnings)
 
 
 def _assume(config: Config) -> None:
@@ -209,14 +259,18 @@ def _mark_stable(index: Index, stable_age_s: float) -> None:
 # --- the port ------------------------------------------------------------------------------
 def _listen(config: Config) -> socket.socket:
     """A listening socket, taken before anything else so that a busy port is said at once."""
-    host = config.wherry.bind_address or ("" if config.remote_access_allowed else "127.0.0.1")
     try:
-        return socket.create_server((host, config.http_port), backlog=1024)
+        return socket.create_server(_address(config), backlog=1024)
     except OSError as error:
         raise ConfigurationError(
             f"HttpPort {config.http_port} cannot be used ({error.strerror}): "
             "is another server running? Choose another port in the configuration."
         ) from error
+
+
+def _address(config: Config) -> tuple[str, int]:
+    host = config.wherry.bind_address or ("" if config.remote_access_allowed else "127.0.0.1")
+    return host, config.http_port
 
 
 def _host_of(listener: socket.socket) -> str:
@@ -228,19 +282,26 @@ def _host_of(listener: socket.socket) -> str:
 class _Server(uvicorn.Server):
     """uvicorn, with its signals left to us: alone it would end by its own signal."""
 
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        lifecycle: Lifecycle,
+        signals: _Signals,
+        announce: Callable[[], None],
+    ) -> None:
         super().__init__(config)
+        self._lifecycle = lifecycle
+        self._signals = signals
         self._announce = announce
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._end)
+        self._signals.catch()
         yield
 
-    def _end(self) -> None:
-        self.should_exit = True
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: whether it is over."""
+        return self._signals.came or self._lifecycle.ending or await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -251,7 +312,9 @@ async def _answer(
     app: Callable[..., object],
     config: Config,
     listener: socket.socket,
-    announce: Callable[[], None],
+    lifecycle: Lifecycle,
+    signals: _Signals,
+    announce: Callable[[str], None],
 ) -> None:
     settings = uvicorn.Config(
         app,
@@ -268,7 +331,10 @@ async def _answer(
     if config.ssl_enabled:
         settings.load()
         settings.ssl = _tls(config)
-    await _Server(settings, announce).serve(sockets=[listener])
+    url = f"{'https' if config.ssl_enabled else 'http'}://{_host_of(listener)}/"
+    server = _Server(settings, lifecycle, signals, lambda: announce(url))
+    # A duplicate, because it is closed at the end: the port itself stays ours for another life.
+    await server.serve(sockets=[listener.dup()])
 
 
 def _tls(config: Config) -> ssl.SSLContext:

@@ -8,9 +8,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from wherry import __version__
+from wherry import __version__, logs
 from wherry.cli.options import add_configuration, read_configuration
 from wherry.config import Config
+from wherry.logs import Verbosity
 
 _LOG_FORMAT = "%(asctime)s %(levelname).1s %(name)s: %(message)s"
 
@@ -30,17 +31,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(parsed: argparse.Namespace) -> int:
     """Serve."""
-    logging.basicConfig(
-        level=logging.DEBUG if parsed.verbose else logging.INFO,
-        format=_LOG_FORMAT,
-        stream=sys.stderr,
-    )
-    if not parsed.verbose:
-        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT, stream=sys.stderr)
+    logging.addLevelName(logs.TRACE, "TRACE")
+    logs.set_verbosity(Verbosity.VERBOSE if parsed.verbose else Verbosity.DEFAULT)
     config = read_configuration(parsed)
     from wherry.server import serve
 
-    return serve(config, lambda url: print(welcome(config, url), flush=True))
+    def announce(url: str) -> None:
+        print(welcome(config, url), flush=True)
+
+    return serve(config, announce, lambda: read_configuration(parsed))
 
 
 def welcome(config: Config, url: str) -> str:

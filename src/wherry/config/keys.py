@@ -81,14 +81,31 @@ def _later(default: Any) -> Key:
             return Key(Kind.OBJECT, default=default)
 
 
+TRANSFER_SYNTAX_GROUPS: Final = (
+    "Deflated",
+    "Jpeg",
+    "JpegLossless",
+    "Jpeg2000",
+    "Jpip",
+    "Mpeg2",
+    "Mpeg4",
+    "H265",
+    "Rle",
+)
+"""Transfer syntaxes that can be refused together."""
+
 GENERAL: Final[dict[str, Key]] = {
     # General and storage
     "Name": Key(Kind.STRING, "name"),
     "StorageDirectory": _own(Kind.PATH),
     "IndexDirectory": _own(Kind.PATH),
+    "MaximumStorageCacheSize": _number(
+        "maximum_storage_cache_bytes", high=1024 * limits.KIB, unit=limits.MIB
+    ),
     "OverwriteInstances": _flag("overwrite_instances"),
     "StorageCompression": _flag("storage_compression"),
     "StoreMD5ForAttachments": _flag("store_md5_for_attachments"),
+    "DatabaseServerIdentifier": Key(Kind.STRING, "database_server_identifier"),
     "CheckRevisions": _flag("check_revisions"),
     "UserMetadata": _own(Kind.OBJECT),
     "UserContentType": _own(Kind.OBJECT),
@@ -101,6 +118,7 @@ GENERAL: Final[dict[str, Key]] = {
     # HTTP server
     "HttpPort": _number("http_port", low=1, high=65535),
     "HttpDescribeErrors": _flag("http_describe_errors"),
+    "HttpCompressionEnabled": _flag("http_compression_enabled"),
     "RemoteAccessAllowed": _flag("remote_access_allowed"),
     "AuthenticationEnabled": _own(Kind.BOOLEAN),
     "RegisteredUsers": _own(Kind.OBJECT),
@@ -115,6 +133,8 @@ GENERAL: Final[dict[str, Key]] = {
     "HttpsVerifyPeers": _flag("https_verify_peers"),
     "HttpsCACertificates": Key(Kind.FILE, "https_ca_certificates"),
     "OrthancPeers": _own(Kind.OBJECT),
+    "OrthancPeersInDatabase": _flag("orthanc_peers_in_database"),
+    "HttpProxy": Key(Kind.STRING, "http_proxy"),
     # DICOM
     "DicomAet": Key(Kind.STRING, "dicom_aet"),
     "DicomPort": _number("dicom_port", low=1, high=65535),
@@ -147,13 +167,11 @@ GENERAL: Final[dict[str, Key]] = {
     "ReadOnly": Key(Kind.BOOLEAN, default=False, refused=True),
     "LuaScripts": _later([]),
     "LuaHeartBeatPeriod": _later(0),
-    "ExecuteLuaEnabled": _later(False),
-    "RestApiWriteToFileSystemEnabled": _later(False),
+    "ExecuteLuaEnabled": _flag("execute_lua_enabled"),
+    "RestApiWriteToFileSystemEnabled": _flag("rest_api_write_to_file_system_enabled"),
     "DeidentifyLogs": _later(True),
     "HttpServerEnabled": _later(True),
     "WebDavDeleteAllowed": _later(False),
-    "HttpProxy": _later(""),
-    "OrthancPeersInDatabase": _later(False),
     "DicomServerEnabled": _later(False),  # Orthanc's is true; to ask for it is worth a word
     "DicomCheckCalledAet": _later(False),
     "StrictAetComparison": _later(False),
@@ -161,19 +179,11 @@ GENERAL: Final[dict[str, Key]] = {
     "DicomScpTimeout": _later(30),
     "DicomScuTimeout": _later(10),
     "MaximumPduLength": _later(16384),
-    "AcceptedTransferSyntaxes": _later(["1.2.840.10008.1.*"]),
-    "DeflatedTransferSyntaxAccepted": _later(True),
-    "JpegTransferSyntaxAccepted": _later(True),
-    "Jpeg2000TransferSyntaxAccepted": _later(True),
-    "JpegLosslessTransferSyntaxAccepted": _later(True),
-    "JpipTransferSyntaxAccepted": _later(True),
-    "Mpeg2TransferSyntaxAccepted": _later(True),
-    "Mpeg4TransferSyntaxAccepted": _later(True),
-    "H265TransferSyntaxAccepted": _later(True),
-    "RleTransferSyntaxAccepted": _later(True),
-    "UnknownSopClassAccepted": _later(False),
-    "AcceptedSopClasses": _later([]),
-    "RejectedSopClasses": _later([]),
+    "AcceptedTransferSyntaxes": Key(Kind.STRINGS, "accepted_transfer_syntaxes"),
+    **{f"{group}TransferSyntaxAccepted": _own(Kind.BOOLEAN) for group in TRANSFER_SYNTAX_GROUPS},
+    "UnknownSopClassAccepted": _flag("unknown_sop_class_accepted"),
+    "AcceptedSopClasses": Key(Kind.STRINGS, "accepted_sop_classes"),
+    "RejectedSopClasses": Key(Kind.STRINGS, "rejected_sop_classes"),
     "DicomAlwaysAllowEcho": _later(True),
     "DicomAlwaysAllowStore": _later(True),
     "DicomAlwaysAllowFind": _later(False),
@@ -184,7 +194,7 @@ GENERAL: Final[dict[str, Key]] = {
     "DicomScuPreferredTransferSyntax": _later("1.2.840.10008.1.2.1"),
     "DicomEchoChecksFind": _later(False),
     "SynchronousCMove": _later(True),
-    "DicomDefaultRetrieveMethod": _later("C-MOVE"),
+    "DicomDefaultRetrieveMethod": _own(Kind.STRING),
     "LogExportedResources": _later(False),
     "DicomModalities": _later({}),
     "DicomModalitiesInDatabase": _later(False),
@@ -205,11 +215,9 @@ GENERAL: Final[dict[str, Key]] = {
 WITHOUT_EFFECT: Final = frozenset(
     {
         "BuiltinDecoderTranscoderOrder",
-        "DatabaseServerIdentifier",
         "DeidentifyLogsDicomVersion",
         "DicomAssociationCloseDelay",
         "DicomThreadsCount",
-        "HttpCompressionEnabled",
         "HttpRequestTimeout",
         "HttpThreadsCount",
         "HttpVerbose",
@@ -217,7 +225,6 @@ WITHOUT_EFFECT: Final = frozenset(
         "KeepAliveTimeout",
         "Locale",
         "MallocArenaMax",
-        "MaximumStorageCacheSize",
         "OrthancExplorerEnabled",
         "Pkcs11",
         "Plugins",

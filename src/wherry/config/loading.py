@@ -18,6 +18,7 @@ from wherry.config.keys import (
     GENERAL,
     SECTION_WITHOUT_EFFECT,
     SECTIONS,
+    TRANSFER_SYNTAX_GROUPS,
     WITHOUT_EFFECT,
     Key,
     Kind,
@@ -69,6 +70,16 @@ def load(paths: Sequence[Path], environ: Mapping[str, str]) -> tuple[Config, lis
             document.values["ConcurrentJobs"], document.place("ConcurrentJobs"), 0, 256
         )
         values["concurrent_jobs"] = jobs or processors()
+
+    values["rejected_transfer_syntax_groups"] = _rejected_groups(document)
+    if "DicomDefaultRetrieveMethod" in document.values:
+        place = document.place("DicomDefaultRetrieveMethod")
+        method = check.string(document.values["DicomDefaultRetrieveMethod"], place)
+        if method not in ("C-MOVE", "C-GET"):
+            raise place.error("must be C-MOVE or C-GET")
+        values["dicom_default_retrieve_method"] = method
+    if values.get("accepted_sop_classes") == ():  # Orthanc's way to say: all
+        del values["accepted_sop_classes"]
 
     config = Config(**values)
     document.warnings += advice(config)
@@ -163,6 +174,16 @@ def _places(document: Document, folder: Path) -> dict[str, Any]:
         if found.exists() and not found.is_dir():
             raise ConfigurationError(f'"{name}": {found} is not a folder')
     return {"storage_directory": storage, "index_directory": index}
+
+
+def _rejected_groups(document: Document) -> tuple[str, ...]:
+    """Groups of transfer syntaxes whose key is false: ``JpipTransferSyntaxAccepted``."""
+    found = {
+        group: check.boolean(document.values[key], document.place(key))
+        for group in TRANSFER_SYNTAX_GROUPS
+        if (key := f"{group}TransferSyntaxAccepted") in document.values
+    }
+    return tuple(group for group, accepted in found.items() if not accepted)
 
 
 def _peers(document: Document) -> dict[str, Peer]:

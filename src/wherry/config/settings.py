@@ -79,8 +79,13 @@ class Config:
     """Name → number, 1024…65535, and media type or empty."""
     stable_age_s: int = 60
 
+    maximum_storage_cache_bytes: int = 128 * limits.MIB
+    """Memory for files that were read lately (``MaximumStorageCacheSize``, MiB)."""
+
     http_port: int = 8042
     http_describe_errors: bool = True
+    http_compression_enabled: bool = False
+    """Texts of some length are sent as gzip or deflate to clients that take it."""
     metrics_enabled: bool = True
     remote_access_allowed: bool = False
     """False: requests from other machines are answered 401."""
@@ -104,6 +109,10 @@ class Config:
     https_ca_certificates: Path | None = None
     """None = the authorities of the operating system."""
     orthanc_peers: Mapping[str, Peer] = field(default_factory=dict)
+    orthanc_peers_in_database: bool = False
+    """Peers are those declared over REST only; ``orthanc_peers`` are not looked at."""
+    http_proxy: str = field(default="", repr=False)
+    """``[user:password@]host:port`` for outgoing requests; "" = none."""
 
     concurrent_jobs: int = 2
     jobs_history_size: int = 10
@@ -117,6 +126,22 @@ class Config:
     """Assumed of files that name no character set: a key of ``dicom.charsets.ENCODINGS``."""
     case_sensitive_pn: bool = False
     """Whether ``/tools/find`` compares person names by case."""
+
+    accepted_transfer_syntaxes: tuple[str, ...] = ("1.2.840.10008.1.*",)
+    """Of what DICOM systems send, with ``*`` and ``?``."""
+    rejected_transfer_syntax_groups: tuple[str, ...] = ()
+    """Names of ``dicom.uids.GROUPS``: those whose ``…TransferSyntaxAccepted`` is false."""
+    accepted_sop_classes: tuple[str, ...] = ("*",)
+    rejected_sop_classes: tuple[str, ...] = ()
+    unknown_sop_class_accepted: bool = False
+    dicom_default_retrieve_method: str = "C-MOVE"
+    """Shown in ``/system``."""
+    database_server_identifier: str = ""
+    """Of this server among those that share an index; "" = made of its name and ports."""
+    execute_lua_enabled: bool = False
+    """Whether ``/tools/execute-script`` is answered, and does nothing."""
+    rest_api_write_to_file_system_enabled: bool = False
+    """Whether ``/instances/{id}/export`` may write wherever this process may."""
 
     postgresql: str | None = field(default=None, repr=False)
     """Connection string of libpq; None = SQLite in ``index_directory``."""

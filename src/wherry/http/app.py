@@ -39,6 +39,9 @@ _log = logging.getLogger(__name__)
 _READY = "wherry.ready"
 """In the ASGI scope: the response, found by ``at_once``."""
 
+_TRIED = "wherry.tried"
+"""In the ASGI scope: ``at_once`` has tried, and it did not do."""
+
 
 def build_app(routes: Sequence[Route], services: Services, config: Config) -> Application:
     """The application that serves ``routes`` over the rooms in ``services``."""
@@ -58,6 +61,7 @@ class Application:
         self, table: Table, services: Services, guard: Guard, *, describe_errors: bool
     ) -> None:
         self.state = SimpleNamespace(services=services)
+        self.routes = table.routes
         self._table = table
         self._guard = guard
         self._describe_errors = describe_errors
@@ -91,7 +95,8 @@ class Application:
         if not self._embedded or scope["method"] != "GET":
             return None
         found = self._table.find(scope["path"])
-        if found is None or not found[0].quick.get("GET", False):
+        attempt = None if found is None else found[0].quick.get("GET")
+        if found is None or attempt is None:
             return None
         started = clock.monotonic()
         self._metrics.observe("orthanc_rest_api_active_requests", self._active + 1)
@@ -102,9 +107,12 @@ class Application:
             place, values = found
             scope["path_params"] = dict(zip(place.names["GET"], values, strict=True))
             try:
-                response = cast(type_blocking, place.endpoints["GET"])(request)
+                response = attempt(request)
             except Exception as error:
                 response = self._error(error, request)
+            if response is None:
+                scope[_TRIED] = True
+                return None
         if type(response) is not Answer:  # to be sent piece by piece
             scope[_READY] = response
             return None
@@ -130,8 +138,11 @@ class Application:
             if endpoint is None:
                 return empty_answer(405, [(b"allow", place.allow.encode("ascii"))])
             scope["path_params"] = dict(zip(place.names[method], values, strict=True))
-            if place.quick[method] and self._embedded:
-                return cast(type_blocking, endpoint)(request)
+            attempt = place.quick.get(method) if self._embedded else None
+            if attempt is not None and _TRIED not in scope:
+                answer = attempt(request)
+                if answer is not None:
+                    return answer
             if place.blocking[method]:
                 return await in_thread(cast(type_blocking, endpoint), request)
             return await cast(type_async, endpoint)(request)

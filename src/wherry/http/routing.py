@@ -14,6 +14,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,16 +22,29 @@ from starlette.routing import Route, compile_path
 
 type_async = Callable[[Request], Awaitable[Response]]
 type_blocking = Callable[[Request], Response]
+type_attempt = Callable[[Request], Response | None]
 type_endpoint = type_async | type_blocking
+type_quick = TypeVar("type_quick", bound=Callable[..., Response])
 
 _QUICK = "wherry_quick"
 
 
-def quick(endpoint: type_blocking) -> type_blocking:
+def quick(endpoint: type_quick) -> type_quick:
     """Marks a plain function that needs well under a millisecond: with an index inside this process
     it runs on the event loop, which saves two switches between threads."""
-    setattr(endpoint, _QUICK, True)
+    setattr(endpoint, _QUICK, endpoint)
     return endpoint
+
+
+def quick_when(attempt: type_attempt) -> Callable[[type_blocking], type_blocking]:
+    """Marks a plain function that is needed only when ``attempt`` answers None; ``attempt`` runs
+    on the event loop, as ``quick`` functions do."""
+
+    def mark(endpoint: type_blocking) -> type_blocking:
+        setattr(endpoint, _QUICK, attempt)
+        return endpoint
+
+    return mark
 
 
 METHODS = ("GET", "POST", "PUT", "DELETE")
@@ -49,8 +63,8 @@ class Place:
     """Per method, the names of its parameters in the order of the path."""
     blocking: dict[str, bool] = field(default_factory=dict)
     """Per method, whether its function is a plain ``def``, to be run in a worker thread."""
-    quick: dict[str, bool] = field(default_factory=dict)
-    """Per method, whether its function is marked ``quick``."""
+    quick: dict[str, type_attempt] = field(default_factory=dict)
+    """Per method, what may be tried on the event loop; it answers None when that does not do."""
 
     @property
     def allow(self) -> str:
@@ -73,7 +87,9 @@ class Table:
     def __init__(self, routes: Iterable[Route]) -> None:
         self._root = _Node()
         self._exact: dict[str, Place] = {}
-        for route in routes:
+        self.routes = tuple(routes)
+        """As they were given."""
+        for route in self.routes:
             self._add(route)
 
     def find(self, path: str) -> tuple[Place, list[str]] | None:
@@ -128,14 +144,18 @@ class Table:
                 raise ValueError(f"two routes for {method} {route.path}")
             place.endpoints[method] = route.endpoint
             place.blocking[method] = not inspect.iscoroutinefunction(route.endpoint)
-            place.quick[method] = _is_quick(route.endpoint)
+            attempt = _attempt(route.endpoint)
+            if attempt is not None:
+                place.quick[method] = attempt
             place.names[method] = tuple(names)
 
 
-def _is_quick(endpoint: object) -> bool:
-    while isinstance(endpoint, partial):
-        endpoint = endpoint.func
-    return getattr(endpoint, _QUICK, False)
+def _attempt(endpoint: Callable[..., object]) -> type_attempt | None:
+    """What may be tried on the event loop; a ``partial`` has what its function has."""
+    if not isinstance(endpoint, partial):
+        return getattr(endpoint, _QUICK, None)
+    inner = _attempt(endpoint.func)
+    return None if inner is None else partial(inner, *endpoint.args, **endpoint.keywords)
 
 
 def _walk(node: _Node, segments: list[str], position: int, values: list[str]) -> Place | None:

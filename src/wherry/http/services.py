@@ -9,12 +9,16 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
     from wherry.config import Config
+    from wherry.http.lifecycle import Lifecycle
     from wherry.index.database import Index
     from wherry.ingest.ingest import Ingest
     from wherry.jobs.engine import JobEngine
+    from wherry.logs import WarningCount
     from wherry.metrics import Metrics
     from wherry.peers import PeerBook
+    from wherry.receiving import Receiving
     from wherry.storage.base import StorageArea
+    from wherry.storage.cache import FileCache
     from wherry.transfers.service import TransferService
 
 
@@ -25,11 +29,15 @@ class Services:
     config: Config
     index: Index
     storage: StorageArea
+    files: FileCache
     ingest: Ingest
     jobs: JobEngine
     peers: PeerBook
     transfers: TransferService
     metrics: Metrics
+    receiving: Receiving
+    lifecycle: Lifecycle
+    warnings: WarningCount
     process_id: str
 
 

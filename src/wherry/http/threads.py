@@ -19,6 +19,9 @@ from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
+from wherry import clock
+from wherry.metrics import Peak
+
 _log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
@@ -72,8 +75,12 @@ class Pool:
         self.size = size
         self._queue: SimpleQueue[type_work | None] = SimpleQueue()
         self._inboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Inbox] = WeakKeyDictionary()
+        self._busy = [0] * size
+        self._busiest = Peak()
         self._threads = [
-            threading.Thread(target=self._work, name=f"worker-{number}", daemon=True)
+            threading.Thread(
+                target=self._work, args=(number,), name=f"worker-{number}", daemon=True
+            )
             for number in range(size)
         ]
         for thread in self._threads:
@@ -112,23 +119,34 @@ class Pool:
         for thread in self._threads:
             thread.join()
 
-    def _work(self) -> None:
+    def least_available(self) -> int:
+        """The smallest number of threads without work in the last ten seconds."""
+        busiest = self._busiest.largest(int(clock.monotonic()))
+        return self.size - max(int(busiest), sum(self._busy))
+
+    def _work(self, number: int) -> None:
         while (work := self._queue.get()) is not None:
-            inbox, future, fn, args, kwargs = work
-            if future is not None and future.cancelled():
-                continue
-            try:
-                result = fn(*args, **kwargs)
-            except BaseException as error:
-                if inbox is None or future is None:
-                    _log.exception("Posted work failed")
-                else:
-                    inbox.put(future, None, error)
+            self._busy[number] = 1
+            self._busiest.put(sum(self._busy), int(clock.monotonic()))
+            self._do(work)
+            del work  # a waiting thread keeps nothing alive
+            self._busy[number] = 0
+
+    @staticmethod
+    def _do(work: type_work) -> None:
+        inbox, future, fn, args, kwargs = work
+        if future is not None and future.cancelled():
+            return
+        try:
+            result = fn(*args, **kwargs)
+        except BaseException as error:
+            if inbox is None or future is None:
+                _log.exception("Posted work failed")
             else:
-                if inbox is not None and future is not None:
-                    inbox.put(future, result, None)
-            del inbox, future, fn, args, kwargs, work  # a waiting thread keeps nothing alive
-            result = None
+                inbox.put(future, None, error)
+        else:
+            if inbox is not None and future is not None:
+                inbox.put(future, result, None)
 
 
 _pool: Pool | None = None
@@ -168,6 +186,11 @@ def stop() -> None:
         pool, _pool = _pool, None
     if pool is not None:
         pool.stop()
+
+
+def least_available() -> int:
+    """The smallest number of threads of the shared pool that were free in the last ten seconds."""
+    return (_pool or configure()).least_available()
 
 
 def run_in_thread(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:

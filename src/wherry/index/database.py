@@ -175,6 +175,11 @@ class Index:
         self._thread.daemon = True  # a process that forgets to close must still be able to end
         self._thread.start()
 
+    @property
+    def active_readers(self) -> int:
+        """Read connections that are at work now."""
+        return limits.INDEX_READERS - self._reader_slots._value
+
     # --- reading ---------------------------------------------------------------------------
 
     def read(self) -> AbstractContextManager[Transaction]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+from hashlib import sha1
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from wherry import __version__
+from wherry.config import Config
 from wherry.dicom.tags import MAIN_DICOM_TAGS
 from wherry.http.answers import Answer, json_answer
 from wherry.http.services import services
@@ -29,24 +33,27 @@ def routes() -> list[Route]:
 
 
 async def system(request: Request) -> Response:
-    """GET /system. A capability is shown as true once it is there."""
+    """GET /system: who answers here, and what can be expected of it."""
     config = services(request).config
+    paths = {route.path for route in request.app.routes}
     return json_answer(
         {
             "ApiVersion": API_VERSION,
             "Capabilities": {
-                "HasExtendedChanges": False,
-                "HasExtendedFind": False,
+                "HasExtendedChanges": True,
+                "HasExtendedFind": "/tools/count-resources" in paths,
                 "HasKeyValueStores": False,
                 "HasQueues": False,
                 "HasReserveQueueValue": False,
             },
-            "CheckRevisions": False,
+            "CheckRevisions": config.check_revisions,
             "DatabaseBackendPlugin": "PostgreSQL" if config.postgresql else None,
+            "DatabaseServerIdentifier": _identifier(config),
             "DatabaseVersion": int(schema.VERSION),
             "DicomAet": config.dicom_aet,
+            "DicomDefaultRetrieveMethod": config.dicom_default_retrieve_method,
             "DicomPort": config.dicom_port,
-            "HasLabels": False,
+            "HasLabels": "/tools/labels" in paths,
             "HttpPort": config.http_port,
             "IngestTranscoding": "",
             "IsHttpServerSecure": (
@@ -58,15 +65,24 @@ async def system(request: Request) -> Response:
             "MaximumStorageSize": 0,
             "Name": config.name,
             "OverwriteInstances": config.overwrite_instances,
+            "PatientLevelEnabled": True,
             "PluginsEnabled": True,
             "ReadOnly": False,
             "StorageAreaPlugin": None,
-            "StorageCompression": False,
-            "UserMetadata": {},
+            "StorageCompression": config.storage_compression,
+            "UserMetadata": dict(config.user_metadata),
             "Version": ORTHANC_VERSION,
             "WherryVersion": __version__,
         }
     )
+
+
+def _identifier(config: Config) -> str:
+    """Of this server among those that share an index: as configured, or of where it answers."""
+    if config.database_server_identifier:
+        return config.database_server_identifier
+    own = (socket.gethostname(), config.dicom_aet, config.dicom_port, config.http_port)
+    return sha1("|".join(map(str, own)).encode()).digest().hex("-", 4)
 
 
 def statistics(request: Request) -> Response:

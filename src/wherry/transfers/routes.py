@@ -113,7 +113,9 @@ async def open_push(request: Request) -> Response:
         manifest = protocol.parse_push(body, reception.quota.instances)
         return reception.open_push(manifest, username=user, remote_ip=address)
 
-    return _json(protocol.render_created(await in_thread(open_it)))
+    created = protocol.render_created(await in_thread(open_it))
+    services(request).metrics.add("orthanc_transfers_created_push_count")
+    return _json(created)
 
 
 def look_at_push(request: Request) -> Response:
@@ -132,6 +134,7 @@ async def put_bucket(request: Request) -> Response:
     bucket = await in_thread(
         reception.bucket, request.path_params["id"], position, username(request.scope)
     )
+    started = clock.monotonic()
     try:
         bucket.check_length(declared_length(request))
         await pump(request, bucket.write, bucket.body_limit)
@@ -139,15 +142,23 @@ async def put_bucket(request: Request) -> Response:
     except BaseException:
         await _in_the_end(bucket.abort)
         raise
+    metrics = services(request).metrics
+    metrics.add("orthanc_transfers_push_total_received_bytes_count", bucket.size)
+    spent_ms = (clock.monotonic() - started) * 1000
+    metrics.add("orthanc_transfers_push_total_time_spent_in_reception_ms", spent_ms)
     return literal_json()
 
 
 async def commit_push(request: Request) -> Response:
     """``POST /transfers/push/{id}/commit``; its body is ignored."""
-    transfers = services(request).transfers
+    transfers, metrics = services(request).transfers, services(request).metrics
+    started = clock.monotonic()
     await transfers.patiently(
         transfers.reception.commit, request.path_params["id"], username(request.scope)
     )
+    metrics.add("orthanc_transfers_committed_push_count")
+    spent_ms = (clock.monotonic() - started) * 1000
+    metrics.add("orthanc_transfers_push_total_time_spent_in_commit_ms", spent_ms)
     return literal_json()
 
 
@@ -155,6 +166,7 @@ def discard_push(request: Request) -> Response:
     """``DELETE /transfers/push/{id}``."""
     reception = services(request).transfers.reception
     reception.discard(request.path_params["id"], username(request.scope))
+    services(request).metrics.add("orthanc_transfers_aborted_push_count")
     return literal_json()
 
 

@@ -74,6 +74,10 @@ class TransferService:
         """The kinds of jobs that the accelerator has."""
         return [PushTransfer(self._tools), PullTransfer(self._tools)]
 
+    def close(self) -> None:
+        """A clean stop: long works are finished first."""
+        self._pool.stop()
+
     def expire(self) -> int:
         """Discard transfers that nobody goes on with; at start, and once a minute."""
         return self.reception.expire()
@@ -81,11 +85,6 @@ class TransferService:
     def peer(self, name: str) -> Peer:
         """One peer. Raises ``UnknownResource``."""
         return self._peers.get(name)
-
-    def get(self, peer: Peer, target: str) -> bytes:
-        """What the peer answers to a GET. Raises ``NetworkProtocol``."""
-        with self._tools.client(peer) as client:
-            return client.ask(Request("GET", target, f"ask for {target}")).body
 
     def ask_to_pull(self, peer: Peer, request: TransferRequest) -> dict[str, str]:
         """Let the peer pull from us, as ``RemoteSelf`` of its entry wants it.

@@ -1,0 +1,60 @@
+"""What may be stored and in which encoding: the UIDs of PS3.6 Annex A that concern a DICOM store.
+
+Not here: which of them this server takes from the network (``receiving``).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+_BASE: Final = "1.2.840.10008.1.2"
+
+GROUPS: Final[dict[str, tuple[str, ...]]] = {
+    "": ("", ".1", ".2"),
+    "Deflated": (".1.99",),
+    "Jpeg": tuple(f".4.{number}" for number in (*range(50, 67), 70)),
+    "JpegLossless": (".4.80", ".4.81"),
+    "Jpeg2000": (".4.90", ".4.91", ".4.92", ".4.93"),
+    "Jpip": (".4.94", ".4.95"),
+    "Mpeg2": (".4.100", ".4.101"),
+    "Mpeg4": tuple(f".4.{number}" for number in range(102, 107)),
+    "H265": (".4.107", ".4.108"),
+    "Rle": (".5",),
+    "Other": (".6.1", ".6.2"),
+}
+"""Transfer syntaxes by the name that Orthanc's configuration has for a group, without their common
+beginning. JpegLossless means JPEG-LS, as there."""
+
+
+def _number(uid: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in uid.split("."))
+
+
+def of_group(name: str) -> frozenset[str]:
+    """The transfer syntaxes of one group."""
+    return frozenset(_BASE + end for end in GROUPS[name])
+
+
+TRANSFER_SYNTAXES: Final = tuple(
+    sorted((_BASE + end for ends in GROUPS.values() for end in ends), key=_number)
+)
+"""All of them, in numerical order."""
+
+
+@cache
+def storage_classes() -> dict[str, str]:
+    """SOP classes of things that can be stored (PS3.4 Annex B): UID → keyword, sorted by UID.
+
+    From pydicom's table, retired ones included: old files stay with us.
+    """
+    from pydicom._uid_dict import UID_dictionary
+
+    found = {
+        uid: keyword
+        for uid, (_, kind, _, _, keyword) in UID_dictionary.items()
+        if kind == "SOP Class"
+        and "Storage" in keyword
+        and not keyword.startswith(("StorageCommitment", "MediaStorage"))
+    }
+    return {uid: found[uid] for uid in sorted(found, key=_number)}

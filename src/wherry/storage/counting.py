@@ -1,0 +1,127 @@
+"""A storage area that is measured: how long files take, how many bytes go in and out.
+
+It does nothing else; what it wraps decides. Bytes of a mapped file, and those that the kernel
+sends straight from a file, are seen by nobody and not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+
+from wherry import clock
+from wherry.metrics import Metrics
+from wherry.storage.base import FileReader, FileWriter, StorageArea, type_buffer
+
+CREATE = "orthanc_storage_create_duration_ms"
+READ = "orthanc_storage_read_duration_ms"
+REMOVE = "orthanc_storage_remove_duration_ms"
+READ_BYTES = "orthanc_storage_read_bytes"
+WRITTEN_BYTES = "orthanc_storage_written_bytes"
+
+
+class CountingStorage:
+    """``inner``, with its figures in ``metrics``."""
+
+    def __init__(self, inner: StorageArea, metrics: Metrics) -> None:
+        self._inner = inner
+        self._metrics = metrics
+
+    def create(self, uuid: str) -> FileWriter:
+        started = clock.monotonic()
+        writer = self._inner.create(uuid)
+        return _Writer(writer, self._metrics, clock.monotonic() - started)
+
+    def reopen(self, uuid: str) -> FileWriter:
+        return _Writer(self._inner.reopen(uuid), self._metrics, 0.0)
+
+    def sync(self, uuids: Iterable[str]) -> None:
+        self._inner.sync(uuids)
+
+    def open(self, uuid: str) -> FileReader:
+        return _Reader(self._inner.open(uuid), self._metrics)
+
+    def delete(self, uuid: str) -> None:
+        started = clock.monotonic()
+        self._inner.delete(uuid)
+        self._metrics.observe(REMOVE, (clock.monotonic() - started) * 1000)
+
+    def sync_removals(self, names: Iterable[str]) -> None:
+        self._inner.sync_removals(names)
+
+    def size(self, uuid: str) -> int:
+        return self._inner.size(uuid)
+
+    def list(self, prefix: str) -> Iterator[str]:
+        return self._inner.list(prefix)
+
+    def free_bytes(self) -> int:
+        return self._inner.free_bytes()
+
+
+class _Writer:
+    """The time spent in a file is that between its creation and its sync, without the pauses."""
+
+    __slots__ = ("_bytes", "_inner", "_metrics", "_spent_s")
+
+    def __init__(self, inner: FileWriter, metrics: Metrics, spent_s: float) -> None:
+        self._inner = inner
+        self._metrics = metrics
+        self._spent_s = spent_s
+        self._bytes = 0
+
+    @property
+    def uuid(self) -> str:
+        return self._inner.uuid
+
+    def write(self, data: type_buffer) -> None:
+        started = clock.monotonic()
+        self._inner.write(data)
+        self._spent_s += clock.monotonic() - started
+        self._bytes += len(data)
+
+    def write_at(self, data: type_buffer, offset: int) -> None:
+        self._inner.write_at(data, offset)
+        self._metrics.add(WRITTEN_BYTES, len(data))  # other threads may write too
+
+    def map(self) -> AbstractContextManager[memoryview]:
+        return self._inner.map()
+
+    def sync(self) -> None:
+        started = clock.monotonic()
+        self._inner.sync()
+        self._metrics.observe(CREATE, (self._spent_s + clock.monotonic() - started) * 1000)
+
+    def close(self) -> None:
+        if self._bytes:
+            self._metrics.add(WRITTEN_BYTES, self._bytes)
+            self._bytes = 0
+        self._inner.close()
+
+
+class _Reader:
+    __slots__ = ("_inner", "_metrics")
+
+    def __init__(self, inner: FileReader, metrics: Metrics) -> None:
+        self._inner = inner
+        self._metrics = metrics
+
+    @property
+    def size(self) -> int:
+        return self._inner.size
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        started = clock.monotonic()
+        data = self._inner.read_at(offset, size)
+        self._metrics.observe(READ, (clock.monotonic() - started) * 1000)
+        self._metrics.add(READ_BYTES, len(data))
+        return data
+
+    def map(self) -> AbstractContextManager[memoryview]:
+        return self._inner.map()
+
+    def fileno(self) -> int | None:
+        return self._inner.fileno()
+
+    def close(self) -> None:
+        self._inner.close()
