@@ -5,10 +5,12 @@ Names follow the Orthanc Book and the DICOM Standard; the spelling in JSON is th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 type_json = Any
 """A value made of what ``json`` can hold."""
@@ -52,6 +54,12 @@ class ChangeType(IntEnum):
     NewPatient = 3
     NewSeries = 4
     NewStudy = 5
+    AnonymizedStudy = 6
+    AnonymizedSeries = 7
+    ModifiedStudy = 8
+    ModifiedSeries = 9
+    AnonymizedPatient = 10
+    ModifiedPatient = 11
     StablePatient = 12
     StableStudy = 13
     StableSeries = 14
@@ -102,6 +110,21 @@ class Summary:
     def tags_at(self, level: Level) -> dict[str, str]:
         """Main DICOM tags of one level."""
         return self.tags[level - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """What tells one state of a piece of metadata, or of an attachment, from the one before."""
+
+    number: int
+    """0 for the first value, 1 more with each that replaces it."""
+    md5: str
+    """Of the bytes, lower-case hex; empty when digests are not shown."""
+
+    @property
+    def entity_tag(self) -> str:
+        """The value of ``ETag``, ``If-Match`` and ``If-None-Match``."""
+        return f'"{self.number}-{self.md5}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,21 +194,25 @@ class Change:
     date: str
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """One resource as the index knows it, with what its JSON needs (rest-api §3)."""
+class Resource(NamedTuple):
+    """One resource as the index knows it, with what its JSON needs (rest-api §3).
+
+    A tuple, because lists have thousands of them, and a frozen dataclass takes eight times as long
+    to make.
+    """
 
     level: Level
     orthanc_id: str
-    tags: dict[str, str]
+    tags: Mapping[str, str]
     """Main DICOM tags of this level, ``gggg,eeee`` → value."""
     parent: str | None
+    """None above a patient."""
     children: tuple[str, ...] = ()
     """Identifiers one level below, in order of arrival."""
     last_update: str = ""
     is_stable: bool = False
     is_protected: bool = False
-    patient_tags: dict[str, str] = field(default_factory=dict)
+    patient_tags: Mapping[str, str] = MappingProxyType({})
     """Studies only: patient tags of the instance that created the study."""
     expected_instances: int | None = None
     """Series only."""
@@ -196,8 +223,11 @@ class Resource:
     file_size: int = 0
     file_uuid: str = ""
     labels: tuple[str, ...] = ()
+    """Sorted."""
     modified_from: str = ""
     anonymized_from: str = ""
+    row: int = 0
+    """Its number in the index, which ascends in order of arrival."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +240,9 @@ class Statistics:
     instances: int
     disk_bytes: int
     uncompressed_bytes: int
+    dicom_disk_bytes: int = 0
+    """Of DICOM files alone; only known of a single resource and what is below it."""
+    dicom_uncompressed_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from wherry.errors import UnknownResource
 from wherry.index import totals
@@ -15,6 +15,7 @@ from wherry.index.totals import Totals
 from wherry.model import Level
 
 _ABOVE = {level: [Level(at) for at in range(level - 1, 0, -1)] for level in Level}
+_PARENT = {level: "parent" if level > Level.PATIENT else "0" for level in Level}
 _SATELLITES = ("attachments", "metadata", "labels", "changes", "activity")
 
 
@@ -43,6 +44,38 @@ def delete(tx: Transaction, level: Level, orthanc_id: str) -> tuple[Level, str] 
         _purge(tx, counters, above, " = ?", row)
     totals.save(tx, counters)
     return survivor
+
+
+def delete_many(tx: Transaction, orthanc_ids: Collection[str]) -> int:
+    """Remove resources of any level and all below them; parents that are left without children go
+    too. How many were found: unknown identifiers are ignored. The number of statements does not
+    depend on theirs."""
+    found = 0
+    doomed: dict[Level, dict[int, int]] = {}
+    """Row → parent. Below a resource that is named, everything is."""
+    for level in Level:
+        parent = _PARENT[level]
+        rows = tx.all(
+            f"SELECT id, {parent} FROM {level.plural} WHERE orthanc_id IN ?", (list(orthanc_ids),)
+        )
+        found += len(rows)
+        if level > Level.PATIENT:
+            above = list(doomed[Level(level - 1)])
+            rows += tx.all(f"SELECT id, parent FROM {level.plural} WHERE parent IN ?", (above,))
+        doomed[level] = {row[0]: row[1] for row in rows}
+    counters = totals.load(tx)
+    for level in reversed(Level):
+        _purge(tx, counters, level, " IN ?", list(doomed[level]))
+        if level > Level.PATIENT:
+            above = Level(level - 1)
+            emptied = tx.all(
+                f"SELECT id, {_PARENT[above]} FROM {above.plural} t WHERE id IN ?"
+                f" AND NOT EXISTS (SELECT 1 FROM {level.plural} c WHERE c.parent = t.id)",
+                (list(set(doomed[level].values())),),
+            )
+            doomed[above] |= {row[0]: row[1] for row in emptied}
+    totals.save(tx, counters)
+    return found
 
 
 def make_room(tx: Transaction, counters: Totals, replaced: list[int]) -> frozenset[int]:
