@@ -17,6 +17,7 @@ error codes, so that a client written for Orthanc recognises them.
     │   ├── Forbidden              45   403  known, but not allowed
     │   ├── RangeNotSatisfiable    41   416  a byte range lies outside the resource
     │   ├── Conflict               46   409  the resource exists already
+    │   ├── BadRevision            43   409  somebody else changed it meanwhile
     │   └── UnsupportedMediaType 3000   415  no such representation
     ├── NotFound                             what is named does not exist
     │   ├── InexistentItem          7   404  an item of a known resource
@@ -139,6 +140,15 @@ class Conflict(Refused):
     """The resource exists already, or two writers met."""
 
     code, text, http_status = 46, "Duplicate resource", 409
+
+
+class BadRevision(Refused):
+    """The entity tag that came with a change is missing, or no longer that of the item."""
+
+    code, http_status = 43, 409
+    text = (
+        "A bad revision number was provided, which might indicate conflict between multiple writers"
+    )
 
 
 class UnsupportedMediaType(Refused):

@@ -116,6 +116,9 @@ REQUEST_HEAD_BYTES: Final = 128 * KIB
 REQUEST_HEAD_S: Final = 30.0
 """A connection that has not sent a whole request head by then is closed."""
 
+COMPRESSED_BYTES: Final = 2 * KIB
+"""Answers that are shorter are never compressed (as in Orthanc): they fit a packet or two."""
+
 CONNECTIONS: Final = 4_000
 """HTTP connections served at once; those beyond it get 503, and beyond twice as many nothing. Each
 costs some 10 KiB and a descriptor, of which the process may have fewer."""

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
 import pytest
@@ -67,41 +66,7 @@ def test_long_tags_on_request(store: Face, path: str) -> None:
     assert (reply.status, reply.json()["OrthancStatus"]) == (500, 27)
 
 
-def test_metadata(store: Face, path: str) -> None:
-    assert store.json(f"{path}/metadata") == [
-        "IndexInSeries",
-        "ReceptionDate",
-        "RemoteAET",
-        "Origin",
-        "TransferSyntax",
-        "SopClassUid",
-        "RemoteIP",
-        "HttpUsername",
-        "PixelDataOffset",
-    ]
-    assert store.json(f"{path}/metadata?numeric") == [1, 2, 3, 8, 9, 10, 11, 13, 14]
-    values = store.json(f"{path}/metadata?expand")
-    assert values["TransferSyntax"] == "1.2.840.10008.1.2.1"
-    assert values["HttpUsername"] == ""
-
-
-def test_one_metadata(store: Face, path: str) -> None:
-    text = "1.2.840.10008.1.2.1"
-    tag = f'"0-{hashlib.md5(text.encode()).hexdigest()}"'
-    for name in ("TransferSyntax", "9"):
-        reply = store.get(f"{path}/metadata/{name}")
-        assert (reply.body.decode(), reply.headers["etag"]) == (text, tag)
-        assert reply.headers["content-type"] == "text/plain"
-    again = store.request("GET", f"{path}/metadata/9", headers={"If-None-Match": tag})
-    assert (again.status, again.body) == (304, b"")
-    absent = store.get(f"{path}/metadata/4001")
-    assert (absent.status, absent.body) == (404, b"")
-    assert store.get(f"{path}/metadata/CalledAET").status == 404
-    for unknown in ("nope", "99", "70000", "-1", "１"):
-        assert store.get(f"{path}/metadata/{unknown}").json()["OrthancStatus"] == 7
-
-
-@pytest.mark.parametrize("what", ["file", "tags", "simplified-tags", "metadata", "metadata/9"])
+@pytest.mark.parametrize("what", ["file", "tags", "simplified-tags"])
 def test_unknown_instance(store: Face, what: str) -> None:
     reply = store.get(f"/instances/nope/{what}")
     assert (reply.status, reply.json()["OrthancStatus"]) == (404, 17)

@@ -3,18 +3,22 @@
 The core metadata of instances are columns of their table, and ``LastUpdate`` comes from
 ``activity``; everything else is a row of ``metadata``. Whoever reads here sees no difference.
 
-Not here: names of metadata (``rest``), entity tags.
+Not here: names of metadata (``rest.names``), and which of them users may set.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import UTC, datetime
+from hashlib import md5
 from typing import Final, NamedTuple
 
-from wherry import clock
+from wherry import clock, limits
+from wherry.errors import TooLarge, UnknownResource
+from wherry.index import revisions
 from wherry.index.database import Transaction
-from wherry.model import Level
+from wherry.index.rooted import log_change, row_of
+from wherry.model import ChangeType, Level, Revision
 
 LAST_UPDATE: Final = 7
 
@@ -38,11 +42,21 @@ SERIES_COLUMNS: Final = {3: "remote_aet", 4: "expected_instances"}
 COLUMNS: Final = {Level.INSTANCE: INSTANCE_COLUMNS, Level.SERIES: SERIES_COLUMNS}
 
 
+_REMOTE_AET: Final = 3
+_ORIGIN: Final = 8
+_USERNAME: Final = 13
+
+
 class Entry(NamedTuple):
     """One piece of metadata."""
 
     value: str
     revision: int
+
+    @property
+    def state(self) -> Revision:
+        """What its entity tag says."""
+        return Revision(self.revision, md5(self.value.encode(), usedforsecurity=False).hexdigest())
 
 
 def of_many(
@@ -65,6 +79,8 @@ def of_many(
         for number, value in zip(columns, row[2:], strict=False):
             if value is not None and value != "":
                 entries[number] = Entry(str(value), 0)
+        for number in _shown_empty(level, entries):
+            entries.setdefault(number, Entry("", 0))
         if times:
             date = clock.orthanc_date(datetime.fromtimestamp(row[-1], UTC))
             entries[LAST_UPDATE] = Entry(date, 0)
@@ -78,3 +94,85 @@ def of_many(
 def of_one(tx: Transaction, level: Level, orthanc_id: str) -> dict[int, Entry] | None:
     """All metadata of one resource by number; None when it is unknown."""
     return of_many(tx, level, [orthanc_id]).get(orthanc_id)
+
+
+def _shown_empty(level: Level, entries: dict[int, Entry]) -> tuple[int, ...]:
+    """What Orthanc writes down although there is nothing to write."""
+    if level is Level.SERIES:
+        return (_REMOTE_AET,)
+    if level is Level.INSTANCE and entries.get(_ORIGIN, ("",))[0] == "RestApi":
+        return (_REMOTE_AET, _USERNAME)
+    return ()
+
+
+def put(
+    tx: Transaction,
+    level: Level,
+    orthanc_id: str,
+    number: int,
+    value: str,
+    *,
+    claimed: Revision | None = None,
+    required: bool = False,
+) -> Revision:
+    """Set metadata that is not a column; its new state. See ``revisions`` for the last two.
+
+    Raises ``UnknownResource``, ``BadRevision``, ``TooLarge``.
+    """
+    row = row_of(tx, level, orthanc_id)
+    current = _entry(tx, row, number)
+    if current is not None:
+        revisions.check(current.state, claimed, required=required)
+    _check_room(tx, row, number, value)
+    entry = Entry(value, 0 if current is None else current.revision + 1)
+    tx.run(
+        "INSERT INTO metadata (resource, type, value, revision) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (resource, type) DO UPDATE"
+        " SET value = excluded.value, revision = excluded.revision",
+        (row, number, entry.value, entry.revision),
+    )
+    log_change(tx, ChangeType.UpdatedMetadata, level, row)
+    return entry.state
+
+
+def remove(
+    tx: Transaction,
+    level: Level,
+    orthanc_id: str,
+    number: int,
+    *,
+    claimed: Revision | None = None,
+    required: bool = False,
+) -> None:
+    """Forget metadata that is not a column. Raises ``UnknownResource`` when the resource or the
+    metadata is unknown, ``BadRevision``."""
+    row = row_of(tx, level, orthanc_id)
+    current = _entry(tx, row, number)
+    if current is None:
+        raise UnknownResource
+    revisions.check(current.state, claimed, required=required)
+    tx.run("DELETE FROM metadata WHERE resource = ? AND type = ?", (row, number))
+    log_change(tx, ChangeType.UpdatedMetadata, level, row)
+
+
+def _entry(tx: Transaction, row: int, number: int) -> Entry | None:
+    found = tx.one(
+        "SELECT value, revision FROM metadata WHERE resource = ? AND type = ?", (row, number)
+    )
+    return Entry(*found) if found else None
+
+
+def _check_room(tx: Transaction, row: int, number: int, value: str) -> None:
+    others = tx.one(
+        "SELECT count(*), coalesce(sum(length(value)), 0) FROM metadata"
+        " WHERE resource = ? AND type <> ?",
+        (row, number),
+    )
+    assert others is not None
+    if others[0] >= limits.METADATA_OF_RESOURCE:
+        raise TooLarge(f"A resource has at most {limits.METADATA_OF_RESOURCE} metadata")
+    if others[1] + len(value) > limits.METADATA_OF_RESOURCE_CHARACTERS:
+        raise TooLarge(
+            "The metadata of one resource have at most"
+            f" {limits.METADATA_OF_RESOURCE_CHARACTERS} characters"
+        )
