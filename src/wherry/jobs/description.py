@@ -34,6 +34,8 @@ def describe(job: Job, now: datetime) -> dict[str, type_json]:
         "Timestamp": clock.orthanc_date_precise(now),
         "Type": job.type,
     }
+    if "UserData" in job.parameters:
+        described["UserData"] = job.parameters["UserData"]
     if job.completed_at is not None and job.state in _ENDED:
         described["CompletionTime"] = clock.orthanc_date_precise(job.completed_at)
     if job.state is JobState.RUNNING and job.progress > 0.01 and runtime_s > 0:
@@ -48,6 +50,14 @@ def effective_runtime_s(job: Job, now: datetime) -> float:
     return job.runtime_s + max(since_s, 0.0)
 
 
+def error_of(job: Job) -> WherryError:
+    """The error that a failed job ended with, to be raised."""
+    kind = _KINDS.get(job.error_code)
+    if kind is None:
+        return WherryError(job.error_details)
+    return kind(job.error_details)
+
+
 def error_description(code: int) -> str:
     """The fixed text of an error code; the first class of the tree that bears it decides."""
     return _TEXTS.get(code, "Unknown error code")
@@ -59,6 +69,7 @@ def _tree(root: type[WherryError]) -> Iterator[type[WherryError]]:
         yield from _tree(branch)
 
 
-_TEXTS = {0: "Success"}
+_KINDS: dict[int, type[WherryError]] = {}
 for _error in _tree(WherryError):
-    _TEXTS.setdefault(_error.code, _error.text)
+    _KINDS.setdefault(_error.code, _error)
+_TEXTS = {0: "Success"} | {code: kind.text for code, kind in _KINDS.items()}

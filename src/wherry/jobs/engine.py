@@ -21,7 +21,7 @@ from wherry.index import jobs
 from wherry.index.database import Index, Transaction
 from wherry.jobs.handler import JobHandler
 from wherry.jobs.settler import settle
-from wherry.jobs.shop import Shop
+from wherry.jobs.shop import Shop, type_ended
 from wherry.jobs.watcher import watch
 from wherry.jobs.worker import work
 from wherry.model import Job, JobState, type_json
@@ -99,8 +99,14 @@ class JobEngine:
         *,
         priority: int = 0,
         username: str = "",
+        content: Mapping[str, type_json] | None = None,
+        ended: type_ended | None = None,
     ) -> str:
         """Write a new job down and return its identifier; durable when this returns.
+
+        ``content``: what REST shows until the job says something itself. ``ended`` is called once
+        from some thread when a run in this process ended the job, even if history forgets it at
+        once; who waits must look at the index besides, for other processes run jobs too.
 
         Raises ``ParameterOutOfRange`` (unknown type, priority not of 32 bits), ``Unavailable``
         (``limits.PENDING_JOBS`` are waiting already).
@@ -116,7 +122,7 @@ class JobEngine:
             state=JobState.PENDING,
             priority=priority,
             parameters=dict(parameters),
-            content={},
+            content=dict(content or {}),
             checkpoint={},
             progress=0.0,
             created_at=now,
@@ -131,10 +137,22 @@ class JobEngine:
             jobs.insert(tx, job)
             return True
 
-        if not self._index.write(submitted):
+        if ended is not None:
+            self._shop.listen(job.id, ended)
+        accepted = False
+        try:
+            accepted = self._index.write(submitted)
+        finally:
+            if not accepted:
+                self._shop.ignore(job.id)
+        if not accepted:
             raise Unavailable("Too many jobs are waiting")
         self._shop.jobs_wait.give()
         return job.id
+
+    def ignore(self, job_id: str) -> None:
+        """Nobody waits any more to be told that the job ended."""
+        self._shop.ignore(job_id)
 
     def get(self, job_id: str) -> Job | None:
         """One job, or None."""

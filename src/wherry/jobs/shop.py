@@ -6,11 +6,15 @@ Not here: what the threads do (``worker``, ``settler``, ``watcher``).
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from wherry.index.database import Index
 from wherry.jobs.handler import JobControl, JobHandler
 from wherry.jobs.signal import Signal
+from wherry.model import Job
+
+type_ended = Callable[[Job], None]
+"""Is told a job that has ended."""
 
 
 class Shop:
@@ -33,6 +37,7 @@ class Shop:
         self._lock = threading.Lock()
         self._runs: dict[str, JobControl] = {}
         self._reports: set[JobControl] = set()
+        self._listeners: dict[str, type_ended] = {}
 
     @property
     def types(self) -> Collection[str]:
@@ -71,6 +76,23 @@ class Shop:
         """All runs of this process."""
         with self._lock:
             return list(self._runs.values())
+
+    # --- those who wait ---
+
+    def listen(self, job_id: str, ended: type_ended) -> None:
+        """``ended`` wants to know when a run of this process ends the job."""
+        with self._lock:
+            self._listeners[job_id] = ended
+
+    def ignore(self, job_id: str) -> None:
+        """Nobody listens any more."""
+        with self._lock:
+            self._listeners.pop(job_id, None)
+
+    def listener(self, job_id: str) -> type_ended | None:
+        """Who wants to be told, once."""
+        with self._lock:
+            return self._listeners.pop(job_id, None)
 
     # --- reports ---
 

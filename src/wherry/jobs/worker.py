@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from dataclasses import replace
+
+import orjson
 
 from wherry import clock, limits
 from wherry.errors import DatabaseUnavailable, Unavailable, WherryError
@@ -73,10 +76,24 @@ def _run(shop: Shop, job: Job) -> None:
     try:
         _hear_early_request(shop, control)
         ending = carry_out(shop.handlers[job.type], control)
-        _write_down(shop, control, ending)
+        written = _write_down(shop, control, ending)
     finally:
         shop.end(control)
     shop.jobs_unsettled.give()
+    if written and ending is not None and (told := shop.listener(job.id)) is not None:
+        told(_ended(control, ending))
+
+
+def _ended(control: JobControl, ending: jobs.Ending) -> Job:
+    """The job as its row was when it ended; history may have forgotten it already."""
+    return replace(
+        control.job,
+        state=ending.state,
+        content=orjson.loads(control.standing().content),
+        error_code=ending.code,
+        error_details=ending.details,
+        completed_at=clock.now(),
+    )
 
 
 def _hear_early_request(shop: Shop, control: JobControl) -> None:
@@ -90,8 +107,8 @@ def _hear_early_request(shop: Shop, control: JobControl) -> None:
         control.obey(requested)
 
 
-def _write_down(shop: Shop, control: JobControl, ending: jobs.Ending | None) -> None:
-    """Write the end of a run to the index, as often as it takes."""
+def _write_down(shop: Shop, control: JobControl, ending: jobs.Ending | None) -> bool:
+    """Write the end of a run to the index, as often as it takes; whether it was ours to write."""
     job, standing = control.job, control.standing()
 
     def ended(tx: Transaction) -> bool:
@@ -104,13 +121,14 @@ def _write_down(shop: Shop, control: JobControl, ending: jobs.Ending | None) -> 
 
     while True:
         try:
-            if not shop.index.write(ended):
+            written = shop.index.write(ended)
+            if not written:
                 _log.warning("Job %s (%s) had been lost to another process", job.id, job.type)
-            return
+            return written
         except WherryError as error:
             _log.warning("Cannot write down how job %s ended: %s", job.id, error)
             if shop.stopping.wait(limits.JOB_POLL_S):
-                return
+                return False
 
 
 def _bounded(details: str) -> str:

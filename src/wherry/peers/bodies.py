@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -93,6 +93,25 @@ class PlainBody:
                     outlet.write_file(reader, one.offset, one.size)
                 except EOFError:
                     raise shortened(one) from None
+
+
+class SpoolBody:
+    """A DICOM file that lies somewhere else than in the storage area."""
+
+    def __init__(self, read_at: Callable[[int, int], bytes], size: int) -> None:
+        """``read_at``: at most so many bytes from an offset."""
+        self._read_at = read_at
+        self._size = size
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its length and type."""
+        return {**_DICOM, "Content-Length": str(self._size)}
+
+    def send(self, outlet: Outlet) -> None:
+        """Write it."""
+        for offset in range(0, self._size, limits.READ_CHUNK_BYTES):
+            outlet.write(self._read_at(offset, limits.READ_CHUNK_BYTES))
 
 
 class PiecesBody:

@@ -4,7 +4,9 @@ What REST changes is kept in the index, so that it survives a restart and every 
 lies over the configuration: an entry of the same name hides the configured one, and a deletion
 hides it too.
 
-Not here: how peers are shown (``rest``), what is said to them (``transfers``).
+With ``OrthancPeersInDatabase`` the configured peers are not looked at.
+
+Not here: how peers are shown (``rest``), what is said to them (``client``).
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ class PeerBook:
     """All peers by name. Blocking; from any thread."""
 
     def __init__(self, config: Config, index: Index) -> None:
-        self._configured = dict(config.orthanc_peers)
+        in_database = config.orthanc_peers_in_database
+        self._configured = {} if in_database else dict(config.orthanc_peers)
         self._index = index
 
     def all(self) -> list[Peer]:
@@ -71,6 +74,7 @@ class PeerBook:
             del entry["URL"]
         if not name or len(name) > limits.PEER_NAME_CHARACTERS or not name.isprintable():
             raise BadFileFormat("The name of a peer is 1 to 128 printable characters")
+        _check_url(entry)
         try:
             read_peer(name, entry)
         except ConfigurationError as error:
@@ -104,3 +108,14 @@ class PeerBook:
     def _declared(self) -> dict[str, type_json]:
         with self._index.read() as tx:
             return dict(settings.get(tx, _KEY) or {})
+
+
+def _check_url(entry: type_json) -> None:
+    """Say it in the words of the original. Raises ``BadFileFormat``."""
+    url = entry.get("Url", "") if isinstance(entry, dict) else entry
+    if isinstance(entry, list):
+        url = entry[0] if entry else ""
+    if url == "":
+        raise BadFileFormat("Empty URL")
+    if isinstance(url, str) and not url.startswith(("http://", "https://")):
+        raise BadFileFormat(f"Bad URL: {url[: limits.PEER_ERROR_CHARACTERS]}")

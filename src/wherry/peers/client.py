@@ -25,6 +25,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from wherry import clock, limits
+from wherry.config import Config
 from wherry.errors import ConfigurationError, NetworkProtocol, PeerUnavailable
 from wherry.model import Peer
 from wherry.peers.bodies import Body
@@ -352,6 +353,13 @@ class PeerClient:
 
     def _nonsense(self, request: Request, problem: str) -> NetworkProtocol:
         return NetworkProtocol(f"{request.what}: peer {self.peer.name}: {problem}")
+
+
+def connect(config: Config, peer: Peer) -> PeerClient:
+    """Connections to a peer, as the configuration says. Raises ``ConfigurationError`` for an
+    unusable certificate."""
+    tls = Tls(config.https_verify_peers, config.https_ca_certificates)
+    return PeerClient(peer, timeout_s=config.http_timeout_s, tls=tls)
 
 
 def _early_answer(

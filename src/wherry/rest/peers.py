@@ -1,24 +1,36 @@
-"""Other servers that this one knows: shown, declared, forgotten, asked who they are.
+"""Other servers that this one knows: shown, declared, forgotten, asked, given what is here.
 
-Not here: what is sent to them (``transfers``).
+Not here: the sending itself (``wherry.peers``).
 """
 
 from __future__ import annotations
+
+import re
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from wherry.errors import InexistentItem, UnknownResource
-from wherry.http.answers import PLAIN_JSON, Answer, empty_answer, json_answer
-from wherry.http.body import read_json
+from wherry import limits
+from wherry.errors import BadFileFormat, InexistentItem, NetworkProtocol, UnknownResource
+from wherry.http.answers import JSON, PLAIN_JSON, Answer, empty_answer, json_answer
+from wherry.http.body import is_gzip, pump, read_body, read_json
+from wherry.http.inflate import Inflating
 from wherry.http.services import Services, services
+from wherry.http.spool import Spool
 from wherry.http.threads import in_thread
-from wherry.model import Peer
+from wherry.model import Peer, type_json
+from wherry.peers.bodies import SpoolBody
+from wherry.peers.client import PeerRefusal, connect
+from wherry.peers.client import Request as Asked
+from wherry.peers.order import StoreOrder, files_of
+from wherry.peers.store import TYPE
 from wherry.rest.arguments import flag
-from wherry.rest.rendering import type_json
+from wherry.rest.joborders import answer_job, read_boolean, read_options
+from wherry.rest.sending import read_sending
 
-_OPERATIONS = ["configuration", "system"]
+_OPERATIONS = ["configuration", "store", "store-straight", "system"]
+_UID = re.compile(r"[0-9]{1,10}(\.[0-9]{1,32}){1,30}")
 
 
 def routes() -> list[Route]:
@@ -30,6 +42,8 @@ def routes() -> list[Route]:
         Route("/peers/{name}", forget, methods=["DELETE"]),
         Route("/peers/{name}/configuration", configuration),
         Route("/peers/{name}/system", system),
+        Route("/peers/{name}/store", store, methods=["POST"]),
+        Route("/peers/{name}/store-straight", store_straight, methods=["POST"]),
     ]
 
 
@@ -73,8 +87,74 @@ async def system(request: Request) -> Response:
     """GET /peers/{name}/system: what the peer answers to GET /system."""
     rooms = services(request)
     peer = await in_thread(_peer, rooms, request.path_params["name"])
-    body = await rooms.transfers.patiently(rooms.transfers.get, peer, "/system")
+    asked = Asked("GET", "/system", "ask for /system")
+    body = await rooms.transfers.patiently(_ask, rooms, peer, asked)
     return Answer(body, 200, PLAIN_JSON)
+
+
+async def store(request: Request) -> Response:
+    """POST /peers/{name}/store: a job that sends resources, one request an instance."""
+    rooms = services(request)
+    peer = await in_thread(_peer, rooms, request.path_params["name"])
+    resources, body = read_sending(await read_body(request, limits.JSON_BODY_BYTES))
+    options = read_options(body)
+    order = StoreOrder(
+        peer.name,
+        resources,
+        compress=read_boolean(body, "Compress"),
+        permissive=options.permissive,
+        transcode=_transfer_syntax(body),
+    )
+    content = await in_thread(_prepare, rooms, order, peer)
+    return await answer_job(request, TYPE, order.parameters(), content, options)
+
+
+async def store_straight(request: Request) -> Response:
+    """POST /peers/{name}/store-straight: the body goes to POST /instances of the peer, and its
+    answer comes back."""
+    rooms = services(request)
+    peer = await in_thread(_peer, rooms, request.path_params["name"])
+    limit = rooms.config.wherry.maximum_instance_bytes
+    spool = Spool(rooms.config.storage_directory, limit, rooms.storage.free_bytes)
+    try:
+        if is_gzip(request):
+            inflating = Inflating(spool.write, limit)
+            await pump(request, inflating.write, limit)
+            await in_thread(inflating.finish)
+        else:
+            await pump(request, spool.write, limit)
+        asked = Asked("POST", "/instances", "store straight", SpoolBody(spool.read_at, spool.size))
+        body = await rooms.transfers.patiently(_ask, rooms, peer, asked)
+    except PeerRefusal as error:
+        words = f"Cannot send DICOM to remote peer: {peer.name} ({error.details})"
+        raise NetworkProtocol(words) from error
+    finally:
+        spool.close()
+    return Answer(body, 200, JSON)
+
+
+def _prepare(rooms: Services, order: StoreOrder, peer: Peer) -> dict[str, type_json]:
+    """Look at what is to be sent, and log that it is; the public content of the job."""
+    with rooms.index.read() as tx:
+        files = files_of(tx, order)
+    return order.content(peer, len(files))
+
+
+def _transfer_syntax(body: dict[str, type_json]) -> str:
+    if "Transcode" not in body:
+        return ""
+    uid = body["Transcode"]
+    if not isinstance(uid, str):
+        raise BadFileFormat("String value expected in field: Transcode")
+    if not _UID.fullmatch(uid):
+        raise BadFileFormat(f"Unknown transfer syntax UID: {uid[:64]}")
+    return uid
+
+
+def _ask(rooms: Services, peer: Peer, asked: Asked) -> bytes:
+    """One request on a connection of its own. Blocking."""
+    with connect(rooms.config, peer) as client:
+        return client.ask(asked).body
 
 
 def _peer(rooms: Services, name: str) -> Peer:

@@ -11,8 +11,8 @@ from wherry.index import staging, transfers
 from wherry.index.database import Transaction
 from wherry.index.transfers import BucketRow, InstanceRow, TransferRow, type_kind
 from wherry.ingest.names import name_in, new_prefix
+from wherry.jobs import ranges
 from wherry.model import Manifest
-from wherry.transfers import ranges
 
 
 @dataclass(frozen=True, slots=True)

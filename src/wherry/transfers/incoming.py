@@ -22,9 +22,10 @@ from wherry.errors import (
 from wherry.index import transfers
 from wherry.index.database import Index, Transaction
 from wherry.index.transfers import BucketRow, InstanceRow, TransferRow
+from wherry.jobs import ranges
 from wherry.model import StagedInstance
 from wherry.storage.base import StorageArea, type_buffer
-from wherry.transfers import ranges, staged
+from wherry.transfers import staged
 from wherry.transfers.landing import Landing, Piece, verify
 from wherry.transfers.running import Attempt, Running
 from wherry.transfers.unpack import Unpacker

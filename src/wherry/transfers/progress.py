@@ -6,10 +6,10 @@ import threading
 from collections.abc import Iterable
 
 from wherry import clock, limits
+from wherry.jobs.ranges import to_text
 from wherry.model import Manifest, type_json
 from wherry.transfers.orders import TransferRequest
 from wherry.transfers.protocol import rounded_mib
-from wherry.transfers.ranges import to_text
 
 _SHORTEST_S = 0.01
 

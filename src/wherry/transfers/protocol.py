@@ -26,8 +26,8 @@ from wherry.errors import (
     TooLarge,
     UnknownResource,
 )
+from wherry.jobs import ranges
 from wherry.model import Bucket, Chunk, Level, Manifest, ManifestInstance, type_json
-from wherry.transfers import ranges
 
 COMPRESSIONS = ("none", "gzip")
 

@@ -20,6 +20,7 @@ from typing import TypeVar
 from wherry.errors import CorruptedFile, NetworkProtocol, PeerUnavailable, WherryError
 from wherry.jobs.crew import Crew
 from wherry.jobs.handler import JobControl
+from wherry.jobs.ranges import parse
 from wherry.jobs.saver import Saver
 from wherry.model import Bucket, Job, Level, Manifest, type_json
 from wherry.peers.bodies import BytesBody, bucket_body
@@ -29,7 +30,6 @@ from wherry.transfers.buckets import cut
 from wherry.transfers.orders import TransferRequest, from_parameters
 from wherry.transfers.progress import Progress
 from wherry.transfers.protocol import ResourceName
-from wherry.transfers.ranges import parse
 from wherry.transfers.source import Holding
 from wherry.transfers.tools import Tools, cause_of, digest_of
 

@@ -22,9 +22,9 @@ from wherry.index.database import Index, Transaction
 from wherry.index.transfers import BucketRow, InstanceRow, TransferRow, type_kind
 from wherry.ingest.ingest import Ingest
 from wherry.ingest.recovery import remove_strays, sweep_block
+from wherry.jobs import ranges
 from wherry.model import Manifest, StagedInstance, StoreStatus
 from wherry.storage.base import StorageArea
-from wherry.transfers import ranges
 from wherry.transfers import staged as staged_text
 from wherry.transfers.declaring import Declaration, Quota, declare, take_slot
 from wherry.transfers.incoming import Incoming, keep

@@ -11,7 +11,7 @@ from wherry.config import Config
 from wherry.errors import CorruptedFile, WherryError
 from wherry.model import Manifest, Peer
 from wherry.peers import PeerBook
-from wherry.peers.client import PeerClient, PeerRefusal, Tls
+from wherry.peers.client import PeerClient, PeerRefusal, connect
 from wherry.peers.patience import Patience
 from wherry.storage.base import StorageArea
 from wherry.transfers.protocol import render_push
@@ -31,8 +31,7 @@ class Tools:
 
     def client(self, peer: Peer) -> PeerClient:
         """Connections to a peer. Raises ``ConfigurationError`` for an unusable certificate."""
-        tls = Tls(self.config.https_verify_peers, self.config.https_ca_certificates)
-        return PeerClient(peer, timeout_s=self.config.http_timeout_s, tls=tls)
+        return connect(self.config, peer)
 
     def patience(self, wait: Callable[[float], None]) -> Patience:
         """How often requests are tried."""

@@ -1,0 +1,229 @@
+"""The job ``OrthancPeerStore``: every instance in one ``POST /instances`` to a peer.
+
+Several connections at once. The checkpoint names the instances that the peer acknowledged, by
+their place in the sorted list, and is written every few of them: whatever dies, a later run sends
+only the last few again, which the peer then has already. Files that arrived or went meanwhile
+change the list, and the run begins anew.
+
+The peer's word is not enough: the identifier that it says it stored must be that of the instance.
+
+Not here: whole studies, all or nothing (``transfers``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from http import HTTPStatus
+
+import orjson
+
+from wherry import limits
+from wherry.config import Config
+from wherry.errors import NetworkProtocol, PeerUnavailable, WherryError
+from wherry.index.database import Index
+from wherry.jobs.crew import Crew
+from wherry.jobs.handler import Interrupted, JobControl
+from wherry.jobs.ranges import parse, to_text
+from wherry.jobs.saver import Saver
+from wherry.model import Attachment, Job, type_json
+from wherry.peers.bodies import instance_body
+from wherry.peers.book import PeerBook
+from wherry.peers.client import PeerClient, Request, connect
+from wherry.peers.order import StoreOrder, files_of, from_parameters
+from wherry.peers.patience import Patience
+from wherry.storage.base import StorageArea
+from wherry.storage.outgoing import FileRange
+
+TYPE = "OrthancPeerStore"
+_STORED = ("Success", "AlreadyStored")
+
+
+class PeerStore:
+    """Runs jobs of type ``OrthancPeerStore``."""
+
+    type = TYPE
+
+    def __init__(self, config: Config, index: Index, storage: StorageArea, peers: PeerBook) -> None:
+        self._config = config
+        self._index = index
+        self._storage = storage
+        self._peers = peers
+
+    def run(self, control: JobControl) -> None:
+        """Send everything that the job names; see ``JobHandler``."""
+        order = from_parameters(control.job.parameters)
+        peer = self._peers.get(order.peer)
+        with self._index.read() as tx:
+            files = files_of(tx, order)
+        standing = Standing([name for name, _ in files], order.content(peer, len(files)), control)
+        with connect(self._config, peer) as client:
+            try:
+                _Sending(self._storage, client, order, files, standing, control).run()
+            except Interrupted as interrupted:
+                if interrupted.reason in ("pause", "stop"):
+                    standing.save()
+                raise
+
+    def settle(self, job: Job) -> None:
+        """The job holds nothing elsewhere."""
+
+
+class Standing:
+    """What is done of a job; safe from any thread."""
+
+    def __init__(
+        self,
+        instances: list[str],
+        content: dict[str, type_json],
+        control: JobControl,
+    ) -> None:
+        """``instances``: their sorted identifiers; ``content``: the public one at the beginning."""
+        self._content = content
+        self._control = control
+        self._count = len(instances)
+        self._digest = hashlib.sha256(orjson.dumps(instances)).hexdigest()
+        self._lock = threading.Lock()
+        self._done: set[int] = set()
+        self._failed: dict[int, list[str]] = {}
+        self._sent_bytes = 0
+        self._unsaved = 0
+        self._saver = Saver(self._write)
+        self._take_up(control.job.checkpoint)
+
+    def left(self) -> list[int]:
+        """Places of the instances that are still to be sent."""
+        with self._lock:
+            return [n for n in range(self._count) if n not in self._done and n not in self._failed]
+
+    def stored(self, place: int, sent_bytes: int) -> None:
+        """The peer has this instance."""
+        with self._lock:
+            self._done.add(place)
+            self._sent_bytes += sent_bytes
+        self._step()
+
+    def failed(self, place: int, orthanc_id: str, cause: str) -> None:
+        """The peer will not have this instance; nor will it be sent again."""
+        with self._lock:
+            self._failed[place] = [orthanc_id, cause]
+        self._step()
+
+    def save(self) -> None:
+        """Returns when everything that was true before the call is durable."""
+        self._saver.save()
+
+    def content(self) -> dict[str, type_json]:
+        """The public content of the job."""
+        with self._lock:
+            told = [
+                {"ID": orthanc_id, "Details": cause}
+                for orthanc_id, cause in list(self._failed.values())[: limits.PEER_STORE_TOLD]
+            ]
+            content = self._content | {
+                "FailedInstancesCount": len(self._failed),
+                "Size": str(self._sent_bytes),
+                "SizeMB": self._sent_bytes // limits.MIB,
+            }
+        return content | {"FailedInstances": told} if told else content
+
+    def _take_up(self, checkpoint: dict[str, type_json]) -> None:
+        if checkpoint.get("Instances") == self._digest:
+            self._done = parse(checkpoint["Done"], self._count)
+            self._failed = {int(place): told for place, told in checkpoint["Failed"].items()}
+            self._sent_bytes = checkpoint["SentBytes"]
+
+    def _step(self) -> None:
+        with self._lock:
+            self._unsaved += 1
+            due = self._unsaved >= limits.PEER_STORE_SAVED
+            if due:
+                self._unsaved = 0
+        if due:
+            self.save()
+        else:
+            self._control.report(self.content(), self._share())
+
+    def _share(self) -> float:
+        with self._lock:
+            return (len(self._done) + len(self._failed)) / self._count if self._count else 1.0
+
+    def _write(self) -> None:
+        with self._lock:
+            checkpoint = {
+                "Instances": self._digest,
+                "Done": to_text(self._done),
+                "Failed": {str(place): told for place, told in self._failed.items()},
+                "SentBytes": self._sent_bytes,
+            }
+        self._control.save(checkpoint, self.content(), self._share())
+
+
+class _Sending:
+    """One run of one job."""
+
+    def __init__(
+        self,
+        storage: StorageArea,
+        client: PeerClient,
+        order: StoreOrder,
+        files: list[tuple[str, Attachment]],
+        standing: Standing,
+        control: JobControl,
+    ) -> None:
+        self._storage = storage
+        self._client = client
+        self._order = order
+        self._files = files
+        self._standing = standing
+        self._control = control
+        self._out_of_reach = False
+
+    def run(self) -> None:
+        """Send what is left."""
+        left = self._standing.left()
+        threads = min(limits.PEER_STORE_CONNECTIONS, len(left))
+        crew = Crew(threads, self._control.check, self._client.abort)
+        crew.work(left, lambda place: self._send(place, crew))
+        self._standing.save()
+
+    def _send(self, place: int, crew: Crew) -> None:
+        orthanc_id, attachment = self._files[place]
+        retries = 0 if self._out_of_reach else limits.PEER_RETRIES
+        try:
+            sent_bytes = Patience(crew.pause, retries)(lambda: self._store(orthanc_id, attachment))
+        except WherryError as error:
+            self._control.check()  # connections that we cut ourselves say nothing of the peer
+            if not self._order.permissive:
+                raise
+            self._out_of_reach = isinstance(error, PeerUnavailable)
+            self._standing.failed(place, orthanc_id, str(error)[: limits.PEER_ERROR_CHARACTERS])
+        else:
+            self._out_of_reach = False
+            self._standing.stored(place, sent_bytes)
+
+    def _store(self, orthanc_id: str, attachment: Attachment) -> int:
+        """Send one instance; the bytes of its body."""
+        wanted = FileRange(orthanc_id, attachment, 0, attachment.uncompressed_size)
+        body = instance_body(self._storage, wanted, compress=self._order.compress)
+        what = f"Instance {orthanc_id}"
+        answer = self._client.ask(Request("POST", "/instances", what, body))
+        check_stored(answer.body, orthanc_id, f"{what}: peer {self._client.peer.name}")
+        return answer.sent_bytes
+
+
+def check_stored(answer: bytes, orthanc_id: str, who: str) -> str:
+    """The status in an answer to an upload. Raises ``NetworkProtocol`` when it is not about this
+    instance, or does not say that it is stored."""
+    try:
+        document = orjson.loads(answer)
+    except orjson.JSONDecodeError:
+        document = None
+    if not isinstance(document, dict):
+        raise NetworkProtocol(f"{who} answered {HTTPStatus.OK:d}, but not like Orthanc")
+    if document.get("ID") != orthanc_id:
+        raise NetworkProtocol(f"{who} says that it stored another instance")
+    status = document.get("Status")
+    if status not in _STORED:
+        raise NetworkProtocol(f"{who} did not store it ({str(status)[:64]})")
+    return str(status)
