@@ -51,6 +51,8 @@ class Key:
     """Bytes or seconds of one unit in the file."""
     refused: bool = False
     """Not honoured, and to go on without it would do harm: the server does not start."""
+    choices: tuple[str, ...] = ()
+    """The only texts allowed; () = any."""
     own_reader: bool = False
     """Read by a function of ``loading``, because other keys matter too."""
 
@@ -111,6 +113,11 @@ GENERAL: Final[dict[str, Key]] = {
     "UserContentType": _own(Kind.OBJECT),
     "StableAge": _number("stable_age_s", low=1, high=365 * _DAY_S),
     "CaseSensitivePN": _flag("case_sensitive_pn"),
+    "StorageAccessOnFind": Key(
+        Kind.STRING, "storage_access_on_find", choices=("Always", "Never", "Answers")
+    ),
+    "LimitFindResults": _number("limit_find_results"),
+    "LimitFindInstances": _number("limit_find_instances"),
     "ConcurrentJobs": _own(Kind.INTEGER),
     "JobsHistorySize": _number("jobs_history_size"),
     "SaveJobs": _flag("save_jobs"),
@@ -154,9 +161,6 @@ GENERAL: Final[dict[str, Key]] = {
     "IngestTranscodingOfUncompressed": _later(True),
     "IngestTranscodingOfCompressed": _later(True),
     "DicomLossyTranscodingQuality": _later(90),
-    "StorageAccessOnFind": _later("Always"),
-    "LimitFindResults": _later(0),
-    "LimitFindInstances": _later(0),
     "MediaArchiveSize": _later(1),
     "SynchronousZipStream": _later(True),
     "ExtraMainDicomTags": _later({}),

@@ -129,7 +129,7 @@ def _checked(value: Any, key: Key, place: Place) -> Any:
         case Kind.INTEGER:
             return check.integer(value, place, key.low, key.high) * key.unit
         case Kind.STRING:
-            return check.string(value, place)
+            return check.choice(check.string(value, place), place, key.choices)
         case Kind.PATH:
             return check.path(value, place)
         case Kind.FILE:

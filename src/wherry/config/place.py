@@ -82,6 +82,13 @@ def string(value: Any, place: Place) -> str:
     return value
 
 
+def choice(value: str, place: Place, choices: tuple[str, ...]) -> str:
+    """One of ``choices``, when there are any."""
+    if choices and value not in choices:
+        raise place.error(f"must be one of {', '.join(choices)}")
+    return value
+
+
 def path(value: Any, place: Place) -> Path:
     """A path; relative ones start in the folder of the file."""
     text = string(value, place)

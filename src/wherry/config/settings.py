@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wherry import limits
-from wherry.model import Peer
+from wherry.model import Level, Peer
 
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104  only when RemoteAccessAllowed says so
@@ -126,6 +126,15 @@ class Config:
     """Assumed of files that name no character set: a key of ``dicom.charsets.ENCODINGS``."""
     case_sensitive_pn: bool = False
     """Whether ``/tools/find`` compares person names by case."""
+    extra_main_dicom_tags: Mapping[Level, tuple[str, ...]] = field(default_factory=dict)
+    """Tags ``gggg,eeee`` that the index keeps beside the main ones (``ExtraMainDicomTags``)."""
+    storage_access_on_find: str = "Always"
+    """Whether searches look into stored files for tags that the index does not hold: ``Always``,
+    ``Never``, or ``Answers``: only for what is shown of the matches."""
+    limit_find_results: int = 0
+    """Most patients, studies or series that one search answers; 0 = no limit."""
+    limit_find_instances: int = 0
+    """Most instances that one search answers; 0 = no limit."""
 
     accepted_transfer_syntaxes: tuple[str, ...] = ("1.2.840.10008.1.*",)
     """Of what DICOM systems send, with ``*`` and ``?``."""
