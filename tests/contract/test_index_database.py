@@ -174,15 +174,15 @@ def test_processes_may_ingest_the_same_study_at_once(index_settings: IndexSettin
     with index.read() as tx:
         counts = resources.statistics(tx)
         assert set(resources.list_ids(tx, Level.INSTANCE)) == expected
-        found, done, last = changes.page(tx, 0, 1000)
+        found = changes.page(tx, 0, 1000)
         lost = tx.one(
             "SELECT count(*) FROM instances i WHERE NOT EXISTS"
             " (SELECT 1 FROM attachments a WHERE a.resource = i.id)"
         )
     index.close()
     assert (counts.patients, counts.studies, counts.series, counts.instances) == (1, 1, 2, 200)
-    assert [change.seq for change in found] == list(range(1, 200 + 1 + 1 + 2 + 1))
-    assert (done, last, lost) == (True, 204, (0,))
+    assert [row[0] for row in found.rows] == list(range(1, 200 + 1 + 1 + 2 + 1))
+    assert (found.done, found.last, lost) == (True, 204, (0,))
 
 
 # --- schema versions -------------------------------------------------------------------------

@@ -57,8 +57,19 @@ def test_changes(face: Face) -> None:
     assert face.json("/changes?last")["Changes"][0]["Seq"] == 5
     for ignored in ("since=abc", "since=-1", "limit=x", "limit=-", "since=" + "9" * 40):
         assert len(face.json(f"/changes?{ignored}")["Changes"]) == 5
-    for nothing in ("0", "-1", "-5"):
-        assert face.json(f"/changes?limit={nothing}") == {"Changes": [], "Done": False, "Last": 5}
+    assert face.json("/changes?limit=0") == {"Changes": [], "Done": False, "Last": 5}
+    for nothing in ("limit=-1", "limit=-5", "type=Deleted"):
+        assert face.json(f"/changes?{nothing}") == {"Changes": [], "Done": True, "Last": 5}
+    backwards = face.json("/changes?to=4&limit=2")
+    assert [one["Seq"] for one in backwards["Changes"]] == [3, 4]
+    assert (backwards["First"], backwards["Done"], backwards["Last"]) == (3, False, 4)
+    chosen = face.json("/changes?type=NewStudy;NewInstance&since=1")
+    assert [one["Seq"] for one in chosen["Changes"]] == [3, 5]
+    assert face.json("/changes?type=NewStudy&limit=300")["First"] == 3
+    refused = face.get("/changes?type=NewStudy;Nothing")
+    assert (refused.status, refused.json()["OrthancStatus"]) == (400, 3)
+    assert face.request("DELETE", "/changes").status == 200
+    assert face.json("/changes") == {"Changes": [], "Done": True, "Last": 5}
 
 
 def test_pages_of_changes_are_bounded(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
