@@ -24,6 +24,7 @@ error codes, so that a client written for Orthanc recognises them.
     │   ├── UnknownResource        17   404  a resource
     │   └── InexistentTag          21   404  a DICOM tag that is needed
     ├── UnknownDicomTag            27   500  a tag name that no dictionary knows
+    ├── CannotOrderSlices        2040   500  a series that says nothing of its order
     ├── NotImplementedYet       2   500  asked for something that is not done here
     ├── BadSequenceOfCalls          6   500  right call, wrong moment
     ├── NetworkProtocol             9   500  the other machine did not answer as it should
@@ -191,6 +192,12 @@ class NotImplementedYet(WherryError):
     """Asked for something that Wherry does not do."""
 
     code, http_status, text = 2, 500, "Not implemented yet"
+
+
+class CannotOrderSlices(WherryError):
+    """The instances of a series say neither where they lie nor which comes after which."""
+
+    code, text = 2040, "Unable to order the slices of the series"
 
 
 class BadSequenceOfCalls(WherryError):

@@ -64,11 +64,21 @@ LABEL_CHARACTERS: Final = 64
 LABELS_OF_RESOURCE: Final = 1_000
 """Labels of one resource: they are part of each answer that describes it."""
 
+LOGGED_CHARACTERS: Final = 256
+"""Of a path in the log."""
+
 IDENTIFIER_BYTES: Final = 4 * KIB
 """A DICOM identifier to look up: 64 characters by the standard, with room for what is real."""
 
 EXPANDED_PAGE: Final = 500
 """Resources rendered at once in a list with ``?expand``: about 1 MiB of JSON."""
+
+REQUESTED_TAGS: Final = 256
+"""Tags in ``requested-tags``: those outside of the index are read from a file of each resource."""
+
+BULK_RESOURCES: Final = 50_000
+"""Identifiers in the body of a bulk operation. Deletions are one transaction, which keeps other
+writers waiting: about a second for so many instances."""
 
 CHANGES_PAGE: Final = 10_000
 """Changes in one answer: about 2 MiB. Who wants more goes on from ``Last``."""
@@ -158,6 +168,10 @@ object of 2,000 frames has 140,000."""
 
 DICOM_JSON_VALUE_BYTES: Final = 4 * MIB
 """Longest value shown as JSON when the usual 256 bytes are lifted (``?ignore-length``)."""
+
+DICOM_FRAMES: Final = 200_000
+"""Frames of one instance, and of one series, that are listed: the list of so many has 20 MB of
+JSON. Whole-slide images have 100,000."""
 
 DICOM_FALLBACK_BYTES: Final = 2 * MIB
 """Bytes that pydicom reads of a file which our own scan cannot read: it takes about 0.3 s for
@@ -346,8 +360,11 @@ SEARCHES_IN_FILES: Final = 2
 """Searches that look into files at the same moment; further ones wait for their turn without
 occupying a thread."""
 
-SEARCH_TERMS: Final = 1_000
-"""Labels, tags, metadata, or keys to sort by, of one search."""
+SEARCH_TERMS: Final = 500
+"""Labels, tags, or metadata of one search. SQLite refuses expressions of depth 1,000."""
+
+SEARCH_ORDERS: Final = 16
+"""Keys to sort the results of one search by."""
 
 SEARCH_TEXT_CHARACTERS: Final = 16_384
 """One searched value: 250 UIDs in a list. Bounds the patterns that the database compiles."""

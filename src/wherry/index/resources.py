@@ -84,6 +84,17 @@ def files_under(
     return [(found[0], Attachment(*found[1:])) for found in rows]
 
 
+def first_file(tx: Transaction, level: Level, orthanc_id: str) -> Attachment | None:
+    """The DICOM file of the instance below a resource that arrived first; None when unknown."""
+    row = tx.one(
+        f"SELECT {_FILE} FROM {chain(level, Level.INSTANCE)}"
+        f" JOIN attachments a ON a.resource = l4.id AND a.content_type = 1"
+        f" WHERE l{level:d}.orthanc_id = ? ORDER BY l4.id LIMIT 1",
+        (orthanc_id,),
+    )
+    return Attachment(*row) if row else None
+
+
 def files_of(tx: Transaction, instance_ids: Collection[str]) -> dict[str, Attachment]:
     """DICOM files of these instances; unknown ones are left out."""
     rows = tx.all(
@@ -180,6 +191,7 @@ __all__ = [
     "descendants",
     "files_of",
     "files_under",
+    "first_file",
     "following",
     "get",
     "get_many",

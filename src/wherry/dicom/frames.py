@@ -1,0 +1,157 @@
+"""Where the frames of an image lie in its file, without decoding them (PS3.5 §A.4).
+
+What: one frame as pieces of the buffer: one piece of native pixel data, one or more fragments of
+encapsulated ones. Why: ``/instances/{id}/frames/{n}/raw``. Not here: pixels.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from wherry import limits
+from wherry.dicom.content import parts_of
+from wherry.dicom.elements import PIXEL_DATA, UNDEFINED, type_data
+from wherry.dicom.json import readable
+from wherry.dicom.tree import Element, Tree
+from wherry.errors import BadFileFormat, InexistentTag, ParameterOutOfRange
+
+_FRAMES: Final = 0x00280008
+_ROWS, _COLUMNS, _BITS, _SAMPLES, _PHOTOMETRIC = (
+    0x00280010,
+    0x00280011,
+    0x00280100,
+    0x00280002,
+    0x00280004,
+)
+_EXTENDED_OFFSETS: Final = 0x7FE00001
+
+_TYPES: Final = {
+    "1.2.840.10008.1.2.4.50": "image/jpeg",
+    "1.2.840.10008.1.2.4.90": "image/jp2",
+    "1.2.840.10008.1.2.4.91": "image/jp2",
+}
+
+_START_OF_IMAGE: Final = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")
+"""How JPEG, JPEG 2000 and its file format begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame of the file, as it lies there."""
+
+    data: type_data
+    """The file, or what it inflates to (``is_inflated``)."""
+    pieces: tuple[tuple[int, int], ...]
+    """Position and length of each."""
+    media_type: str
+    is_inflated: bool
+    is_swapped: bool
+    """Whether it is made of 16-bit words in big endian order."""
+
+
+def count_of(number_of_frames: str | None) -> int:
+    """Frames of an image whose NumberOfFrames (0028,0008) this is; 1 when it does not say.
+
+    Raises ``BadFileFormat`` beyond ``limits.DICOM_FRAMES``.
+    """
+    text = (number_of_frames or "").strip(" \0")
+    if not (text.isascii() and text.isdigit()):
+        return 1
+    if len(text) > len(str(limits.DICOM_FRAMES)) or int(text) > limits.DICOM_FRAMES:
+        raise BadFileFormat(f"more than {limits.DICOM_FRAMES} frames")
+    return int(text)
+
+
+def frame(data: type_data, number: int) -> Frame:
+    """Frame ``number``, from 0, of the file ``data``.
+
+    Raises ``ParameterOutOfRange`` (no such frame), ``InexistentTag`` (no pixel data),
+    ``BadFileFormat`` (pixel data that are not what the file says).
+    """
+    with readable(data):
+        tree = Tree(data)
+        pixels = tree.root.get(PIXEL_DATA)
+        if pixels is None:
+            raise InexistentTag("no PixelData")
+        total = count_of(_text(tree, _FRAMES))
+        if number >= total:
+            raise ParameterOutOfRange
+        if pixels.length == UNDEFINED:
+            pieces = _encapsulated(tree, pixels, number, total)
+            media_type, is_swapped = _TYPES.get(tree.syntax, ""), False
+        else:
+            pieces = (_native(tree, pixels, number, total),)
+            media_type, is_swapped = "", tree.big_endian and _short(tree, _BITS, 8) == 16
+    return Frame(
+        tree.data, pieces, media_type or "application/octet-stream", tree.is_inflated, is_swapped
+    )
+
+
+def _native(tree: Tree, pixels: Element, number: int, total: int) -> tuple[int, int]:
+    bits = _short(tree, _ROWS) * _short(tree, _COLUMNS)
+    bits *= _short(tree, _SAMPLES, 1) * _short(tree, _BITS, 8)
+    if _text(tree, _PHOTOMETRIC) == "YBR_FULL_422":
+        bits = bits * 2 // 3
+    size = (bits + 7) // 8
+    if size * total > pixels.length or pixels.position + pixels.length > len(tree.data):
+        raise BadFileFormat("pixel data that are shorter than their frames")
+    return pixels.position + number * size, size
+
+
+def _encapsulated(
+    tree: Tree, pixels: Element, number: int, total: int
+) -> tuple[tuple[int, int], ...]:
+    parts = parts_of(tree, pixels)
+    if not parts:
+        raise BadFileFormat("encapsulated pixel data without an offset table")
+    table, fragments = parts[0], parts[1:]
+    if total == 1 or len(fragments) == total:
+        return tuple(fragments) if total == 1 else (fragments[number],)
+    starts = _offsets(tree, table, fragments, total)
+    if len(starts) != total:
+        raise BadFileFormat("encapsulated pixel data whose frames cannot be told apart")
+    end = starts[number + 1] if number + 1 < total else len(fragments)
+    return tuple(fragments[starts[number] : end])
+
+
+def _offsets(
+    tree: Tree, table: tuple[int, int], fragments: list[tuple[int, int]], total: int
+) -> list[int]:
+    """The first fragment of each frame: by the offset table, the extended one, or by their
+    beginnings."""
+    known = {
+        position - 8 - (table[0] + table[1]): index for index, (position, _) in enumerate(fragments)
+    }
+    mark = ">" if tree.big_endian else "<"
+    raw = bytes(tree.data[table[0] : table[0] + table[1]])
+    code = "I"
+    extended = tree.root.get(_EXTENDED_OFFSETS)
+    if not raw and extended is not None:
+        raw, code = tree.value(extended), "Q"
+    if len(raw) == total * struct.calcsize(code):
+        offsets = struct.unpack(f"{mark}{total}{code}", raw)
+        starts = [known[offset] for offset in offsets if offset in known]
+        if starts == sorted(set(starts)):
+            return starts
+    return [
+        index
+        for index, (position, length) in enumerate(fragments)
+        if bytes(tree.data[position : position + min(length, 8)]).startswith(_START_OF_IMAGE)
+    ]
+
+
+def _short(tree: Tree, tag: int, default: int = 0) -> int:
+    element = tree.root.get(tag)
+    raw = tree.value(element)[:2] if element is not None else b""
+    if len(raw) < 2:
+        return default
+    return int.from_bytes(raw, "big" if tree.big_endian else "little")
+
+
+def _text(tree: Tree, tag: int) -> str:
+    element = tree.root.get(tag)
+    if element is None or element.length > limits.DICOM_VALUE_BYTES:
+        return ""
+    return tree.value(element).decode("ascii", "ignore").strip(" \0")
