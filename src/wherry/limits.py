@@ -147,6 +147,18 @@ before them; those of a larger one go to its file at once."""
 UNPACKED_IN_MEMORY_BYTES: Final = 4 * MIB
 """A compressed file of this size is looked at in memory, a larger one in a nameless file."""
 
+PASSWORD_HASH_BYTES: Final = 256 * MIB
+"""Memory that one hash of a password may take (scrypt): it comes from the configuration."""
+
+PASSWORD_HASH_ITERATIONS: Final = 10_000_000
+"""Iterations of one hash of a password (PBKDF2): about 3 s."""
+
+PASSWORDS_REMEMBERED: Final = 1_000
+"""Credentials whose hash was computed, right or wrong, that are known again without."""
+
+PASSWORDS_WAITING: Final = 8
+"""Requests that wait for the hash of a password; others get 503. Each holds a worker thread."""
+
 # --- DICOM ---------------------------------------------------------------------------------
 DICOM_HEADER_BYTES: Final = 64 * MIB
 """Bytes of a *deflated* data set inflated to reach its pixel data."""
@@ -314,6 +326,9 @@ COMMIT_INSTANCES: Final = 512
 
 FREE_DISK_BYTES: Final = 64 * MIB
 """Space of the storage disk that uploads leave free, so that the index can still be written."""
+
+EXTRA_MAIN_TAGS: Final = 100
+"""Tags of one level in ``ExtraMainDicomTags``: each makes every row of its level longer."""
 
 # --- Configuration -------------------------------------------------------------------------
 CONFIGURATION_FILE_BYTES: Final = 4 * MIB

@@ -70,7 +70,7 @@ def test_serve_warns_and_announces(
 ) -> None:
     served: list[Config] = []
 
-    def serve(config: Config, announce: object) -> int:
+    def serve(config: Config, announce: object, reread: object) -> int:
         served.append(config)
         assert callable(announce)
         announce("http://localhost:9/")
@@ -89,7 +89,7 @@ def test_serve_warns_and_announces(
 def test_errors_at_start_are_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def serve(config: Config, announce: object) -> int:
+    def serve(config: Config, announce: object, reread: object) -> int:
         raise IncompatibleDatabase("run: wherry upgrade CONFIG")
 
     stub(monkeypatch, "wherry.server", serve=serve)
@@ -98,7 +98,7 @@ def test_errors_at_start_are_one_sentence(
 
 
 def test_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
-    def serve(config: Config, announce: object) -> int:
+    def serve(config: Config, announce: object, reread: object) -> int:
         raise KeyboardInterrupt
 
     stub(monkeypatch, "wherry.server", serve=serve)

@@ -23,10 +23,11 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from wherry import clock, limits
-from wherry.errors import UnknownResource, WherryError
+from wherry.errors import Unavailable, UnknownResource, WherryError
 from wherry.http.answers import Answer, empty_answer, error_answer, unauthorized
 from wherry.http.auth import Guard
 from wherry.http.body import BODY_READ
+from wherry.http.compression import compressing
 from wherry.http.routing import METHODS, Table, normalise, type_async, type_blocking
 from wherry.http.services import Services
 from wherry.http.threads import in_thread
@@ -43,6 +44,10 @@ _TRIED = "wherry.tried"
 """In the ASGI scope: ``at_once`` has tried, and it did not do."""
 
 
+class _Undecided(Exception):
+    """A password has to be checked first, which takes a while."""
+
+
 def build_app(routes: Sequence[Route], services: Services, config: Config) -> Application:
     """The application that serves ``routes`` over the rooms in ``services``."""
     users = config.registered_users if config.authentication_enabled else None
@@ -51,6 +56,7 @@ def build_app(routes: Sequence[Route], services: Services, config: Config) -> Ap
         services,
         Guard(users, remote_access_allowed=config.remote_access_allowed),
         describe_errors=config.http_describe_errors,
+        compress=config.http_compression_enabled,
     )
 
 
@@ -58,13 +64,20 @@ class Application:
     """An ASGI 3 application for HTTP (start it with ``lifespan="off"``)."""
 
     def __init__(
-        self, table: Table, services: Services, guard: Guard, *, describe_errors: bool
+        self,
+        table: Table,
+        services: Services,
+        guard: Guard,
+        *,
+        describe_errors: bool,
+        compress: bool = False,
     ) -> None:
         self.state = SimpleNamespace(services=services)
         self.routes = table.routes
         self._table = table
         self._guard = guard
         self._describe_errors = describe_errors
+        self._compress = compress
         self._embedded = services.index.embedded
         self._metrics = services.metrics
         self._active = 0
@@ -75,9 +88,13 @@ class Application:
         self._active += 1
         self._metrics.observe("orthanc_rest_api_active_requests", self._active)
         scope["app"] = self
+        if self._compress:
+            send = compressing(scope, send)
+        status = 0
         try:
             request = Request(scope, receive, send)
             response = await self._answer(request)
+            status = response.status_code
             if response.status_code >= 400 and _may_have_unread_body(scope):
                 await _send_and_linger(response, scope, receive, send)
             else:
@@ -86,9 +103,7 @@ class Application:
             pass
         finally:
             self._active -= 1
-            self._metrics.observe(
-                "orthanc_rest_api_duration_ms", (clock.monotonic() - started) * 1000
-            )
+            self._answered(scope, status, started)
 
     def at_once(self, scope: Scope) -> Answer | None:
         """The answer to a request without a body if nothing has to be waited for, else None."""
@@ -102,7 +117,10 @@ class Application:
         self._metrics.observe("orthanc_rest_api_active_requests", self._active + 1)
         scope["app"] = self
         request = Request(scope)
-        response = self._refusal(request)
+        try:
+            response = self._refusal(request)
+        except _Undecided:
+            return None
         if response is None:
             place, values = found
             scope["path_params"] = dict(zip(place.names["GET"], values, strict=True))
@@ -113,17 +131,31 @@ class Application:
             if response is None:
                 scope[_TRIED] = True
                 return None
-        if type(response) is not Answer:  # to be sent piece by piece
+        if type(response) is not Answer or self._compress:  # to be sent piece by piece
             scope[_READY] = response
             return None
-        self._metrics.observe("orthanc_rest_api_duration_ms", (clock.monotonic() - started) * 1000)
+        self._answered(scope, response.status_code, started)
         return response
+
+    def _answered(self, scope: Scope, status: int, started: float) -> None:
+        """One request is over; status 0 = nobody waited for the answer."""
+        elapsed_ms = (clock.monotonic() - started) * 1000
+        self._metrics.observe("orthanc_rest_api_duration_ms", elapsed_ms)
+        if _log.isEnabledFor(logging.DEBUG):  # without what is behind the question mark
+            path = scope["raw_path"].decode("latin-1")[: limits.LOGGED_CHARACTERS]
+            _log.debug("%s %s: %d in %.1f ms", scope["method"], path, status, elapsed_ms)
 
     async def _answer(self, request: Request) -> Response:
         scope = request.scope
         if _READY in scope:
             return cast(Response, scope.pop(_READY))
-        refusal = self._refusal(request)
+        try:
+            refusal = self._refusal(request)
+        except _Undecided:
+            try:
+                refusal = None if await in_thread(self._guard.settle, scope) else unauthorized()
+            except Unavailable as error:
+                refusal = self._error(error, request)
         if refusal is not None:
             return refusal
         method = _method(scope)
@@ -157,7 +189,10 @@ class Application:
         if len(scope["raw_path"]) + len(scope["query_string"]) > limits.URL_BYTES:
             return empty_answer(414)
         scope["path"] = normalise(scope["path"])
-        return None if self._guard.admits(scope) else unauthorized()
+        admitted = self._guard.admits(scope)
+        if admitted is None:
+            raise _Undecided
+        return None if admitted else unauthorized()
 
     def _error(self, error: Exception, request: Request) -> Response:
         if not isinstance(error, WherryError) or error.code == -1:

@@ -339,6 +339,7 @@ class Index:
             writer.begin()
             results = [function(writer) for function in functions]
             writer.commit()
+            log.debug("Committed a group of %d changes", len(functions))
         except BaseException:
             writer.rollback()
             raise

@@ -41,6 +41,7 @@ def carry_out(handler: JobHandler, control: JobControl) -> jobs.Ending | None:
     An index that is out of reach or overloaded is not the job's fault: the job will go on from
     its checkpoint, after a moment of rest.
     """
+    _log.debug("Job %s (%s) runs", control.job.id, control.job.type)
     try:
         control.check()
         handler.run(control)
@@ -57,6 +58,7 @@ def carry_out(handler: JobHandler, control: JobControl) -> jobs.Ending | None:
         _log.exception("Job %s (%s) met a defect", control.job.id, control.job.type)
         cause = f"Unexpected {type(error).__name__}; the server's log has the details"
         return jobs.Ending(JobState.FAILURE, WherryError.code, cause)
+    _log.debug("Job %s (%s) is done", control.job.id, control.job.type)
     return _SUCCESS
 
 

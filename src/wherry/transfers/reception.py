@@ -68,6 +68,7 @@ class Reception:
             declaration.write(tx)
             return replaced
 
+        log.debug("Transfer %s is open", declaration.transfer.id)
         for dead in self.index.write(work):
             log.warning("Transfer %s was silent for long and gave up its slot", dead)
             self.running.end_all(dead)
@@ -190,6 +191,7 @@ class Reception:
                 return
             raise UnknownResource from None
         self.running.end_all(transfer.id)
+        log.debug("Transfer %s is committed: %d instances", transfer.id, len(batch))
         for staged, result in zip(batch, stored, strict=True):
             if result.status is not StoreStatus.SUCCESS:
                 self.storage.delete(staged.attachment.uuid)

@@ -1,0 +1,315 @@
+"""What the routes take and give, beyond their paths and docstrings: the table behind
+``/openapi.json``.
+
+The keys are ``METHOD path`` with ``{L}`` for one of the four levels and ``{}`` for any other
+parameter. A route without a line takes nothing behind its question mark and no body, and answers
+with JSON; a line without a route makes a test fail.
+
+Not here: how the document is put together (``openapi``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from wherry.dicom.charsets import ENCODINGS
+from wherry.logs import CATEGORIES, Verbosity
+
+type_schema = dict[str, Any]
+
+JSON: Final = "application/json"
+TEXT: Final = "text/plain"
+DICOM: Final = "application/dicom"
+BYTES: Final = "application/octet-stream"
+
+STRING: Final[type_schema] = {"type": "string"}
+BOOLEAN: Final[type_schema] = {"type": "boolean"}
+COUNT: Final[type_schema] = {"type": "integer", "minimum": 0}
+OBJECT: Final[type_schema] = {"type": "object"}
+ID: Final[type_schema] = {
+    "type": "string",
+    "pattern": "^([0-9a-f]{8}-){4}[0-9a-f]{8}$",
+    "description": "An Orthanc identifier",
+}
+
+
+def list_of(schema: type_schema) -> type_schema:
+    """A list."""
+    return {"type": "array", "items": schema}
+
+
+def one_of(*values: str) -> type_schema:
+    """One of these words."""
+    return {"type": "string", "enum": list(values)}
+
+
+def members(required: tuple[str, ...] = (), **properties: type_schema) -> type_schema:
+    """An object; further members are ignored."""
+    found: type_schema = {"type": "object", "properties": properties}
+    return found | {"required": list(required)} if required else found
+
+
+@dataclass(frozen=True)
+class Query:
+    """Something behind the question mark."""
+
+    name: str
+    schema: type_schema
+    about: str
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What one route takes and gives."""
+
+    query: tuple[Query, ...] = ()
+    body: type_schema | None = None
+    body_type: str = JSON
+    answer: type_schema | None = None
+    answer_type: str = JSON
+
+
+def _flag(name: str, about: str) -> Query:
+    return Query(name, BOOLEAN, about)
+
+
+EXPAND = _flag("expand", "Contents instead of names")
+FORM = (
+    _flag("short", "Tags as gggg,eeee"),
+    _flag("full", "Tags as gggg,eeee with name and type"),
+)
+REQUESTED = Query("requestedTags", STRING, "Tags to add, separated by semicolons")
+PAGE = (
+    Query("since", COUNT, "Skip so many"),
+    Query("limit", COUNT, "At most so many"),
+)
+IGNORE_LENGTH = Query("ignore-length", STRING, "A tag to show whatever its length")
+SIMPLE = (_flag("simplify", "Keywords and bare values"), FORM[0], IGNORE_LENGTH)
+FILENAME = Query("filename", STRING, "Name of the download")
+SHOWN = (*FORM, REQUESTED)
+CHILDREN = Operation((EXPAND, *SHOWN), answer=list_of({}))
+TEXT_OUT = Operation(answer=STRING, answer_type=TEXT)
+DONE = Operation(answer_type=TEXT)
+FILE = Operation((FILENAME,), answer_type=DICOM)
+RESOURCES = members(("Resources",), Resources=list_of(ID))
+
+_FIND = {
+    "Level": one_of("Patient", "Study", "Series", "Instance"),
+    "Query": {"type": "object", "additionalProperties": STRING},
+    "CaseSensitive": BOOLEAN,
+    "Labels": list_of(STRING),
+    "LabelsConstraint": one_of("All", "Any", "None"),
+    "MetadataQuery": {"type": "object", "additionalProperties": STRING},
+    "ParentPatient": ID,
+    "ParentStudy": ID,
+    "ParentSeries": ID,
+}
+_ORDER = members(
+    ("Type", "Key", "Direction"),
+    Type=one_of("DicomTag", "Metadata"),
+    Key=STRING,
+    Direction=one_of("ASC", "DESC"),
+)
+_CONTENTS = (
+    "MainDicomTags",
+    "Metadata",
+    "Children",
+    "Parent",
+    "Labels",
+    "Status",
+    "IsStable",
+    "IsProtected",
+    "Attachments",
+    "RequestedTags",
+)
+FIND = members(
+    ("Level", "Query"),
+    **_FIND,
+    Expand=BOOLEAN,
+    Full=BOOLEAN,
+    Short=BOOLEAN,
+    Limit=COUNT,
+    Since=COUNT,
+    OrderBy=list_of(_ORDER),
+    RequestedTags=list_of(STRING),
+    ResponseContent=list_of(one_of(*_CONTENTS)),
+)
+_BULK = members(
+    ("Resources",),
+    Resources=list_of(ID),
+    Level=one_of("Patient", "Study", "Series", "Instance"),
+    Metadata=BOOLEAN,
+    Full=BOOLEAN,
+    Short=BOOLEAN,
+)
+_PEER = members(
+    ("Url",),
+    Url={"type": "string", "format": "uri"},
+    Username=STRING,
+    Password=STRING,
+    HttpHeaders={"type": "object", "additionalProperties": STRING},
+    Timeout=COUNT,
+    RemoteSelf=STRING,
+)
+_TRANSFER_RESOURCE = members(
+    ("Level", "ID"), Level=one_of("Patient", "Study", "Series", "Instance"), ID=ID
+)
+_TRANSFER = members(
+    ("Resources", "Compression", "Peer"),
+    Resources=list_of(_TRANSFER_RESOURCE),
+    Compression=one_of("none", "gzip"),
+    Peer=STRING,
+    Priority={"type": "integer"},
+    SenderTransferID=STRING,
+)
+_STORE = {
+    "oneOf": [
+        ID,
+        list_of(ID),
+        members(
+            ("Resources",),
+            Resources=list_of(ID),
+            Asynchronous=BOOLEAN,
+            Synchronous=BOOLEAN,
+            Compress=BOOLEAN,
+            Permissive=BOOLEAN,
+            Priority={"type": "integer"},
+            Transcode=STRING,
+        ),
+    ]
+}
+
+
+def _word(*values: str) -> Operation:
+    """A setting of one word."""
+    return Operation(body=one_of(*values), body_type=TEXT, answer_type=TEXT)
+
+
+_LOG_LEVEL = _word(*Verbosity)
+_SWITCH = _word("0", "1")
+
+OPERATIONS: Final[dict[str, Operation]] = {
+    "GET /": Operation(answer=STRING, answer_type="text/html"),
+    "GET /plugins/explorer.js": Operation(answer=STRING, answer_type="application/javascript"),
+    # resources
+    "GET /{L}": Operation((EXPAND, *PAGE, *SHOWN), answer=list_of({})),
+    "GET /{L}/{}": Operation(SHOWN, answer=OBJECT),
+    "GET /{L}/{}/patient": Operation(SHOWN, answer=OBJECT),
+    "GET /{L}/{}/study": Operation(SHOWN, answer=OBJECT),
+    "GET /{L}/{}/studies": CHILDREN,
+    "GET /{L}/{}/series": CHILDREN,
+    "GET /{L}/{}/instances": CHILDREN,
+    "GET /{L}/{}/instances-tags": Operation(SIMPLE),
+    "GET /{L}/{}/shared-tags": Operation(SIMPLE),
+    "GET /{L}/{}/module": Operation(SIMPLE),
+    "GET /{L}/{}/module-patient": Operation(SIMPLE),
+    "POST /{L}/{}/reconstruct": Operation(
+        body=members(ReconstructFiles=BOOLEAN, LimitToThisLevelMainDicomTags=BOOLEAN),
+        answer_type=TEXT,
+    ),
+    "POST /tools/reconstruct": Operation(body=members(ReconstructFiles=BOOLEAN), answer_type=TEXT),
+    # instances
+    "POST /{L}": Operation(body={}, body_type=BYTES),
+    "GET /{L}/{}/file": FILE,
+    "GET /{L}/{}/tags": Operation(SIMPLE),
+    "GET /{L}/{}/simplified-tags": Operation((IGNORE_LENGTH,)),
+    "GET /{L}/{}/header": Operation(SIMPLE[:2]),
+    "GET /{L}/{}/content/{}": Operation(answer_type=BYTES),
+    "POST /{L}/{}/export": Operation(body=STRING, body_type=TEXT),
+    # metadata, attachments, labels
+    "GET /{L}/{}/metadata": Operation((EXPAND, _flag("numeric", "Numbers instead of names"))),
+    "GET /{L}/{}/metadata/{}": TEXT_OUT,
+    "PUT /{L}/{}/metadata/{}": Operation(body=STRING, body_type=TEXT, answer_type=TEXT),
+    "DELETE /{L}/{}/metadata/{}": DONE,
+    "GET /{L}/{}/attachments": Operation((_flag("full", "Numbers beside the names"),)),
+    "PUT /{L}/{}/attachments/{}": Operation(body={}, body_type=BYTES),
+    "DELETE /{L}/{}/attachments/{}": DONE,
+    "GET /{L}/{}/attachments/{}/data": Operation((FILENAME,), answer_type=BYTES),
+    "GET /{L}/{}/attachments/{}/compressed-data": Operation((FILENAME,), answer_type=BYTES),
+    **{
+        f"GET /{{L}}/{{}}/attachments/{{}}/{name}": TEXT_OUT
+        for name in ("size", "md5", "compressed-size", "compressed-md5", "is-compressed")
+    },
+    "GET /{L}/{}/labels/{}": DONE,
+    "PUT /{L}/{}/labels/{}": DONE,
+    "DELETE /{L}/{}/labels/{}": DONE,
+    "GET /{L}/{}/protected": TEXT_OUT,
+    "PUT /{L}/{}/protected": _SWITCH,
+    # search
+    "POST /tools/find": Operation(body=FIND, answer=list_of({})),
+    "POST /tools/count-resources": Operation(
+        body=members(("Level", "Query"), **_FIND), answer=members(("Count",), Count=COUNT)
+    ),
+    "POST /tools/lookup": Operation(body=STRING, body_type=TEXT, answer=list_of(OBJECT)),
+    "POST /tools/bulk-content": Operation(body=_BULK, answer=list_of(OBJECT)),
+    "POST /tools/bulk-delete": Operation(body=RESOURCES),
+    # tracking
+    "GET /changes": Operation(
+        (
+            *PAGE,
+            Query("to", COUNT, "Not beyond this number"),
+            Query("type", STRING, "Types of changes, separated by semicolons"),
+            _flag("last", "The last one only"),
+        )
+    ),
+    "DELETE /changes": DONE,
+    "GET /exports": Operation((*PAGE, _flag("last", "The last one only"))),
+    "DELETE /exports": DONE,
+    "GET /jobs": Operation((EXPAND,)),
+    # peers and transfers
+    "GET /peers": Operation((EXPAND,)),
+    "PUT /peers/{}": Operation(body=_PEER, answer_type=TEXT),
+    "DELETE /peers/{}": DONE,
+    "POST /peers/{}/store": Operation(body=_STORE),
+    "POST /peers/{}/store-straight": Operation(body={}, body_type=BYTES),
+    "POST /transfers/lookup": Operation(body=list_of(_TRANSFER_RESOURCE)),
+    "GET /transfers/chunks/{}": Operation(
+        (
+            Query("offset", COUNT, "First byte"),
+            Query("size", COUNT, "Number of bytes"),
+            Query("compression", one_of("none", "gzip"), "Of the answer"),
+        ),
+        answer_type=BYTES,
+    ),
+    "POST /transfers/push": Operation(
+        body=members(
+            ("Instances", "Buckets", "Compression"),
+            Instances=list_of(members(("ID", "Size", "MD5"), ID=ID, Size=COUNT, MD5=STRING)),
+            Buckets=list_of(
+                list_of(members(("ID", "Offset", "Size"), ID=ID, Offset=COUNT, Size=COUNT))
+            ),
+            Compression=one_of("none", "gzip"),
+        )
+    ),
+    "PUT /transfers/push/{}/{}": Operation(body={}, body_type=BYTES),
+    "POST /transfers/send": Operation(body=_TRANSFER),
+    "POST /transfers/pull": Operation(body=_TRANSFER),
+    # tools
+    "GET /tools/now": TEXT_OUT,
+    "GET /tools/now-local": TEXT_OUT,
+    "GET /tools/generate-uid": Operation(
+        (Query("level", one_of("patient", "study", "series", "instance"), "Of what"),),
+        answer=STRING,
+        answer_type=TEXT,
+    ),
+    "GET /tools/default-encoding": TEXT_OUT,
+    "PUT /tools/default-encoding": _word(*ENCODINGS),
+    "GET /tools/dicom-conformance": TEXT_OUT,
+    "POST /tools/invalidate-tags": DONE,
+    "POST /tools/execute-script": Operation(body=STRING, body_type=TEXT, answer_type=TEXT),
+    "GET /tools/log-level": TEXT_OUT,
+    "PUT /tools/log-level": _LOG_LEVEL,
+    **{f"GET /tools/log-level-{category}": TEXT_OUT for category in CATEGORIES},
+    **{f"PUT /tools/log-level-{category}": _LOG_LEVEL for category in CATEGORIES},
+    "GET /tools/metrics": TEXT_OUT,
+    "PUT /tools/metrics": _SWITCH,
+    "GET /tools/metrics-prometheus": TEXT_OUT,
+    "GET /tools/accepted-transfer-syntaxes": Operation(answer=list_of(STRING)),
+    "PUT /tools/accepted-transfer-syntaxes": Operation(
+        body=list_of(STRING), answer=list_of(STRING)
+    ),
+    "GET /tools/accepted-sop-classes": Operation(answer=list_of(STRING)),
+    "GET /tools/unknown-sop-class-accepted": TEXT_OUT,
+    "PUT /tools/unknown-sop-class-accepted": _SWITCH,
+}
