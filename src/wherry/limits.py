@@ -156,8 +156,8 @@ PASSWORD_HASH_ITERATIONS: Final = 10_000_000
 PASSWORDS_REMEMBERED: Final = 1_000
 """Credentials whose hash was computed, right or wrong, that are known again without."""
 
-PASSWORDS_WAITING: Final = 8
-"""Requests that wait for the hash of a password; others get 503. Each holds a worker thread."""
+PASSWORDS_WAITING: Final = 64
+"""Requests that wait for the hash of a password: about six seconds. Others get 503."""
 
 # --- DICOM ---------------------------------------------------------------------------------
 DICOM_HEADER_BYTES: Final = 64 * MIB

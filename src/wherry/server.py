@@ -138,6 +138,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             owner=presence.id,
             overwrite=config.overwrite_instances,
             max_instance_bytes=config.wherry.maximum_instance_bytes,
+            compress=config.storage_compression,
         )
         peers = PeerBook(config, index)
         transfer_service = TransferService(config, index, storage, ingest, peers)

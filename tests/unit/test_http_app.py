@@ -73,6 +73,7 @@ def make(embedded: bool = False, **config: Any) -> Any:
         "authentication_enabled": False,
         "remote_access_allowed": False,
         "http_describe_errors": True,
+        "http_compression_enabled": False,
         **config,
     }
     rooms: dict[str, Any] = {room.name: None for room in fields(Services)}

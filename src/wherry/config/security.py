@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from wherry.config import passwords
 from wherry.config import place as check
 from wherry.config.document import Document
 from wherry.config.place import Place
@@ -25,6 +26,7 @@ def authentication(document: Document, values: Mapping[str, Any]) -> dict[str, A
         for name in users:
             if not name or ":" in name:
                 raise document.place("RegisteredUsers").error("has a user without a valid name")
+            _check_hash(users[name], document.place("RegisteredUsers").inner(name))
     explicit = said.get("AuthenticationEnabled")
     if "AuthenticationEnabled" in said:
         explicit = check.boolean(explicit, document.place("AuthenticationEnabled"))
@@ -36,6 +38,15 @@ def authentication(document: Document, values: Mapping[str, Any]) -> dict[str, A
             'say "AuthenticationEnabled": false to let everybody in'
         )
     return {"registered_users": users, "authentication_enabled": enabled}
+
+
+def _check_hash(value: str, place: Place) -> None:
+    """A value that begins like a hash must be one: as a password in clear, nobody would type it."""
+    if passwords.looks_hashed(value):
+        try:
+            passwords.parse(value)
+        except ValueError as error:
+            raise place.error(f"begins like the hash of a password, but {error}") from None
 
 
 def tls(document: Document, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from wherry.storage.base import FileReader
 JSON = b"application/json; charset=utf-8"
 PLAIN_JSON = b"application/json"
 TEXT = b"text/plain"
+DICOM = b"application/dicom"
 
 _PRETTY = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 

@@ -153,7 +153,7 @@ class Application:
             refusal = self._refusal(request)
         except _Undecided:
             try:
-                refusal = None if await in_thread(self._guard.settle, scope) else unauthorized()
+                refusal = None if await self._guard.settle(scope) else unauthorized()
             except Unavailable as error:
                 refusal = self._error(error, request)
         if refusal is not None:
