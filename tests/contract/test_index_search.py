@@ -13,6 +13,7 @@ from wherry.errors import ParameterOutOfRange, UnknownDicomTag
 from wherry.index import resources, search
 from wherry.index.database import Index, Transaction
 from wherry.index.opening import open_index
+from wherry.index.search_terms import Criteria, LabelsConstraint, Order
 from wherry.model import Level
 
 NAME, PID, SEX, BIRTH = "0010,0010", "0010,0020", "0010,0040", "0010,0030"
@@ -78,8 +79,12 @@ def found(index: Index, level: Level, query: dict[str, str], **more: object) -> 
     position: dict[str, int] = {}
     for number, one in enumerate(STORE):
         position.setdefault(one.summary.identifiers.at(level), number)
+    paging = {name: more.pop(name) for name in ("since", "limit") if name in more}
+    criteria = Criteria(level, tuple(query.items()), **more)  # type: ignore[arg-type]
     with index.read() as tx:
-        return [position[key] for key in search.find(tx, level, query, **more)]  # type: ignore[arg-type]
+        ids = search.find(tx, criteria, **paging)  # type: ignore[arg-type]
+        assert paging or search.count(tx, criteria) == len(ids)
+    return [position[key] for key in ids]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +111,7 @@ def found(index: Index, level: Level, query: dict[str, str], **more: object) -> 
         ({DATE: "20231201-20240131"}, [0, 2]),
         ({DATE: "2024-"}, [0]),
         ({DATE: "20240101-"}, [0]),
-        ({DATE: "-20231231"}, [2]),
+        ({DATE: "-20231231"}, [2, 3]),
         ({DATE: "-"}, []),
         ({DATE: "20231201\\20240101-"}, [0, 2]),
         ({TIME: "0900-0915"}, [2]),
@@ -210,7 +215,7 @@ def test_lookup(store: Index) -> None:
             return search.lookup(tx, text)
 
     assert lookup(" ab%1\n") == [(Level.PATIENT, ids[0].patient)]
-    assert lookup("A1") == [(Level.STUDY, ids[0].study)]
+    assert lookup("A1") == []
     assert lookup("2") == [(Level.STUDY, ids[2].study)]
     assert lookup("1.2") == [(Level.SERIES, ids[1].series)]
     assert lookup("3.1.1") == [(Level.INSTANCE, ids[3].instance)]
@@ -225,11 +230,16 @@ INDEXED = [
     (Level.STUDY, {ACCESSION: "a1\\a2"}, "studies_accession_number"),
     (Level.STUDY, {DATE: "20240101-20240131"}, "studies_study_date"),
     (Level.STUDY, {PID: "a*b"}, "patients_patient_id"),
-    (Level.SERIES, {NAME: "doe*", MODALITY: "CT"}, "patients_patient_name"),
+    (Level.SERIES, {NAME: "doe*", MODALITY: "CT"}, "studies_patient_name"),
     (Level.SERIES, {"0020,000e": "1.2"}, "series_series_instance_uid"),
     (Level.INSTANCE, {SOP: "1.2\\1.3"}, "instances_sop_instance_uid"),
     (Level.INSTANCE, {PID: "a"}, "patients_patient_id"),
 ]
+WIDE = [
+    (Level.STUDY, {NAME: "*doe*"}, "studies_patient_name"),
+    (Level.INSTANCE, {NAME: "*doe*", MODALITY: "CT"}, "studies_patient_name"),
+]
+"""PostgreSQL, which keeps statistics, decides for itself."""
 
 
 class Explainer:
@@ -246,15 +256,17 @@ class Explainer:
         return []
 
 
-@pytest.mark.parametrize(("level", "query", "name"), INDEXED)
+@pytest.mark.parametrize(("level", "query", "name"), [*INDEXED, *WIDE])
 def test_searches_use_an_index(
     store: Index, level: Level, query: dict[str, str], name: str
 ) -> None:
+    if (level, query, name) in WIDE and not store.embedded:
+        return
     def explain(tx: Transaction) -> str:
         if tx.dialect == "postgresql":  # its planner prefers to read a table of four rows
             tx.run("SET LOCAL enable_seqscan = off")
         explainer = Explainer(tx)
-        search.find(explainer, level, query)  # type: ignore[arg-type]
+        search.find(explainer, Criteria(level, tuple(query.items())))  # type: ignore[arg-type]
         return explainer.plan
 
     plan = store.write(explain)

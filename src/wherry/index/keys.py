@@ -10,10 +10,15 @@ Not here: matching (``search``, ``patterns``).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Final
 
 from wherry import limits
+from wherry.dicom.dictionary import lookup
+from wherry.dicom.tags import MAIN_DICOM_TAGS
 from wherry.model import Level
+
+PATIENT_ID: Final = "0010,0020"
 
 COLUMNS: Final[dict[Level, dict[str, str]]] = {
     Level.PATIENT: {
@@ -85,6 +90,19 @@ DATE_TAGS: Final = frozenset(("0010,0030", "0008,0020", "0008,0021", "0008,0012"
 TIME_TAGS: Final = frozenset(("0008,0030", "0008,0031", "0008,0013", "0040,0245"))
 
 
+@lru_cache(maxsize=4_096)
+def moment(tag: str) -> str:
+    """The punctuation of a date (``.``) or a time (``:``) in the ACR-NEMA forms; "" for a tag that
+    is neither. The dictionary is asked only about tags that are no main tags."""
+    if tag in DATE_TAGS:
+        return "."
+    if tag in TIME_TAGS:
+        return ":"
+    if not tag or any(tag in tags for tags in MAIN_DICOM_TAGS.values()):
+        return ""
+    return {"DA": ".", "TM": ":"}.get(lookup(int(tag.replace(",", ""), 16)).vr, "")
+
+
 def search_key(
     tag: str,
     value: str,
@@ -93,13 +111,22 @@ def search_key(
 ) -> str:
     """The key of one value; what is compared with it must go through here too."""
     text = fold(value).strip()
-    if tag in DATE_TAGS:
-        text = text.replace(".", "")
-    elif tag in TIME_TAGS:
-        text = text.replace(":", "")
+    if mark := moment(tag):
+        text = text.replace(mark, "")
     if "\0" in text:
         text = text.replace("\0", "")  # PostgreSQL cannot hold it
     return text[:length]
+
+
+def place_of(tag: str, at: Level, level: Level) -> tuple[Level, str, str | None]:
+    """Where a search at ``level`` finds a tag of the level ``at``: the level of the table, the
+    column of its original values, and that of its key (None: it has none).
+
+    Of patient tags, studies and what is below have a copy of their own.
+    """
+    if at is Level.PATIENT and level > at and tag != PATIENT_ID:
+        return Level.STUDY, "patient_tags", STUDY_PATIENT_COLUMNS.get(tag)
+    return at, "tags", COLUMNS[at].get(tag)
 
 
 def level_keys(level: Level, tags: dict[str, str]) -> tuple[str | None, ...]:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from wherry import limits
 from wherry.errors import ParameterOutOfRange
-from wherry.index.keys import DATE_TAGS, TIME_TAGS, search_key
+from wherry.index.keys import moment, search_key
 
 type_condition = tuple[str, list[Any]]
 """SQL and its parameters."""
@@ -94,14 +94,15 @@ class Between:
     high: str
 
     def sql(self, column: str) -> type_condition:
-        # An empty value lies in no range.
-        low = f"{column} >= ?" if self.low else f"{column} > ?"
+        # An empty value is below everything, so that a range that is open to the left holds it.
         if not self.high:
-            return low, [self.low]
-        return f"{low} AND {column} < ?", [self.low, self._end()]
+            return f"{column} >= ?", [self.low]
+        if not self.low:
+            return f"{column} < ?", [self._end()]
+        return f"{column} >= ? AND {column} < ?", [self.low, self._end()]
 
     def matches(self, value: str) -> bool:
-        return bool(value) and self.low <= value and (not self.high or value < self._end())
+        return self.low <= value and (not self.high or value < self._end())
 
     @property
     def selective(self) -> int:
@@ -162,7 +163,7 @@ def comparable(tag: str, value: str, fold: Callable[[str], str] = str.casefold) 
 def _pattern(tag: str, part: str) -> Pattern | str:
     """What one alternative means; a text stands for itself."""
     text = comparable(tag, part, str)
-    if tag in DATE_TAGS or tag in TIME_TAGS:
+    if moment(tag):
         bounds = _RANGE.fullmatch(text)
         if bounds and any(bounds.groups()):
             return Between(bounds[1], bounds[2])

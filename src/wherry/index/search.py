@@ -1,72 +1,128 @@
-"""Finding resources by their main tags (rest-api §9).
+"""Finding resources in the index (rest-api §9).
 
-A query becomes one SQL statement over the columns of search keys, from the uppermost level that
-it names down to the level asked for. What the keys cannot decide (a search by case, main tags
-without a column, values longer than a key) is checked afterwards on the original values, piece by
-piece, so that memory stays flat.
+``find`` and ``count`` do all that the index can do alone. Whoever also looks into stored files
+goes on from the pieces: ``candidates`` are the rows that SQL finds, ``sift`` keeps those that
+pass the checks of what the index holds, and says what the files must still decide.
 
-Not here: tags outside the index; whoever asks for them reads the files.
+Not here: how a search becomes SQL (``search_plan``), what a searched text means (``patterns``).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import orjson
 
 from wherry import limits
-from wherry.dicom.tags import MAIN_DICOM_TAGS
-from wherry.errors import ParameterOutOfRange, UnknownDicomTag
+from wherry.errors import ParameterOutOfRange
+from wherry.index import metadata
 from wherry.index.database import Transaction
-from wherry.index.keys import COLUMNS, INDEXED, search_key
-from wherry.index.patterns import Exactly, Pattern, comparable, parse
-from wherry.model import Level
-
-MODALITIES_IN_STUDY = "0008,0061"
+from wherry.index.keys import search_key
+from wherry.index.search_plan import Check, Plan, plan
+from wherry.index.search_terms import Criteria
+from wherry.model import Attachment, Level
 
 _NO_LIMIT = 2**62
-_TAG = re.compile(r"[0-9a-f]{4},[0-9a-f]{4}")
+
 _IDENTIFIERS = (
     (Level.PATIENT, "patient_id", "0010,0020"),
     (Level.STUDY, "study_instance_uid", "0020,000d"),
-    (Level.STUDY, "accession_number", "0008,0050"),
     (Level.SERIES, "series_instance_uid", "0020,000e"),
     (Level.INSTANCE, "sop_instance_uid", "0008,0018"),
 )
 
 
-def find(
-    tx: Transaction,
-    level: Level,
-    query: Mapping[str, str],
-    *,
-    case_sensitive: bool = False,
-    since: int = 0,
-    limit: int = 0,
-) -> list[str]:
-    """Identifiers of the resources at ``level`` that match all of ``query`` (``gggg,eeee`` →
-    text), in order of arrival, without the first ``since``, at most ``limit`` (0: all).
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A resource that no check of the index has refused."""
 
-    Tags of this level and those above count; a tag of a level below matches nothing. Raises
+    row: int
+    orthanc_id: str
+    pending: tuple[Check, ...]
+    """What only its stored file can decide."""
+
+
+def find(tx: Transaction, criteria: Criteria, *, since: int = 0, limit: int = 0) -> list[str]:
+    """Identifiers of the resources that match, sorted, without the first ``since``, at most
+    ``limit`` (0: all).
+
+    Tags of the level and those above count; a main tag of a level below matches nothing. Raises
     ``UnknownDicomTag`` for what is no tag, ``ParameterOutOfRange`` for a tag that the index does
     not hold or a value beyond the bounds.
     """
-    plan = _plan(level, query, case_sensitive)
-    if plan is None:
+    made = plan(criteria)
+    if made is None:
         return []
-    if not plan.checks:
-        sql, params = plan.statement(tx.dialect, "", limit or _NO_LIMIT, since)
-        return [row[1] for row in tx.all(sql, params)]
-    return list(islice(_checked(tx, plan), since, since + limit if limit else None))
+    if not made.checks:
+        return identifiers(tx, made, since, limit)
+    return list(islice(_checked(tx, made), since, since + limit if limit else None))
+
+
+def count(tx: Transaction, criteria: Criteria) -> int:
+    """How many resources match. Raises as ``find``."""
+    made = plan(criteria)
+    if made is None:
+        return 0
+    if not made.checks:
+        return count_rows(tx, made)
+    return sum(1 for _ in _checked(tx, made))
+
+
+def identifiers(tx: Transaction, made: Plan, since: int = 0, limit: int = 0) -> list[str]:
+    """What SQL finds, when that is the answer: ``made`` has no checks."""
+    sql = made.statement(tx.dialect, f"l{made.level:d}.orthanc_id") + " LIMIT ? OFFSET ?"
+    return [row[0] for row in tx.all(sql, [*made.params, limit or _NO_LIMIT, since])]
+
+
+def count_rows(tx: Transaction, made: Plan) -> int:
+    """The number of rows that SQL finds."""
+    row = tx.one(made.unsorted(tx.dialect, "count(*)"), made.params)
+    assert row is not None
+    return int(row[0])
+
+
+def candidates(tx: Transaction, made: Plan, before: Sequence[int] = (), skip: int = 0) -> list[int]:
+    """The next row numbers that SQL finds, sorted, at most ``limits.SEARCH_ROWS``.
+
+    ``before`` are those of the previous call, ``skip`` the number of all that came before.
+    """
+    me = f"l{made.level:d}.id"
+    if made.by_row:
+        sql = made.statement(tx.dialect, me, f"{me} > ?") + " LIMIT ?"
+        params = [*made.params, before[-1] if before else 0, limits.SEARCH_ROWS]
+    else:
+        sql = made.statement(tx.dialect, me) + " LIMIT ? OFFSET ?"
+        params = [*made.params, limits.SEARCH_ROWS, skip]
+    return [row[0] for row in tx.all(sql, params)]
+
+
+def sift(tx: Transaction, made: Plan, rows: Sequence[int]) -> list[Candidate]:
+    """Those of ``rows`` that pass the checks of what the index holds, in the same order."""
+    columns = made.columns()
+    found = {row[0]: row for row in tx.all(made.originals(), (list(rows),))}
+    values = [found[row] for row in rows if row in found]
+    numbers = [check for check in made.checks if check.metadata]
+    known: Mapping[str, Mapping[int, metadata.Entry]] = {}
+    if numbers:
+        known = metadata.of_many(tx, made.level, [row[1] for row in values])
+    kept = []
+    for row in values:
+        tags = {name: orjson.loads(text) for name, text in zip(columns, row[2:], strict=True)}
+        entries = known.get(row[1], {})
+        if not all(_has(entries, check) for check in numbers):
+            continue
+        pending = _pending(made, tags)
+        if pending is not None:
+            kept.append(Candidate(row[0], row[1], pending))
+    return kept
 
 
 def lookup(tx: Transaction, identifier: str) -> list[tuple[Level, str]]:
-    """Resources with this PatientID, StudyInstanceUID, AccessionNumber, SeriesInstanceUID or
-    SOPInstanceUID; case and spaces around it do not matter."""
+    """Resources with this PatientID, StudyInstanceUID, SeriesInstanceUID or SOPInstanceUID; case
+    and spaces around it do not matter."""
     found = []
     for level, column, tag in _IDENTIFIERS:
         key = search_key(tag, identifier)
@@ -78,150 +134,64 @@ def lookup(tx: Transaction, identifier: str) -> list[tuple[Level, str]]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Check:
-    """A condition on an original value."""
-
-    level: Level
-    tag: str
-    patterns: list[Pattern]
-    fold: Callable[[str], str]
-
-    def passes(self, tags: Mapping[str, str]) -> bool:
-        value = tags.get(self.tag)
-        if value is None:
-            return False
-        text = comparable(self.tag, value, self.fold)
-        return any(pattern.matches(text) for pattern in self.patterns)
-
-
-@dataclass(slots=True)
-class _Plan:
-    """One search, while it is planned and run."""
-
-    level: Level
-    top: Level
-    conditions: list[str] = field(default_factory=list)
-    params: list[Any] = field(default_factory=list)
-    checks: list[_Check] = field(default_factory=list)
-    start: tuple[int, Level] | None = None
-    """Selectivity and level of the condition to begin with; None when no index helps."""
-
-    def statement(
-        self, dialect: str, more: str, limit: int, offset: int = 0
-    ) -> tuple[str, list[Any]]:
-        """SQL whose rows are: row number, identifier, original values of the levels checked."""
-        columns = "".join(f", l{level:d}.tags" for level in self.checked_levels())
-        conditions = [*self.conditions, more] if more else self.conditions
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        me = f"l{self.level:d}"
-        return (
-            f"SELECT {me}.id, {me}.orthanc_id{columns} FROM {self._tables(dialect)}{where}"
-            f" ORDER BY {me}.id LIMIT ? OFFSET ?",
-            [*self.params, limit, offset],
-        )
-
-    def _tables(self, dialect: str) -> str:
-        """The levels joined. SQLite keeps no statistics for its planner: it joins in the order
-        written (CROSS JOIN), from the best condition up, then down."""
-        start = self.start[1] if self.start else self.level
-        join = "CROSS JOIN" if dialect == "sqlite" and self.start else "JOIN"
-        text = f"{start.plural} l{start:d}"
-        for at in range(start - 1, self.top - 1, -1):
-            text += f" {join} {Level(at).plural} l{at} ON l{at + 1}.parent = l{at}.id"
-        for at in range(start + 1, self.level + 1):
-            text += f" {join} {Level(at).plural} l{at} ON l{at}.parent = l{at - 1}.id"
-        return text
-
-    def checked_levels(self) -> list[Level]:
-        return sorted({check.level for check in self.checks})
-
-    def begin_with(self, patterns: list[Pattern], level: Level) -> None:
-        """Begin the search with these patterns of an indexed column, if that is best: few rows
-        before some; then few rows at the lowest, some rows at the highest level."""
-        gain = min(pattern.selective for pattern in patterns)
-        if gain == 0:
-            return
-        if self.start is None or (
-            (gain, level if gain > 1 else -level)
-            > (self.start[0], self.start[1] if self.start[0] > 1 else -self.start[1])
-        ):
-            self.start = gain, level
-
-
-def _plan(level: Level, query: Mapping[str, str], case_sensitive: bool) -> _Plan | None:
-    """How to search; None when nothing can match."""
-    plan = _Plan(level, level)
-    fold: Callable[[str], str] = str if case_sensitive else str.casefold
-    for tag, text in query.items():
-        if not _TAG.fullmatch(tag):
-            raise UnknownDicomTag
-        patterns = parse(tag, text)
-        if not patterns:
-            continue
-        at = _level_of(tag, level)
-        if at > level:
-            return None
-        plan.top = min(plan.top, at)
-        if tag == MODALITIES_IN_STUDY:
-            sql, params = _any(patterns, "m.modality")
-            plan.conditions.append(
-                f"EXISTS (SELECT 1 FROM series m WHERE m.parent = l2.id AND {sql})"
-            )
-            plan.params += params
-            continue
-        column = COLUMNS[at].get(tag)
-        if column is not None:
-            sql, params = _any(patterns, f"l{at:d}.{column}")
-            plan.conditions.append(sql)
-            plan.params += params
-        if column in INDEXED:
-            plan.begin_with(patterns, at)
-        if column is None or case_sensitive or _longer(patterns):
-            plan.checks.append(_Check(at, tag, parse(tag, text, fold), fold))
-    return plan
-
-
-def _level_of(tag: str, level: Level) -> Level:
-    """The level whose value of ``tag`` is meant: the nearest one from ``level`` upwards, else one
-    below. Raises ``ParameterOutOfRange`` when the index does not hold the tag."""
-    if tag == MODALITIES_IN_STUDY:
-        return Level.STUDY
-    levels = [at for at in Level if tag in MAIN_DICOM_TAGS[at]]
-    if not levels:
-        raise ParameterOutOfRange(f"The index does not hold the tag {tag}")
-    return max((at for at in levels if at <= level), default=min(levels))
-
-
-def _any(patterns: list[Pattern], column: str) -> tuple[str, list[Any]]:
-    """The condition that one of ``patterns`` matches."""
-    conditions = [pattern.sql(column) for pattern in patterns]
-    params = [param for _, params in conditions for param in params]
-    return f"({' OR '.join(sql for sql, _ in conditions)})", params
-
-
-def _longer(patterns: list[Pattern]) -> bool:
-    """Whether a value is searched that is longer than a key."""
-    return any(
-        isinstance(pattern, Exactly)
-        and any(len(text) > limits.SEARCH_KEY_CHARACTERS for text in pattern.texts)
-        for pattern in patterns
+def files_to_look_into(tx: Transaction, level: Level, rows: Sequence[int]) -> dict[int, Attachment]:
+    """For each of these resources the DICOM file that speaks for it: that of the first instance
+    of its first series. Resources that are gone are left out."""
+    above = {
+        Level.PATIENT: "(SELECT s.id FROM series s WHERE s.parent = (SELECT t.id FROM studies t"
+        " WHERE t.parent = r.id ORDER BY t.id LIMIT 1) ORDER BY s.id LIMIT 1)",
+        Level.STUDY: "(SELECT s.id FROM series s WHERE s.parent = r.id ORDER BY s.id LIMIT 1)",
+        Level.SERIES: "r.id",
+    }
+    first = (
+        "r.id"
+        if level is Level.INSTANCE
+        else f"(SELECT i.id FROM instances i WHERE i.parent = {above[level]} ORDER BY i.id LIMIT 1)"
     )
+    found = tx.all(
+        "SELECT r.id, a.uuid, a.content_type, a.uncompressed_size, a.uncompressed_md5,"
+        " a.compressed_size, a.compressed_md5, a.compression, a.place, a.revision"
+        f" FROM {level.plural} r JOIN attachments a ON a.resource = {first}"
+        " AND a.content_type = 1 WHERE r.id IN ?",
+        (list(rows),),
+    )
+    return {row[0]: Attachment(*row[1:]) for row in found}
 
 
-def _checked(tx: Transaction, plan: _Plan) -> Iterator[str]:
-    """Matches in order of arrival, after the checks of original values."""
-    levels = plan.checked_levels()
-    last = 0
-    while True:
-        sql, params = plan.statement(
-            tx.dialect, f"l{plan.level:d}.id > ?", limits.INDEX_ROWS_AT_ONCE
-        )
-        rows = tx.all(sql, [*params[:-2], last, *params[-2:]])
-        for row in rows:
-            tags = {at: orjson.loads(text) for at, text in zip(levels, row[2:], strict=True)}
-            if all(check.passes(tags[check.level]) for check in plan.checks):
-                yield row[1]
-        if len(rows) < limits.INDEX_ROWS_AT_ONCE:
-            return
-        last = rows[-1][0]
+def is_attached(tx: Transaction, uuid: str) -> bool:
+    """Whether a file still belongs to a resource."""
+    return tx.one("SELECT 1 FROM attachments WHERE uuid = ?", (uuid,)) is not None
+
+
+def _checked(tx: Transaction, made: Plan) -> Iterator[str]:
+    """Matches that the index can tell alone, sorted."""
+    for check in made.checks:
+        if not check.column and not check.metadata:
+            raise ParameterOutOfRange(f"The index does not hold the tag {check.tag}")
+    rows: list[int] = []
+    skip = 0
+    while rows := candidates(tx, made, rows, skip):
+        skip += len(rows)
+        for start in range(0, len(rows), limits.INDEX_ROWS_AT_ONCE):
+            for one in sift(tx, made, rows[start : start + limits.INDEX_ROWS_AT_ONCE]):
+                if not one.pending:
+                    yield one.orthanc_id
+
+
+def _has(entries: Mapping[int, metadata.Entry], check: Check) -> bool:
+    entry = entries.get(check.metadata)
+    return entry is not None and check.passes(entry.value)
+
+
+def _pending(made: Plan, tags: Mapping[str, Mapping[str, Any]]) -> tuple[Check, ...] | None:
+    """What the file must decide; None when a check has failed already."""
+    left = []
+    for check in made.checks:
+        if check.metadata:
+            continue
+        value = tags[check.column].get(check.tag) if check.column else None
+        if value is None and not (check.column and check.certain):
+            left.append(check)
+        elif not check.passes(value):
+            return None
+    return tuple(left)

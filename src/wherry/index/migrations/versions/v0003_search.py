@@ -23,7 +23,7 @@ def _patient_keys_of_studies() -> None:
     connection = op.get_bind()
     page = text("SELECT id, patient_tags FROM studies WHERE id > :last ORDER BY id LIMIT :count")
     columns = ", ".join(f"{column} = :{column}" for column in STUDY_PATIENT_COLUMNS.values())
-    update = text(f"UPDATE studies SET {columns} WHERE id = :row")  # noqa: S608  our own names
+    update = text(f"UPDATE studies SET {columns} WHERE id = :row")
     last = 0
     while rows := connection.execute(page, {"last": last, "count": _ROWS_AT_ONCE}).fetchall():
         values = []
