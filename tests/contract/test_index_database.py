@@ -6,7 +6,6 @@ import multiprocessing
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import psycopg
 import pytest
 
 from tests.support import postgres
-from tests.support.index_processes import ingest, open_and_close
+from tests.support.index_processes import ingest, open_and_close, spawned
 from tests.support.staged import study
 from wherry import limits
 from wherry.errors import (
@@ -141,18 +140,6 @@ def test_settings_and_processes(index: Index) -> None:
 
 
 # --- several processes -----------------------------------------------------------------------
-
-
-@contextmanager
-def spawned(target: Any, *argument_lists: tuple[Any, ...]) -> Iterator[None]:
-    context = multiprocessing.get_context("spawn")
-    children = [context.Process(target=target, args=args) for args in argument_lists]
-    for child in children:
-        child.start()
-    yield
-    for child in children:
-        child.join(120)
-        assert child.exitcode == 0
 
 
 def test_processes_may_open_an_empty_database_at_once(index_settings: IndexSettings) -> None:

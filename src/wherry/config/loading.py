@@ -24,6 +24,7 @@ from wherry.config.keys import (
     Kind,
     known_names,
 )
+from wherry.config.extra_tags import extra_main_dicom_tags
 from wherry.config.names import user_content_type, user_metadata
 from wherry.config.peers import read_peer
 from wherry.config.place import Place
@@ -59,6 +60,7 @@ def load(paths: Sequence[Path], environ: Mapping[str, str]) -> tuple[Config, lis
     for name, attribute, read in (
         ("UserMetadata", "user_metadata", user_metadata),
         ("UserContentType", "user_content_type", user_content_type),
+        ("ExtraMainDicomTags", "extra_main_dicom_tags", extra_main_dicom_tags),
     ):
         if name in document.values:
             values[attribute] = read(document.values[name], document.place(name))

@@ -67,6 +67,15 @@ class Config:
     storage_directory: Path = field(default_factory=lambda: Path.cwd() / "WherryStorage")
     index_directory: Path = field(default_factory=lambda: Path.cwd() / "WherryStorage")
     overwrite_instances: bool = False
+    maximum_storage_bytes: int = 0
+    """Bytes of all files together (``MaximumStorageSize``, MiB); 0 = no limit."""
+    maximum_patient_count: int = 0
+    """Patients stored at once; 0 = no limit."""
+    maximum_storage_mode: str = "Recycle"
+    """At these limits: the oldest unprotected patients go (``Recycle``), or what arrives is
+    refused (``Reject``)."""
+    log_exported_resources: bool = False
+    """What is sent to peers and modalities is written down (``/exports``)."""
     storage_compression: bool = False
     """New files are stored compressed (``StorageCompression``)."""
     store_md5_for_attachments: bool = True
@@ -124,6 +133,12 @@ class Config:
     """Shown in ``/system``."""
     default_encoding: str = "Latin1"
     """Assumed of files that name no character set: a key of ``dicom.charsets.ENCODINGS``."""
+    dictionary: tuple[DeclaredTag, ...] = ()
+    """Tags that the operator has given names."""
+    load_private_dictionary: bool = True
+    """Whether private tags have the names that are built in."""
+    default_private_creator: str = ""
+    """Of private tags in files that name none."""
     case_sensitive_pn: bool = False
     """Whether ``/tools/find`` compares person names by case."""
     extra_main_dicom_tags: Mapping[Level, tuple[str, ...]] = field(default_factory=dict)

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from wherry import clock, limits
-from wherry.index import changes, completeness, deletions, removing, rows, totals
+from wherry.index import changes, completeness, deletions, recycling, removing, rows, totals
 from wherry.index.database import Transaction
+from wherry.index.recycling import Bounds
 from wherry.index.rows import expected_instances, type_row
 from wherry.index.totals import Totals
 from wherry.model import ChangeType, Level, StagedInstance, Stored, StoreStatus
@@ -47,7 +48,11 @@ class _Batch:
 
 
 def add_instances(
-    tx: Transaction, batch: Sequence[StagedInstance], *, overwrite: bool
+    tx: Transaction,
+    batch: Sequence[StagedInstance],
+    *,
+    overwrite: bool,
+    bounds: Bounds | None = None,
 ) -> list[Stored]:
     """Make ``batch`` visible; the answers come in its order.
 
@@ -55,12 +60,17 @@ def add_instances(
     ``overwrite`` the new file takes the place of the old one, which goes to the journal of
     deletions. A file that is attached already counts as ``Success``: the caller repeats a commit
     of unknown outcome.
+
+    With ``bounds``, other patients may have to go. Raises ``StorageFull`` when there is no room all
+    the same; nothing has changed then.
     """
     wanted, superseded = _distinct(batch, overwrite)
     there = _existing(tx, wanted)
     repeated = {key for key, (_, uuid) in there.items() if uuid == wanted[key].attachment.uuid}
     replaced = {key: row for key, (row, _) in there.items() if overwrite and key not in repeated}
     fresh = [staged for key, staged in wanted.items() if key not in there or key in replaced]
+    if bounds is not None and fresh:
+        _make_room(tx, bounds, fresh, list(replaced.values()))
     if superseded:
         deletions.add(tx, superseded)
     if fresh:
@@ -78,6 +88,21 @@ def add_instances(
         )
         for staged in batch
     ]
+
+
+def _make_room(
+    tx: Transaction, bounds: Bounds, fresh: list[StagedInstance], replaced: list[int]
+) -> None:
+    size = sum(staged.attachment.compressed_size for staged in fresh)
+    if replaced:
+        row = tx.one(
+            "SELECT coalesce(sum(compressed_size), 0) FROM attachments WHERE resource IN ?",
+            (replaced,),
+        )
+        assert row is not None
+        size -= int(row[0])
+    patients = {staged.summary.identifiers.patient for staged in fresh}
+    recycling.make_room(tx, bounds, size, patients)
 
 
 def _distinct(

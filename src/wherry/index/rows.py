@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import orjson
 
+from wherry import clock
 from wherry.errors import BadFileFormat
 from wherry.index import completeness
 from wherry.index.keys import COLUMNS, STUDY_PATIENT_COLUMNS, column_keys, level_keys
@@ -14,7 +15,7 @@ from wherry.model import Attachment, Level, StagedInstance
 
 type_row = tuple[object, ...]
 
-PATIENT = ("id", "orthanc_id", "tags", *COLUMNS[Level.PATIENT].values())
+PATIENT = ("id", "orthanc_id", "tags", "unprotected_at", *COLUMNS[Level.PATIENT].values())
 STUDY = (
     "id",
     "parent",
@@ -68,7 +69,7 @@ def patient(staged: StagedInstance, row: int) -> type_row:
     """Of ``patients``."""
     tags = staged.summary.tags[0]
     ids = staged.summary.identifiers
-    return (row, ids.patient, _json(tags), *level_keys(Level.PATIENT, tags))
+    return (row, ids.patient, _json(tags), clock.timestamp(), *level_keys(Level.PATIENT, tags))
 
 
 def study(staged: StagedInstance, row: int, parent: int) -> type_row:
