@@ -104,7 +104,7 @@ def test_what_is_absent(store: Face, path: str) -> None:
     for name in ("4001", "CalledAET", "99", "70000", "0"):
         reply = store.get(f"{path}/metadata/{name}")
         assert (reply.status, reply.body) == (404, b"")
-    for name in ("nope", "-1", "１", "9" * 50, "a%00b", "..%2f9", "%0d%0aX:%20y", "%ff"):
+    for name in ("nope", "-1", "１", "9" * 50, "a%00b", "%0d%0aX:%20y", "%ff"):
         assert code(store.get(f"{path}/metadata/{name}")) == 7
 
 

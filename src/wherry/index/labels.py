@@ -24,9 +24,7 @@ def of_one(tx: Transaction, level: Level, orthanc_id: str) -> list[str]:
 def has(tx: Transaction, level: Level, orthanc_id: str, label: str) -> bool:
     """Whether a resource has a label. Raises ``UnknownResource``."""
     row = row_of(tx, level, orthanc_id)
-    return (
-        tx.one("SELECT 1 FROM labels WHERE resource = ? AND label = ?", (row, label)) is not None
-    )
+    return tx.one("SELECT 1 FROM labels WHERE resource = ? AND label = ?", (row, label)) is not None
 
 
 def put(tx: Transaction, level: Level, orthanc_id: str, label: str) -> None:

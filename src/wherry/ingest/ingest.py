@@ -8,21 +8,17 @@ one that is replaced (``OverwriteInstances``) is removed by the janitor.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 
-from wherry.errors import BadSequenceOfCalls, WherryError
-from wherry.index import resources, staging
+from wherry.index import resources
 from wherry.index.database import Index, Transaction
+from wherry.ingest.attaching import Attaching
 from wherry.ingest.group import GroupCommit, type_done
-from wherry.ingest.names import PREFIX_LENGTH, NameBlocks
+from wherry.ingest.newfiles import NewFiles, left_to_next_start
 from wherry.ingest.recovery import Janitor
 from wherry.ingest.staging import Staging
 from wherry.model import Origin, StagedInstance, Stored, StoreStatus
 from wherry.storage.base import StorageArea
-
-log = logging.getLogger(__name__)
 
 
 class Ingest:
@@ -40,19 +36,35 @@ class Ingest:
         owner: str,
         overwrite: bool,
         max_instance_bytes: int,
+        compress: bool = False,
     ) -> None:
         self._index = index
         self._storage = storage
         self._janitor = janitor
-        self._owner = owner
         self._overwrite = overwrite
         self._max_instance_bytes = max_instance_bytes
-        self._names = NameBlocks(index, storage, owner)
+        self._compress = compress
+        self._files = NewFiles(index, storage, owner=owner)
+        self.attachments = Attaching(
+            index,
+            storage,
+            self._files,
+            janitor,
+            compress=compress,
+            max_bytes=max_instance_bytes,
+        )
+        """Files that users put beside the instances."""
         self._group = GroupCommit(index, self._add, self._settle_group)
 
     def stage(self, origin: Origin) -> Staging:
         """Begin one instance. Blocking methods, one thread at a time."""
-        return Staging(self._storage, self._names, origin, self._max_instance_bytes)
+        return Staging(
+            self._storage,
+            self._files.names,
+            origin,
+            self._max_instance_bytes,
+            compress=self._compress,
+        )
 
     def submit(self, staged: StagedInstance, done: type_done) -> None:
         """Commit one instance together with others that are waiting.
@@ -70,7 +82,7 @@ class Ingest:
         try:
             stored = self._index.write(lambda tx: self._add(tx, batch))
         except BaseException:
-            self._give_up(batch)
+            self._files.give_up(_uuids(batch))
             raise
         self._settle(batch, stored)
         return stored
@@ -97,7 +109,7 @@ class Ingest:
     def discard(self, staged: Iterable[StagedInstance]) -> None:
         """Remove files that will not be committed."""
         for instance in staged:
-            self._remove(instance)
+            self._files.remove(instance.attachment.uuid)
 
     def wake_janitor(self) -> None:
         """Files were added to the journal of deletions."""
@@ -105,18 +117,11 @@ class Ingest:
 
     def close(self) -> None:
         """A clean stop, after the last commit."""
-        self._names.close()
+        self._files.names.close()
 
     def _add(self, tx: Transaction, batch: Sequence[StagedInstance]) -> list[Stored]:
-        """Put a batch into the index, if the names of its files are still this process's.
-
-        A process that was taken for dead has lost its blocks, and perhaps the files: it must
-        not make them visible.
-        """
-        prefixes = {staged.attachment.uuid[:PREFIX_LENGTH] for staged in batch}
-        if not staging.owned(tx, prefixes, self._owner):
-            self._names.abandon()
-            raise BadSequenceOfCalls("This process was taken for dead; send the instance again")
+        """Put a batch into the index, if the names of its files are still this process's."""
+        self._files.check_owned(tx, _uuids(batch))
         return resources.add_instances(tx, batch, overwrite=self._overwrite)
 
     def _settle_group(
@@ -126,7 +131,7 @@ class Ingest:
         error: BaseException | None,
     ) -> None:
         if stored is None:
-            self._give_up(batch)
+            self._files.give_up(_uuids(batch))
         else:
             self._settle(batch, stored)
 
@@ -135,40 +140,15 @@ class Ingest:
 
         What was committed stays committed when this fails: nobody is told otherwise.
         """
-        with _left_to_next_start():
+        with left_to_next_start():
             for staged, result in zip(batch, stored, strict=True):
                 if result.status is StoreStatus.SUCCESS:
-                    self._names.settle(staged.attachment.uuid)
+                    self._files.settle(staged.attachment.uuid)
                 else:
-                    self._remove(staged)
+                    self._files.remove(staged.attachment.uuid)
         if self._overwrite:
             self._janitor.wake()
 
-    def _give_up(self, batch: Sequence[StagedInstance]) -> None:
-        """After a failed commit: drop the files, unless the commit was done after all.
 
-        A connection that breaks during COMMIT leaves that open; what cannot be asked now stays
-        in its block, and the next start sweeps it.
-        """
-        uuids = [staged.attachment.uuid for staged in batch]
-        with _left_to_next_start():
-            with self._index.read() as tx:
-                attached = staging.attached(tx, uuids)
-            for staged in batch:
-                if staged.attachment.uuid in attached:
-                    self._names.settle(staged.attachment.uuid)
-                else:
-                    self._remove(staged)
-
-    def _remove(self, staged: StagedInstance) -> None:
-        self._storage.delete(staged.attachment.uuid)
-        self._names.settle(staged.attachment.uuid)
-
-
-@contextmanager
-def _left_to_next_start() -> Iterator[None]:
-    """Clearing up that fails is done by the next start: its block of names stays journaled."""
-    try:
-        yield
-    except WherryError:
-        log.exception("Files that are not needed stay on disk until the next start")
+def _uuids(batch: Sequence[StagedInstance]) -> list[str]:
+    return [staged.attachment.uuid for staged in batch]

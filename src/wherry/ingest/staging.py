@@ -7,29 +7,14 @@ in memory. Nothing here is visible to anybody; that is ``committer``'s doing.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from typing import Protocol
 
-from wherry import clock, limits
+from wherry import clock
 from wherry.dicom.scan import scan
-from wherry.errors import StorageFull, TooLarge
+from wherry.errors import TooLarge
+from wherry.ingest.deposit import Deposit, Names, md5_of
 from wherry.model import DICOM_CONTENT, Attachment, Origin, StagedInstance, Summary
 from wherry.storage.base import FileWriter, StorageArea, type_buffer
-
-_MD5_PIECE_BYTES = 4 * limits.MIB
-
-
-class _Digest(Protocol):
-    def update(self, data: type_buffer, /) -> None: ...
-    def hexdigest(self) -> str: ...
-
-
-class Names(Protocol):
-    """Where names come from; see ``names.NameBlocks``."""
-
-    def take(self) -> str: ...
-    def settle(self, uuid: str) -> None: ...
 
 
 class Staging:
@@ -39,83 +24,54 @@ class Staging:
     bytes are gone already.
     """
 
-    def __init__(self, storage: StorageArea, names: Names, origin: Origin, max_bytes: int) -> None:
-        self._storage = storage
-        self._names = names
+    def __init__(
+        self,
+        storage: StorageArea,
+        names: Names,
+        origin: Origin,
+        max_bytes: int,
+        *,
+        compress: bool = False,
+    ) -> None:
         self._origin = origin
         self._max_bytes = max_bytes
+        self._deposit = Deposit(storage, names, compress=compress, max_bytes=max_bytes)
         self._first: type_buffer = b""
-        self._digest: _Digest | None = None
-        self._writer: FileWriter | None = None
-        self._size = 0
 
     def write(self, data: type_buffer) -> None:
         """Take the next bytes. Raises ``TooLarge``, ``StorageFull``, ``CannotWriteFile``."""
         if not data:
             return
-        if self._size == 0:
+        if not self._first and not self._deposit.size:
             self._first = data
-            self._size = len(data)
             return
         with self._cleaning_up():
-            if self._writer is None:
-                self._start_file()
-            self._append(data)
+            self._flush_first()
+            self._deposit.write(data)
 
     def finish(self) -> StagedInstance:
         """Sync the file and say what it holds. Raises ``BadFileFormat``, ``InexistentTag``."""
         with self._cleaning_up():
-            if self._writer is None:
-                self._check_size(self._size)
-                summary = scan(_bytes(self._first))
-                self._start_file()
-            else:
-                with self._writer.map() as view:
+            if self._deposit.size:
+                with self._deposit.content() as view:
                     summary = scan(view)
-            assert self._writer is not None
-            assert self._digest is not None
-            self._writer.sync()
-            self._writer.close()
-        staged = staged_instance(
-            self._writer.uuid, self._size, self._digest.hexdigest(), summary, self._origin
-        )
-        self._first, self._writer = b"", None
-        return staged
+            else:
+                if len(self._first) > self._max_bytes:
+                    raise TooLarge(f"An instance may have at most {self._max_bytes} bytes")
+                summary = scan(_bytes(self._first))
+                self._flush_first()
+            attachment = self._deposit.finish(DICOM_CONTENT)
+        return _staged(attachment, summary, self._origin)
 
     def abort(self) -> None:
         """Forget the bytes. Safe to call at any time, also twice."""
-        writer, self._writer = self._writer, None
-        self._first, self._size = b"", 0
-        if writer is not None:
-            writer.close()
-            self._storage.delete(writer.uuid)
-            self._names.settle(writer.uuid)
-
-    def _start_file(self) -> None:
-        if self._storage.free_bytes() < limits.FREE_DISK_BYTES:
-            raise StorageFull("No space left in the storage area")
-        uuid = self._names.take()
-        try:
-            self._writer = self._storage.create(uuid)
-        except BaseException:
-            self._names.settle(uuid)
-            raise
-        self._digest = hashlib.md5(usedforsecurity=False)
-        first, self._size = self._first, 0
-        self._append(first)
         self._first = b""
+        self._deposit.abort()
 
-    def _append(self, data: type_buffer) -> None:
-        assert self._writer is not None
-        assert self._digest is not None
-        self._check_size(self._size + len(data))
-        self._writer.write(data)
-        self._digest.update(data)
-        self._size += len(data)
-
-    def _check_size(self, size: int) -> None:
-        if size > self._max_bytes:
-            raise TooLarge(f"An instance may have at most {self._max_bytes} bytes")
+    def _flush_first(self) -> None:
+        if self._first:
+            first, self._first = self._first, b""
+            self._deposit.write(first)
 
     def _cleaning_up(self) -> _OnError:
         return _OnError(self.abort)
@@ -139,6 +95,10 @@ def _bytes(data: type_buffer) -> bytes | memoryview:
     return memoryview(data) if isinstance(data, bytearray) else data
 
 
+def _staged(attachment: Attachment, summary: Summary, origin: Origin) -> StagedInstance:
+    return StagedInstance(summary, attachment, origin, clock.orthanc_date(clock.now()))
+
+
 def staged_instance(
     uuid: str, size: int, md5: str, summary: Summary, origin: Origin
 ) -> StagedInstance:
@@ -151,7 +111,7 @@ def staged_instance(
         compressed_size=size,
         compressed_md5=md5,
     )
-    return StagedInstance(summary, attachment, origin, clock.orthanc_date(clock.now()))
+    return _staged(attachment, summary, origin)
 
 
 def examine(writer: FileWriter, origin: Origin, md5: str | None = None) -> StagedInstance:
@@ -163,9 +123,5 @@ def examine(writer: FileWriter, origin: Origin, md5: str | None = None) -> Stage
         summary = scan(view)
         size = len(view)
         if md5 is None:
-            digest = hashlib.md5(usedforsecurity=False)
-            for start in range(0, size, _MD5_PIECE_BYTES):
-                with view[start : start + _MD5_PIECE_BYTES] as piece:
-                    digest.update(piece)
-            md5 = digest.hexdigest()
+            md5 = md5_of(view)
     return staged_instance(writer.uuid, size, md5, summary, origin)

@@ -1,10 +1,230 @@
-"""To come."""
+"""Attachments of resources at all four levels: files by name or number (rest-api §7).
+
+The DICOM file of an instance is its attachment 1. Numbers below 1024 are the server's own: they
+are read here, packed and verified, but neither replaced nor taken away.
+
+Not here: taking a new file in (``arrivals``).
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
+
+from wherry.errors import UnknownResource
+from wherry.http.answers import (
+    content_answer,
+    empty_answer,
+    json_answer,
+    literal_json,
+    text_answer,
+)
+from wherry.http.routing import quick
+from wherry.http.services import services
+from wherry.index import attachments
+from wherry.model import DICOM_CONTENT, Attachment, Level
+from wherry.rest.arguments import flag
+from wherry.rest.arrivals import put
+from wherry.rest.files import inert_name
+from wherry.rest.names import content_media, content_name, content_number, of_user
+from wherry.rest.revisions import (
+    claimed_by_removal,
+    not_modified,
+    shown_md5,
+    state_of,
+    tag_header,
+)
+from wherry.storage.content import STORED_PLAIN, open_content
+
+_OPERATIONS: Final = (
+    "compress",
+    "compressed-data",
+    "compressed-md5",
+    "compressed-size",
+    "data",
+    "info",
+    "is-compressed",
+    "md5",
+    "size",
+    "uncompress",
+    "verify-md5",
+    "uuid",
+)
+_NEED_MD5: Final = ("compressed-md5", "md5", "verify-md5")
+
+_TEXTS: Final[dict[str, Callable[[Attachment], str]]] = {
+    "size": lambda one: str(one.uncompressed_size),
+    "compressed-size": lambda one: str(one.compressed_size),
+    "md5": lambda one: one.uncompressed_md5,
+    "compressed-md5": lambda one: one.compressed_md5,
+    "is-compressed": lambda one: "0" if one.compression == STORED_PLAIN else "1",
+}
+"""What is answered as a text, by the last part of the path."""
+
+_DOCUMENTED_RANGE: Final = re.compile(rb"bytes[ =]+(\d{0,19}-\d{0,19})(?:/[0-9*]{1,19})?")
 
 
 def routes() -> list[Route]:
-    """None yet."""
-    return []
+    """Routes of all levels."""
+    found: list[Route] = []
+    for level in Level:
+        root = f"/{level.plural}/{{id}}/attachments"
+        one = f"{root}/{{name}}"
+        found += [
+            Route(root, partial(listing, level=level)),
+            Route(one, partial(operations, level=level), methods=["GET"]),
+            Route(one, partial(put, level=level), methods=["PUT"]),
+            Route(one, partial(delete, level=level), methods=["DELETE"]),
+            Route(f"{one}/info", partial(info, level=level)),
+            Route(f"{one}/data", partial(data, level=level)),
+            Route(f"{one}/compressed-data", partial(compressed_data, level=level)),
+            Route(f"{one}/verify-md5", partial(verify, level=level), methods=["POST"]),
+        ]
+        found += [Route(f"{one}/{name}", partial(text, level=level, name=name)) for name in _TEXTS]
+        for name, compress in (("compress", True), ("uncompress", False)):
+            change = partial(recompress, level=level, compress=compress)
+            found.append(Route(f"{one}/{name}", change, methods=["POST"]))
+    return found
+
+
+@quick
+def listing(request: Request, level: Level) -> Response:
+    """GET /{level}/{id}/attachments: names in the order of their numbers; ``?full``: numbers by
+    name."""
+    rooms = services(request)
+    with rooms.index.read() as tx:
+        found = attachments.of_one(tx, level, request.path_params["id"])
+    names = {content_name(rooms.config, number): number for number in found}
+    return json_answer(names if flag(request, "full") else list(names))
+
+
+@quick
+def operations(request: Request, level: Level) -> Response:
+    """GET …/attachments/{name}: what can be asked about it."""
+    found = _found(request, level)
+    hidden = () if services(request).config.store_md5_for_attachments else _NEED_MD5
+    shown = [name for name in _OPERATIONS if name not in hidden]
+    return _unless_known(request, found, lambda: json_answer(shown))
+
+
+@quick
+def info(request: Request, level: Level) -> Response:
+    """GET …/attachments/{name}/info."""
+    found, config = _found(request, level), services(request).config
+    members = {
+        "Uuid": found.uuid,
+        "ContentType": found.content_type,
+        "UncompressedSize": found.uncompressed_size,
+        "CompressedSize": found.compressed_size,
+        "UncompressedMD5": shown_md5(config, found.uncompressed_md5),
+        "CompressedMD5": shown_md5(config, found.compressed_md5),
+    }
+    return _unless_known(request, found, lambda: json_answer(members))
+
+
+@quick
+def text(request: Request, level: Level, name: str) -> Response:
+    """GET …/attachments/{name}/{size, md5, …}: one value."""
+    found = _found(request, level)
+    if name in _NEED_MD5 and not services(request).config.store_md5_for_attachments:
+        return empty_answer(404)
+    return _unless_known(request, found, lambda: text_answer(_TEXTS[name](found)))
+
+
+def data(request: Request, level: Level) -> Response:
+    """GET …/attachments/{name}/data: the plain bytes, ``?filename=``; ``Range`` is honoured."""
+    rooms, found = services(request), _found(request, level)
+    extension = ".dcm" if found.content_type == DICOM_CONTENT else ""
+    name = request.query_params.get("filename") or f"{found.uuid}{extension}"
+    state = state_of(rooms.config, found)
+    return not_modified(request, state) or content_answer(
+        _with_range(request),
+        open_content(rooms.storage, found),
+        found.uncompressed_size,
+        content_media(rooms.config, found.content_type),
+        {"Content-Disposition": f'filename="{inert_name(name)}"'},
+        tag=state.entity_tag,
+    )
+
+
+def compressed_data(request: Request, level: Level) -> Response:
+    """GET …/attachments/{name}/compressed-data: the bytes as they are stored."""
+    rooms, found = services(request), _found(request, level)
+    state = state_of(rooms.config, found)
+    return not_modified(request, state) or content_answer(
+        _with_range(request),
+        rooms.storage.open(found.uuid),
+        found.compressed_size,
+        "application/octet-stream",
+        tag=state.entity_tag,
+    )
+
+
+def verify(request: Request, level: Level) -> Response:
+    """POST …/attachments/{name}/verify-md5: 400 without a body when the bytes are not those that
+    were stored, or there are none."""
+    rooms = services(request)
+    try:
+        intact = rooms.ingest.attachments.is_intact(_found(request, level))
+    except UnknownResource:
+        intact = False
+    return literal_json() if intact else empty_answer(400)
+
+
+def recompress(request: Request, level: Level, *, compress: bool) -> Response:
+    """POST …/attachments/{name}/compress and /uncompress: how it is stored from now on."""
+    rooms = services(request)
+    number = content_number(rooms.config, request.path_params["name"])
+    rooms.ingest.attachments.recompress(level, request.path_params["id"], number, compress=compress)
+    return literal_json()
+
+
+def delete(request: Request, level: Level) -> Response:
+    """DELETE …/attachments/{name}."""
+    rooms = services(request)
+    number = content_number(rooms.config, request.path_params["name"])
+    if not of_user(number):
+        return empty_answer(403)
+    required = rooms.config.check_revisions
+    rooms.ingest.attachments.detach(
+        level,
+        request.path_params["id"],
+        number,
+        claimed=claimed_by_removal(request, required=required),
+        required=required,
+    )
+    return empty_answer()
+
+
+def _found(request: Request, level: Level) -> Attachment:
+    number = content_number(services(request).config, request.path_params["name"])
+    with services(request).index.read() as tx:
+        return attachments.get(tx, level, request.path_params["id"], number)
+
+
+def _unless_known(request: Request, found: Attachment, answer: Callable[[], Response]) -> Response:
+    """``answer`` with its entity tag, or 304."""
+    state = state_of(services(request).config, found)
+    known = not_modified(request, state)
+    if known is not None:
+        return known
+    given = answer()
+    given.raw_headers.extend(tag_header(state))
+    return given
+
+
+def _with_range(request: Request) -> Request:
+    """Orthanc's documentation names the header ``Content-Range``; RFC 9110 calls it ``Range``."""
+    headers = request.scope["headers"]
+    names = [name for name, _ in headers]
+    if b"range" not in names and b"content-range" in names:
+        match = _DOCUMENTED_RANGE.fullmatch(headers[names.index(b"content-range")][1].strip())
+        if match is not None:
+            request.scope["headers"] = [*headers, (b"range", b"bytes=" + match[1])]
+    return request

@@ -12,11 +12,22 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from wherry.config import Config
 from wherry.errors import BadRevision, ParameterOutOfRange
 from wherry.http.answers import empty_answer, type_headers
-from wherry.model import Revision
+from wherry.model import Attachment, Revision
 
 _TAG: Final = re.compile(r'\s*(?:W/)?("?)(\d{1,18})-([0-9A-Za-z]{0,64})\1\s*')
+
+
+def state_of(config: Config, attachment: Attachment) -> Revision:
+    """The state of an attachment as it is shown."""
+    return Revision(attachment.revision, shown_md5(config, attachment.uncompressed_md5))
+
+
+def shown_md5(config: Config, md5: str) -> str:
+    """Digests are always kept, for our own checks; ``StoreMD5ForAttachments`` may hide them."""
+    return md5 if config.store_md5_for_attachments else ""
 
 
 def tag_header(state: Revision) -> type_headers:

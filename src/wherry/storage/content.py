@@ -1,20 +1,26 @@
 """Attachments as their owner knows them, however they are compressed in the storage area.
 
-Not here: compressing; where the bytes lie.
+Not here: how they are compressed (``packed``), where the bytes lie.
 """
 
 from __future__ import annotations
 
-from wherry.errors import NotImplementedYet
+from wherry.errors import CorruptedFile
 from wherry.model import Attachment
 from wherry.storage.base import FileReader, StorageArea
+from wherry.storage.packed import PackedReader
 
 STORED_PLAIN = 1
 STORED_ZLIB = 2
 
 
 def open_content(storage: StorageArea, attachment: Attachment) -> FileReader:
-    """The uncompressed bytes of an attachment. Raises ``MissingFile``."""
-    if attachment.compression != STORED_PLAIN:
-        raise NotImplementedYet
-    return storage.open(attachment.uuid)
+    """The uncompressed bytes of an attachment. Raises ``MissingFile``; its methods raise
+    ``CorruptedFile`` when a compressed file is damaged."""
+    if attachment.compression == STORED_PLAIN:
+        return storage.open(attachment.uuid)
+    if attachment.compression != STORED_ZLIB:
+        raise CorruptedFile(f"The stored file {attachment.uuid} has an unknown compression")
+    return PackedReader(
+        storage.open(attachment.uuid), attachment.uncompressed_size, attachment.uuid
+    )

@@ -1,0 +1,201 @@
+"""Files beside the instances: attached, replaced, taken away, packed and unpacked.
+
+They come in by the rules of the one door: a name out of a journaled block, bytes written and
+synced, then one index transaction that makes the file visible and gives up the one before it. A
+crash at any point leaves no file without its row and no row without its file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+from wherry import limits
+from wherry.errors import CorruptedFile, Unavailable
+from wherry.index import attachments
+from wherry.index.database import Index, Transaction
+from wherry.ingest.deposit import Deposit
+from wherry.ingest.newfiles import NewFiles
+from wherry.ingest.recovery import Janitor
+from wherry.model import Attachment, Level, Revision
+from wherry.storage.base import FileReader, StorageArea
+from wherry.storage.content import STORED_PLAIN, STORED_ZLIB, open_content
+
+_ATTEMPTS = 3
+
+
+class Attaching:
+    """Blocking; from any thread. A file is named by level, resource and number (``content_type``);
+    ``claimed`` and ``required`` are explained in ``index.revisions``."""
+
+    def __init__(
+        self,
+        index: Index,
+        storage: StorageArea,
+        files: NewFiles,
+        janitor: Janitor,
+        *,
+        compress: bool,
+        max_bytes: int,
+    ) -> None:
+        self._index = index
+        self._storage = storage
+        self._files = files
+        self._janitor = janitor
+        self._compress = compress
+        self._max_bytes = max_bytes
+
+    def deposit(self) -> Deposit:
+        """Begin a new file; ``attach`` it, or ``abort`` it."""
+        return self._deposit(self._compress, self._max_bytes)
+
+    def attach(
+        self,
+        level: Level,
+        orthanc_id: str,
+        content_type: int,
+        deposit: Deposit,
+        *,
+        claimed: Revision | None = None,
+        required: bool = False,
+    ) -> Attachment:
+        """Make a written file visible, in place of the one with its number.
+
+        When it raises, nothing has changed and the file is gone. Raises ``UnknownResource``,
+        ``BadRevision``.
+        """
+
+        def work(tx: Transaction, attachment: Attachment) -> Attachment:
+            return attachments.put(
+                tx, level, orthanc_id, attachment, claimed=claimed, required=required
+            )
+
+        attached = self._commit(deposit, content_type, work)
+        assert attached is not None
+        return attached
+
+    def detach(
+        self,
+        level: Level,
+        orthanc_id: str,
+        content_type: int,
+        *,
+        claimed: Revision | None = None,
+        required: bool = False,
+    ) -> None:
+        """Take a file away. Raises ``UnknownResource``, ``BadRevision``."""
+        self._index.write(
+            lambda tx: attachments.remove(
+                tx, level, orthanc_id, content_type, claimed=claimed, required=required
+            )
+        )
+        self._janitor.wake()
+
+    def recompress(
+        self, level: Level, orthanc_id: str, content_type: int, *, compress: bool
+    ) -> None:
+        """Store a file packed, or plain; nothing happens when it is so already.
+
+        Raises ``UnknownResource``, ``MissingFile``, ``CorruptedFile`` when the bytes are not those
+        that were stored: they are left as they are.
+        """
+        for _ in range(_ATTEMPTS):
+            with self._index.read() as tx:
+                known = attachments.get(tx, level, orthanc_id, content_type)
+            if known.compression == (STORED_ZLIB if compress else STORED_PLAIN):
+                return
+            if self._rewrite(level, orthanc_id, known, compress=compress):
+                return
+        raise Unavailable("Others are changing this attachment")
+
+    def is_intact(self, attachment: Attachment) -> bool:
+        """Whether the stored bytes, and what they unpack to, are those that were stored.
+
+        Raises ``MissingFile``.
+        """
+        stored = self._storage.open(attachment.uuid)
+        if _md5(stored, stored.size) != attachment.compressed_md5:
+            return False
+        if attachment.compression == STORED_PLAIN:
+            return True
+        try:
+            plain = _md5(open_content(self._storage, attachment), attachment.uncompressed_size)
+        except CorruptedFile:
+            return False
+        return plain == attachment.uncompressed_md5
+
+    def _deposit(self, compress: bool, max_bytes: int) -> Deposit:
+        return Deposit(self._storage, self._files.names, compress=compress, max_bytes=max_bytes)
+
+    def _commit(
+        self,
+        deposit: Deposit,
+        content_type: int,
+        work: Callable[[Transaction, Attachment], Attachment | None],
+    ) -> Attachment | None:
+        """Finish the file, then one transaction; the file stays only if ``work`` answers it."""
+        try:
+            written = deposit.finish(content_type)
+        except BaseException:
+            deposit.abort()
+            raise
+
+        def owned(tx: Transaction) -> Attachment | None:
+            self._files.check_owned(tx, [written.uuid])
+            return work(tx, written)
+
+        try:
+            committed = self._index.write(owned)
+        except BaseException:
+            self._files.give_up([written.uuid])
+            raise
+        if committed is None:
+            self._files.give_up([written.uuid])
+        else:
+            self._files.settle(written.uuid)
+        self._janitor.wake()
+        return committed
+
+    def _rewrite(self, level: Level, orthanc_id: str, known: Attachment, *, compress: bool) -> bool:
+        """Whether the new file took the place of ``known``."""
+        deposit = self._deposit(compress, known.uncompressed_size)
+        try:
+            self._copy(known, deposit)
+        except BaseException:
+            deposit.abort()
+            raise
+
+        def work(tx: Transaction, attachment: Attachment) -> Attachment | None:
+            done = attachments.exchange(tx, level, orthanc_id, known, attachment)
+            return attachment if done else None
+
+        return self._commit(deposit, known.content_type, work) is not None
+
+    def _copy(self, known: Attachment, deposit: Deposit) -> None:
+        """Its plain bytes, if they are what they were."""
+        with closing(open_content(self._storage, known)) as reader:
+            for piece in _pieces(reader, known.uncompressed_size):
+                deposit.write(piece)
+        if deposit.md5 != known.uncompressed_md5:
+            raise CorruptedFile(f"The stored file {known.uuid} is damaged")
+
+
+def _md5(reader: FileReader, size: int) -> str:
+    """Of the first ``size`` bytes of a file, which is closed then."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with closing(reader):
+        for piece in _pieces(reader, size):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _pieces(reader: FileReader, size: int) -> Iterator[bytes]:
+    """``size`` bytes of a file, fewer only if it is shorter."""
+    offset = 0
+    while offset < size:
+        piece = reader.read_at(offset, min(limits.READ_CHUNK_BYTES, size - offset))
+        if not piece:
+            return
+        offset += len(piece)
+        yield piece

@@ -1,0 +1,194 @@
+"""One new file on its way into the storage area: its bytes, sizes and digests, packed or plain.
+
+Its name comes from a journaled block, so that nothing of it outlives a crash unknown. Nobody sees
+it before its attachment is committed.
+
+Not here: what the bytes mean (``staging``), who owns the file then (``committing``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from wherry import limits
+from wherry.errors import StorageFull, TooLarge
+from wherry.model import Attachment
+from wherry.storage.base import FileWriter, StorageArea, type_buffer
+from wherry.storage.content import STORED_PLAIN, STORED_ZLIB
+from wherry.storage.packed import PREFIX_BYTES, Packer, new_packer, prefix, unpacked
+
+_MD5_PIECE_BYTES = 4 * limits.MIB
+
+
+class Names(Protocol):
+    """Where names come from; see ``names.NameBlocks``."""
+
+    def take(self) -> str: ...
+    def settle(self, uuid: str) -> None: ...
+
+
+class Deposit:
+    """One new file. Blocking; one thread at a time. ``finish`` or ``abort`` must be called; after
+    an exception of any other method, ``abort``."""
+
+    def __init__(
+        self, storage: StorageArea, names: Names, *, compress: bool, max_bytes: int
+    ) -> None:
+        self._storage = storage
+        self._names = names
+        self._max_bytes = max_bytes
+        self._packing = _Packing() if compress else None
+        self._writer: FileWriter | None = None
+        self._digest = hashlib.md5(usedforsecurity=False)
+        self._ended = False
+        self.size = 0
+        """Plain bytes so far."""
+
+    @property
+    def md5(self) -> str:
+        """Of the plain bytes so far."""
+        return self._digest.hexdigest()
+
+    def write(self, data: type_buffer) -> None:
+        """Take the next bytes. Raises ``TooLarge``, ``StorageFull``, ``CannotWriteFile``."""
+        self.size += len(data)
+        if self.size > self._max_bytes:
+            raise TooLarge(f"A file may have at most {self._max_bytes} bytes")
+        self._digest.update(data)
+        if self._packing is None:
+            self._file().write(data)
+        else:
+            self._packing.write(data)
+            if self._packing.waiting_bytes > limits.PACKED_IN_MEMORY_BYTES:
+                self._packing.pour(self._file())
+
+    @contextmanager
+    def content(self) -> Iterator[memoryview]:
+        """The plain bytes as one buffer; nothing can be written after it."""
+        self._end()
+        with self._file().map() as stored:
+            if self._packing is None:
+                yield stored
+            else:
+                with unpacked(_InMemory(stored), self.size, self._file().uuid) as plain:
+                    yield plain
+
+    def finish(self, content_type: int) -> Attachment:
+        """Sync the file and say what the index wants to know. Raises ``CannotWriteFile``."""
+        self._end()
+        writer = self._file()
+        writer.sync()
+        packing = self._packing
+        md5 = self.md5
+        attachment = Attachment(
+            uuid=writer.uuid,
+            content_type=content_type,
+            uncompressed_size=self.size,
+            uncompressed_md5=md5,
+            compressed_size=self.size if packing is None else packing.size,
+            compressed_md5=md5 if packing is None else packing.md5(writer),
+            compression=STORED_PLAIN if packing is None else STORED_ZLIB,
+        )
+        writer.close()
+        self._writer = None
+        return attachment
+
+    def abort(self) -> None:
+        """Remove the file. Safe to call at any time before ``finish`` is done, also twice."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+            self._storage.delete(writer.uuid)
+            self._names.settle(writer.uuid)
+
+    def _end(self) -> None:
+        if not self._ended:
+            self._ended = True
+            if self._packing is not None:
+                self._packing.end(self._file(), self.size)
+
+    def _file(self) -> FileWriter:
+        """The file, made when it is first needed."""
+        if self._writer is None:
+            if self._storage.free_bytes() < limits.FREE_DISK_BYTES:
+                raise StorageFull("No space left in the storage area")
+            uuid = self._names.take()
+            try:
+                self._writer = self._storage.create(uuid)
+            except BaseException:
+                self._names.settle(uuid)
+                raise
+        return self._writer
+
+
+class _Packing:
+    """The packed side of a file: the size that stands first is known last."""
+
+    def __init__(self) -> None:
+        self._packer: Packer = new_packer()
+        self._waiting: list[bytes] = []
+        self._digest: str | None = None
+        self.waiting_bytes = 0
+        self.size = PREFIX_BYTES
+        """Bytes of the stored file, once it is ended."""
+
+    def write(self, data: type_buffer) -> None:
+        """Pack the next bytes."""
+        self._keep(self._packer.compress(data))
+
+    def pour(self, writer: FileWriter) -> None:
+        """Write what waits; the place of the prefix stays free."""
+        for piece in self._waiting:
+            writer.write_at(piece, self.size)
+            self.size += len(piece)
+        self._waiting.clear()
+        self.waiting_bytes = 0
+
+    def end(self, writer: FileWriter, plain_size: int) -> None:
+        """Write the rest and the prefix: at once if nothing was poured, and nothing at all for an
+        empty file."""
+        if plain_size == 0:
+            self.size = 0
+            self._digest = hashlib.md5(usedforsecurity=False).hexdigest()
+            return
+        self._keep(self._packer.flush())
+        if self.size > PREFIX_BYTES:
+            self.pour(writer)
+            writer.write_at(prefix(plain_size), 0)
+            return
+        stored = b"".join((prefix(plain_size), *self._waiting))
+        writer.write(stored)
+        self.size = len(stored)
+        self._digest = hashlib.md5(stored, usedforsecurity=False).hexdigest()
+
+    def md5(self, writer: FileWriter) -> str:
+        """Of the stored file; one that was poured is read again for it."""
+        if self._digest is None:
+            with writer.map() as view:
+                self._digest = md5_of(view)
+        return self._digest
+
+    def _keep(self, packed: bytes) -> None:
+        if packed:
+            self._waiting.append(packed)
+            self.waiting_bytes += len(packed)
+
+
+class _InMemory:
+    def __init__(self, view: memoryview) -> None:
+        self._view = view
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        return bytes(self._view[offset : offset + size])
+
+
+def md5_of(view: memoryview) -> str:
+    """MD5 of a mapped file, lower-case hex."""
+    digest = hashlib.md5(usedforsecurity=False)
+    for start in range(0, len(view), _MD5_PIECE_BYTES):
+        with view[start : start + _MD5_PIECE_BYTES] as piece:
+            digest.update(piece)
+    return digest.hexdigest()

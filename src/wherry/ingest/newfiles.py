@@ -1,0 +1,73 @@
+"""The files of this process that nobody can see yet, from their name to the commit or the bin.
+
+What is committed, and what is removed, is *settled*: its block of names needs not be journaled
+for it any more.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+
+from wherry.errors import BadSequenceOfCalls, WherryError
+from wherry.index import staging
+from wherry.index.database import Index, Transaction
+from wherry.ingest.names import PREFIX_LENGTH, NameBlocks
+from wherry.storage.base import StorageArea
+
+log = logging.getLogger(__name__)
+
+
+class NewFiles:
+    """``owner`` is the identifier of the process: the owner of the blocks its names come from."""
+
+    def __init__(self, index: Index, storage: StorageArea, *, owner: str) -> None:
+        self._index = index
+        self._storage = storage
+        self._owner = owner
+        self.names = NameBlocks(index, storage, owner)
+
+    def check_owned(self, tx: Transaction, uuids: Iterable[str]) -> None:
+        """Part of every commit of new files: their names must still be this process's.
+
+        A process that was taken for dead has lost its blocks, and perhaps the files: it must
+        not make them visible. Raises ``BadSequenceOfCalls``.
+        """
+        prefixes = {uuid[:PREFIX_LENGTH] for uuid in uuids}
+        if not staging.owned(tx, prefixes, self._owner):
+            self.names.abandon()
+            raise BadSequenceOfCalls("This process was taken for dead; send it again")
+
+    def settle(self, uuid: str) -> None:
+        """After the commit of this file."""
+        self.names.settle(uuid)
+
+    def remove(self, uuid: str) -> None:
+        """This file will not be committed."""
+        self._storage.delete(uuid)
+        self.names.settle(uuid)
+
+    def give_up(self, uuids: Collection[str]) -> None:
+        """After a failed commit: remove the files, unless the commit was done after all.
+
+        A connection that breaks during COMMIT leaves that open; what cannot be asked now stays
+        in its block, and the next start sweeps it.
+        """
+        with left_to_next_start():
+            with self._index.read() as tx:
+                attached = staging.attached(tx, uuids)
+            for uuid in uuids:
+                if uuid in attached:
+                    self.settle(uuid)
+                else:
+                    self.remove(uuid)
+
+
+@contextmanager
+def left_to_next_start() -> Iterator[None]:
+    """Clearing up that fails is done by the next start: its block of names stays journaled."""
+    try:
+        yield
+    except WherryError:
+        log.exception("Files that are not needed stay on disk until the next start")
