@@ -290,6 +290,23 @@ BUCKET_BUFFER_BYTES: Final = 8 * MIB
 """Compressed bytes of one bucket that a sender gathers before it sends them; larger buckets are
 sent while they are compressed."""
 
+# --- Import and replication ----------------------------------------------------------------
+REPLICATION_CONNECTIONS: Final = 4
+"""Connections of ``wherry import`` and ``wherry replicate`` to one server, unless said."""
+
+REPLICATION_TIMEOUT_S: Final = 120
+"""Longest silence of a server that is filled: an old Orthanc syncs its database for long."""
+
+REPLICATION_LIST_BYTES: Final = 256 * MIB
+"""A list of a server's studies, or of one study's instances: old servers expand each instance to
+1 KiB, and a big study has 20,000."""
+
+REPORT_REASONS: Final = 40
+"""Different reasons that a report tells apart."""
+
+REPORT_EXAMPLES: Final = 3
+"""Names that a report gives with each reason."""
+
 # --- Jobs and processes --------------------------------------------------------------------
 LEASE_S: Final = 15.0
 """A process that has not renewed its lease for this long on another host counts as dead."""

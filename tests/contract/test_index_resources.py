@@ -135,7 +135,7 @@ def test_a_batch_is_stored_wholly_and_in_order(index: Index) -> None:
         assert [one.orthanc_id for one in many] == [ids[3].instance, ids[1].instance]
         assert resources.get_many(tx, Level.SERIES, []) == []
         below = resources.statistics_of(tx, Level.STUDY, ids[0].study)
-        assert below == Statistics(0, 1, 3, 250, 250_000, 250_000)
+        assert below == Statistics(0, 1, 3, 250, 250_000, 250_000, 250_000, 250_000)
     assert statistics(index) == Statistics(1, 1, 3, 250, 250_000, 250_000) == counted(index)
 
 

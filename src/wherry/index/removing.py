@@ -60,8 +60,8 @@ def delete_many(tx: Transaction, orthanc_ids: Collection[str]) -> int:
         )
         found += len(rows)
         if level > Level.PATIENT:
-            above = list(doomed[Level(level - 1)])
-            rows += tx.all(f"SELECT id, parent FROM {level.plural} WHERE parent IN ?", (above,))
+            gone = list(doomed[Level(level - 1)])
+            rows += tx.all(f"SELECT id, parent FROM {level.plural} WHERE parent IN ?", (gone,))
         doomed[level] = {row[0]: row[1] for row in rows}
     counters = totals.load(tx)
     for level in reversed(Level):

@@ -6,81 +6,50 @@ Pure functions; no module of this face spells a field of a resource anywhere els
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import Enum
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
-from starlette.requests import Request
-
-from wherry.dicom.tags import keyword_of
+from wherry.dicom.tags import MAIN_DICOM_TAGS, keyword_of
 from wherry.errors import UnknownDicomTag
-from wherry.model import Attachment, Change, Level, Resource, Statistics, Stored
-from wherry.rest.arguments import flag
+from wherry.model import Attachment, Level, Resource, Statistics, Stored
+from wherry.rest.shapes import Form as Form
+from wherry.rest.shapes import Part
+from wherry.rest.shapes import Shape as Shape
+from wherry.rest.shapes import shape_of as shape_of
 
 type_json = dict[str, Any]
 
 _MIB = 1 << 20
 
 
-class Form(Enum):
-    """How tags are spelt."""
-
-    KEYWORD = "keyword"
-    SHORT = "short"
-    FULL = "full"
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How much of a resource is shown, and how."""
-
-    form: Form = Form.KEYWORD
-    requested: tuple[str, ...] = ()
-    """Tags ``gggg,eeee`` for the member ``RequestedTags``, in the order asked for."""
-    content: frozenset[str] | None = None
-    """``response-content`` / ``ResponseContent``: the only parts shown; None = as usual."""
-
-
-def shape_of(request: Request) -> Shape:
-    """What a URL asks for: ``?short``, ``?full``, ``?requested-tags``, ``?response-content``."""
-    return Shape(form_of(request))
-
-
-def form_of(request: Request) -> Form:
-    """``?short`` and ``?full``; by keyword without."""
-    if flag(request, "short"):
-        return Form.SHORT
-    return Form.FULL if flag(request, "full") else Form.KEYWORD
-
-
-def tags(values: Mapping[str, str], form: Form) -> type_json:
-    """Main DICOM tags, ``gggg,eeee`` → value, in one of the three forms."""
+def tags(values: Mapping[str, Any], form: Form) -> type_json:
+    """DICOM tags, ``gggg,eeee`` → value, in one of the three forms."""
+    if form is Form.KEYWORD:
+        return {_NAMES[tag]: value for tag, value in values.items()}
     if form is Form.SHORT:
         return dict(values)
-    if form is Form.FULL:
-        return {
-            tag: {"Name": _name(tag), "Type": "String", "Value": value}
-            for tag, value in values.items()
-        }
-    return {_name(tag): value for tag, value in values.items()}
+    return {
+        tag: {"Name": _NAMES[tag], "Type": "String", "Value": value}
+        for tag, value in values.items()
+    }
 
 
-def _name(tag: str) -> str:
-    try:
-        return keyword_of(tag)
-    except UnknownDicomTag:
-        return tag
+class _Names(dict[str, str]):
+    """Tag → keyword, or the tag itself; only main tags are kept here."""
+
+    def __missing__(self, tag: str) -> str:
+        try:
+            return keyword_of(tag)
+        except UnknownDicomTag:
+            return tag
+
+
+_NAMES = _Names({tag: keyword_of(tag) for level in Level for tag in MAIN_DICOM_TAGS[level]})
 
 
 def resource(of: Resource, form: Form = Form.KEYWORD) -> type_json:
     """One resource, with the fields of its level."""
-    members: type_json = {
-        "ID": of.orthanc_id,
-        "Type": of.level.title,
-        "MainDicomTags": tags(of.tags, form),
-        "Labels": sorted(of.labels),
-        **_OF_LEVEL[of.level](of, form),
-    }
+    members = _OF_LEVEL[of.level](of, form)
     if of.modified_from:
         members["ModifiedFrom"] = of.modified_from
     if of.anonymized_from:
@@ -88,9 +57,46 @@ def resource(of: Resource, form: Form = Form.KEYWORD) -> type_json:
     return members
 
 
+def only(members: type_json, content: frozenset[str]) -> type_json:
+    """The members of a resource that belong to these parts; its identity and what was requested
+    by name are always shown."""
+    kept = _members_of(content)
+    return {name: value for name, value in members.items() if name in kept}
+
+
+@lru_cache(maxsize=256)
+def _members_of(content: frozenset[str]) -> frozenset[str]:
+    return frozenset({"ID", "Type", "RequestedTags"}.union(*(_MEMBERS[Part(p)] for p in content)))
+
+
+_MEMBERS: Final[dict[Part, tuple[str, ...]]] = {
+    Part.MAIN_DICOM_TAGS: ("MainDicomTags", "PatientMainDicomTags"),
+    Part.METADATA: (
+        "Metadata",
+        "LastUpdate",
+        "ModifiedFrom",
+        "AnonymizedFrom",
+        "IndexInSeries",
+        "ExpectedNumberOfInstances",
+    ),
+    Part.CHILDREN: ("Studies", "Series", "Instances"),
+    Part.PARENT: ("ParentPatient", "ParentStudy", "ParentSeries"),
+    Part.LABELS: ("Labels",),
+    Part.STATUS: ("Status", "ExpectedNumberOfInstances"),
+    Part.IS_STABLE: ("IsStable",),
+    Part.IS_PROTECTED: ("IsProtected",),
+    Part.ATTACHMENTS: ("Attachments", "FileSize", "FileUuid"),
+    Part.REQUESTED_TAGS: ("RequestedTags",),
+}
+
+
 def _patient(of: Resource, form: Form) -> type_json:
     return {
-        "Studies": list(of.children),
+        "ID": of.orthanc_id,
+        "Type": "Patient",
+        "MainDicomTags": tags(of.tags, form),
+        "Labels": of.labels,
+        "Studies": of.children,
         "IsProtected": of.is_protected,
         "IsStable": of.is_stable,
         "LastUpdate": of.last_update,
@@ -99,9 +105,13 @@ def _patient(of: Resource, form: Form) -> type_json:
 
 def _study(of: Resource, form: Form) -> type_json:
     return {
+        "ID": of.orthanc_id,
+        "Type": "Study",
+        "MainDicomTags": tags(of.tags, form),
+        "Labels": of.labels,
         "PatientMainDicomTags": tags(of.patient_tags, form),
         "ParentPatient": of.parent,
-        "Series": list(of.children),
+        "Series": of.children,
         "IsStable": of.is_stable,
         "LastUpdate": of.last_update,
     }
@@ -109,8 +119,12 @@ def _study(of: Resource, form: Form) -> type_json:
 
 def _series(of: Resource, form: Form) -> type_json:
     return {
+        "ID": of.orthanc_id,
+        "Type": "Series",
+        "MainDicomTags": tags(of.tags, form),
+        "Labels": of.labels,
         "ParentStudy": of.parent,
-        "Instances": list(of.children),
+        "Instances": of.children,
         "ExpectedNumberOfInstances": of.expected_instances,
         "Status": of.status,
         "IsStable": of.is_stable,
@@ -120,6 +134,10 @@ def _series(of: Resource, form: Form) -> type_json:
 
 def _instance(of: Resource, form: Form) -> type_json:
     return {
+        "ID": of.orthanc_id,
+        "Type": "Instance",
+        "MainDicomTags": tags(of.tags, form),
+        "Labels": of.labels,
         "ParentSeries": of.parent,
         "IndexInSeries": of.index_in_series,
         "FileSize": of.file_size,
@@ -158,18 +176,6 @@ def stored(of: Stored) -> type_json:
     }
 
 
-def change(of: Change) -> type_json:
-    """One line of ``/changes``."""
-    return {
-        "Seq": of.seq,
-        "ChangeType": of.change_type.name,
-        "ResourceType": of.level.title,
-        "ID": of.orthanc_id,
-        "Path": path(of.level, of.orthanc_id),
-        "Date": of.date,
-    }
-
-
 def store_statistics(of: Statistics) -> type_json:
     """``/statistics``: everything."""
     return {
@@ -183,10 +189,7 @@ def store_statistics(of: Statistics) -> type_json:
 
 
 def resource_statistics(level: Level, of: Statistics) -> type_json:
-    """``/{level}/{id}/statistics``: one resource and what is below it.
-
-    DICOM files are the only attachments so far, so the sizes with and without ``Dicom`` agree.
-    """
+    """``/{level}/{id}/statistics``: one resource and what is below it."""
     counts = {
         Level.STUDY: ("CountStudies", of.studies),
         Level.SERIES: ("CountSeries", of.series),
@@ -195,15 +198,27 @@ def resource_statistics(level: Level, of: Statistics) -> type_json:
     return {
         **dict(pair for below, pair in counts.items() if below > level),
         **_size("DiskSize", of.disk_bytes),
-        **_size("DicomDiskSize", of.disk_bytes),
+        **_size("DicomDiskSize", of.dicom_disk_bytes),
         **_size("UncompressedSize", of.uncompressed_bytes),
-        **_size("DicomUncompressedSize", of.uncompressed_bytes),
+        **_size("DicomUncompressedSize", of.dicom_uncompressed_bytes),
     }
 
 
 def _size(name: str, size_bytes: int) -> type_json:
     """Bytes as text, because they may pass 32 bits, and whole MiB rounded down."""
     return {name: str(size_bytes), f"{name}MB": size_bytes // _MIB}
+
+
+def attachment(of: Attachment) -> type_json:
+    """An attachment: sizes, digests, and its name in the storage area."""
+    return {
+        "Uuid": of.uuid,
+        "ContentType": of.content_type,
+        "CompressedMD5": of.compressed_md5,
+        "CompressedSize": of.compressed_size,
+        "UncompressedMD5": of.uncompressed_md5,
+        "UncompressedSize": of.uncompressed_size,
+    }
 
 
 def file_name(of: Attachment) -> str:

@@ -5,22 +5,24 @@ The four levels share their functions; a route differs from its sister by the le
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from wherry import limits
 from wherry.errors import UnknownResource
-from wherry.http.answers import JsonListAnswer, empty_answer, json_answer
-from wherry.http.services import Services, services
+from wherry.http.answers import empty_answer, json_answer
+from wherry.http.services import services
+from wherry.http.threads import in_thread
 from wherry.index import resources
-from wherry.model import Level
+from wherry.index.database import Transaction
+from wherry.model import Level, Resource
 from wherry.rest import rendering
 from wherry.rest.arguments import flag, number
-from wherry.rest.rendering import Shape, shape_of
+from wherry.rest.expanding import describe, expanded, expanded_level
+from wherry.rest.shapes import shape_of
 
 
 def routes() -> list[Route]:
@@ -47,22 +49,47 @@ def routes() -> list[Route]:
 
 def listing(request: Request, level: Level) -> Response:
     """GET /{level}: identifiers in order of arrival, or whole resources."""
-    expand, shape = flag(request, "expand"), shape_of(request)
+    rooms, shape = services(request), shape_of(request)
     since, limit = number(request, "since") or 0, number(request, "limit")
-    rooms = services(request)
+    if flag(request, "expand") or shape.content is not None:
+        return expanded_level(rooms, level, since, limit, shape)
     with rooms.index.read() as tx:
-        ids = [] if limit == 0 else resources.list_ids(tx, level, since, limit)
-    return expanded(rooms, level, ids, shape) if expand else json_answer(ids)
+        return json_answer([] if limit == 0 else resources.list_ids(tx, level, since, limit))
 
 
-def single(request: Request, level: Level) -> Response:
+async def single(request: Request, level: Level) -> Response:
     """GET /{level}/{id}; 404 without a body when unknown."""
-    shape = shape_of(request)
-    with services(request).index.read() as tx:
-        found = resources.get(tx, level, request.path_params["id"])
-    return (
-        empty_answer(404) if found is None else json_answer(rendering.resource(found, shape.form))
-    )
+    orthanc_id = request.path_params["id"]
+    found = await _described(request, lambda tx: resources.get(tx, level, orthanc_id))
+    return empty_answer(404) if found is None else json_answer(found)
+
+
+async def parent(request: Request, level: Level, at: Level) -> Response:
+    """GET /{level}/{id}/{upper level}."""
+    orthanc_id = request.path_params["id"]
+
+    def fetch(tx: Transaction) -> Resource | None:
+        above = resources.ancestor(tx, level, orthanc_id, at)
+        return None if above is None else resources.get(tx, at, above)
+
+    found = await _described(request, fetch)
+    if found is None:
+        raise UnknownResource
+    return json_answer(found)
+
+
+async def _described(
+    request: Request, fetch: Callable[[Transaction], Resource | None]
+) -> rendering.type_json | None:
+    """The resource that ``fetch`` finds, as the request asks for it: at once when the index is
+    inside this process and has all that is asked for, otherwise in a worker thread."""
+    rooms, shape = services(request), shape_of(request)
+    if shape.is_plain and rooms.index.embedded:
+        with rooms.index.read() as tx:
+            found = fetch(tx)
+        return None if found is None else rendering.resource(found, shape.form)
+    some = await in_thread(describe, rooms, lambda tx: list(filter(None, [fetch(tx)])), shape)
+    return some[0] if some else None
 
 
 def delete(request: Request, level: Level) -> Response:
@@ -87,21 +114,10 @@ def statistics(request: Request, level: Level) -> Response:
     return json_answer(rendering.resource_statistics(level, found))
 
 
-def parent(request: Request, level: Level, at: Level) -> Response:
-    """GET /{level}/{id}/{upper level}."""
-    shape = shape_of(request)
-    with services(request).index.read() as tx:
-        orthanc_id = resources.ancestor(tx, level, request.path_params["id"], at)
-        found = None if orthanc_id is None else resources.get(tx, at, orthanc_id)
-    if found is None:
-        raise UnknownResource
-    return json_answer(rendering.resource(found, shape.form))
-
-
 def children(request: Request, level: Level, at: Level) -> Response:
     """GET /{level}/{id}/{lower level}: whole resources, unless ``?expand=false``."""
-    expand, shape = flag(request, "expand", default=True), shape_of(request)
-    rooms = services(request)
+    rooms, shape = services(request), shape_of(request)
+    expand = flag(request, "expand", default=True) or shape.content is not None
     with rooms.index.read() as tx:
         ids = resources.descendants(tx, level, request.path_params["id"], at)
     if ids is None:
@@ -109,21 +125,4 @@ def children(request: Request, level: Level, at: Level) -> Response:
     return expanded(rooms, at, ids, shape) if expand else json_answer(ids)
 
 
-def expanded(rooms: Services, level: Level, ids: Sequence[str], shape: Shape) -> Response:
-    """Resources in the order of ``ids``; what was deleted meanwhile is left out.
-
-    A long list is read, rendered and sent in pages, so that memory does not grow with it.
-    """
-
-    def page(start: int) -> list[rendering.type_json]:
-        with rooms.index.read() as tx:
-            found = resources.get_many(tx, level, ids[start : start + limits.EXPANDED_PAGE])
-        return [rendering.resource(one, shape.form) for one in found]
-
-    def pages() -> Iterator[list[rendering.type_json]]:
-        for start in range(0, len(ids), limits.EXPANDED_PAGE):
-            yield page(start)
-
-    if len(ids) <= limits.EXPANDED_PAGE:
-        return json_answer(page(0) if ids else [])
-    return JsonListAnswer(pages())
+__all__ = ["expanded", "routes"]

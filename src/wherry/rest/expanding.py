@@ -1,0 +1,149 @@
+"""Resources as a client asked for them: read from the index page by page, and rendered.
+
+A long list is read, rendered and sent in pages, so that memory does not grow with it; each page
+is one snapshot of the index.
+
+Not here: the members of a resource (``rendering``), parsing of requests (``shapes``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, groupby
+
+from starlette.responses import Response
+
+from wherry import limits
+from wherry.config import Config
+from wherry.http.answers import JsonListAnswer, json_answer
+from wherry.http.services import Services
+from wherry.index import metadata, related, resources
+from wherry.index.database import Transaction
+from wherry.model import Level, Resource
+from wherry.rest import rendering, requested
+from wherry.rest.names import metadata_name
+from wherry.rest.rendering import type_json
+from wherry.rest.requested import Requested
+from wherry.rest.shapes import Shape
+
+type_page = list[type_json]
+
+
+def expanded(rooms: Services, level: Level, ids: Sequence[str], shape: Shape) -> Response:
+    """Resources in the order of ``ids``; what was deleted meanwhile is left out. Blocking."""
+
+    def page(start: int) -> type_page:
+        piece = ids[start : start + limits.EXPANDED_PAGE]
+        return describe(rooms, lambda tx: resources.get_many(tx, level, piece), shape)
+
+    return paged(page(start) for start in range(0, len(ids), limits.EXPANDED_PAGE))
+
+
+def expanded_level(
+    rooms: Services, level: Level, since: int, limit: int | None, shape: Shape
+) -> Response:
+    """The resources of a level in order of arrival: ``limit`` of them, or all, after the first
+    ``since``. Blocking."""
+
+    def pages() -> Iterator[type_page]:
+        last, skip, left = 0, since, limit
+        while left is None or left > 0:
+            size = limits.EXPANDED_PAGE if left is None else min(left, limits.EXPANDED_PAGE)
+            with rooms.index.read() as tx:
+                found = resources.following(tx, level, size, after=last, skip=skip)
+                extras = extras_of(tx, rooms.config, found, shape)
+            yield render(rooms, found, extras, shape)
+            if len(found) < size:
+                return
+            last, skip = found[-1].row, 0
+            left = None if left is None else left - size
+
+    return paged(pages())
+
+
+def paged(pages: Iterator[type_page]) -> Response:
+    """All pages as one list: a short one at once, a longer one page by page. Blocking."""
+    first, second = next(pages, []), next(pages, None)
+    if second is None:
+        return json_answer(first)
+    return JsonListAnswer(chain((first, second), pages))
+
+
+def describe(
+    rooms: Services, fetch: Callable[[Transaction], Sequence[Resource]], shape: Shape
+) -> type_page:
+    """What ``fetch`` finds, as the request asked for it. Blocking; reads files if it must."""
+    with rooms.index.read() as tx:
+        found = fetch(tx)
+        extras = extras_of(tx, rooms.config, found, shape)
+    return render(rooms, found, extras, shape)
+
+
+class Extras:
+    """What is shown of resources of one level beyond their rows, read in one transaction."""
+
+    def __init__(
+        self, tx: Transaction, config: Config, found: Sequence[Resource], shape: Shape
+    ) -> None:
+        rows = [one.row for one in found]
+        self._found = found
+        self._metadata = {}
+        if shape.shows_metadata:
+            ids = [one.orthanc_id for one in found]
+            self._metadata = metadata.of_many(tx, found[0].level, ids)
+        self._attachments = related.attachments(tx, rows) if shape.shows_attachments else {}
+        self._requested = Requested()
+        if shape.requested:
+            self._requested = requested.known(tx, config, found, shape.requested)
+
+    def members(self, rooms: Services, shape: Shape) -> dict[int, type_json]:
+        """Row → members. Reads files if it must."""
+        tags = requested.complete(rooms, self._requested, shape.form)
+        answer = {}
+        for one in self._found:
+            members: type_json = {}
+            if shape.shows_metadata:
+                entries = self._metadata.get(one.orthanc_id, {})
+                members["Metadata"] = {
+                    metadata_name(rooms.config, number): entry.value
+                    for number, entry in entries.items()
+                }
+            if shape.shows_attachments:
+                files = self._attachments.get(one.row, [])
+                members["Attachments"] = [rendering.attachment(file) for file in files]
+            if shape.requested:
+                members["RequestedTags"] = tags.get(one.row, {})
+            answer[one.row] = members
+        return answer
+
+
+def extras_of(
+    tx: Transaction, config: Config, found: Sequence[Resource], shape: Shape
+) -> list[Extras]:
+    """What ``shape`` wants beyond the rows of these resources, level by level."""
+    if shape.is_plain:
+        return []
+    return [
+        Extras(tx, config, list(some), shape)
+        for _, some in groupby(sorted(found, key=_level), key=_level)
+    ]
+
+
+def _level(of: Resource) -> Level:
+    return of.level
+
+
+def render(
+    rooms: Services, found: Sequence[Resource], extras: Sequence[Extras], shape: Shape
+) -> type_page:
+    """The JSON of these resources in their order. Outside of the transaction, because it may read
+    files."""
+    if shape.is_plain:
+        return [rendering.resource(one, shape.form) for one in found]
+    members: dict[int, type_json] = {}
+    for some in extras:
+        members |= some.members(rooms, shape)
+    whole = [rendering.resource(one, shape.form) | members[one.row] for one in found]
+    if shape.content is None:
+        return whole
+    return [rendering.only(one, shape.content) for one in whole]
