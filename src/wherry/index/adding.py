@@ -61,7 +61,7 @@ def add_instances(
     deletions. A file that is attached already counts as ``Success``: the caller repeats a commit
     of unknown outcome.
 
-    With ``bounds``, other patients may have to go. Raises ``StorageFull`` when there is no room all
+    With ``bounds``, other patients may have to go. Raises ``NoRoom`` when there is no room all
     the same; nothing has changed then.
     """
     wanted, superseded = _distinct(batch, overwrite)

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from wherry import clock
-from wherry.errors import StorageFull, UnknownResource
+from wherry.errors import NoRoom, UnknownResource
 from wherry.index import removing, totals
 from wherry.index.database import Transaction
 from wherry.model import Level
@@ -41,7 +41,7 @@ def surely_fits(tx: Transaction, bounds: Bounds, size: int, patients: int) -> bo
 def make_room(tx: Transaction, bounds: Bounds, size: int, patients: Collection[str]) -> None:
     """Recycle until ``size`` more bytes of these patients (identifiers) fit.
 
-    Raises ``StorageFull`` when that cannot be, and has removed nothing then.
+    Raises ``NoRoom`` when that cannot be, and has removed nothing then.
     """
     if surely_fits(tx, bounds, size, len(patients)):
         return
@@ -51,7 +51,7 @@ def make_room(tx: Transaction, bounds: Bounds, size: int, patients: Collection[s
     if too_large <= 0 and too_many <= 0:
         return
     if not bounds.recycle:
-        raise StorageFull("The storage area is full, and nothing is recycled (MaximumStorageMode)")
+        raise NoRoom("The storage area is full, and nothing is recycled (MaximumStorageMode)")
     going = []
     for orthanc_id, freed in _oldest(tx, present, measured=bool(bounds.maximum_bytes)):
         going.append(orthanc_id)
@@ -60,7 +60,7 @@ def make_room(tx: Transaction, bounds: Bounds, size: int, patients: Collection[s
         if too_large <= 0 and too_many <= 0:
             removing.delete_many(tx, going)
             return
-    raise StorageFull("Cannot recycle more patients")
+    raise NoRoom("Cannot recycle more patients")
 
 
 def is_protected(tx: Transaction, orthanc_id: str) -> bool:

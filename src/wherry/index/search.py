@@ -4,7 +4,7 @@
 goes on from the pieces: ``candidates`` are the rows that SQL finds, ``sift`` keeps those that
 pass the checks of what the index holds, and says what the files must still decide.
 
-Not here: how a search becomes SQL (``search_plan``), what a searched text means (``patterns``).
+Not here: how a search becomes SQL (``search_planning``), what a searched text means (``patterns``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from wherry.errors import ParameterOutOfRange
 from wherry.index import metadata
 from wherry.index.database import Transaction
 from wherry.index.keys import search_key
-from wherry.index.search_plan import Check, Plan, plan
+from wherry.index.search_plan import Check, Plan
+from wherry.index.search_planning import plan
 from wherry.index.search_terms import Criteria
 from wherry.model import Attachment, Level
 

@@ -16,7 +16,8 @@ from wherry.http.body import read_body, read_json
 from wherry.http.services import Services, services
 from wherry.http.threads import in_thread
 from wherry.index import search
-from wherry.index.search_plan import Plan, plan
+from wherry.index.search_plan import Plan
+from wherry.index.search_planning import plan
 from wherry.model import Level
 from wherry.rest import find_files, rendering
 from wherry.rest.find_body import NotAnObject, Question, parse

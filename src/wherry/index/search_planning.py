@@ -1,0 +1,158 @@
+"""From ``Criteria`` to a ``Plan``: where each condition is decided, and where the search begins.
+
+Patient tags of studies and of what is below are those of the study's own copy, as in Orthanc. A
+main tag of a level below the one that is searched matches nothing; a tag that the index does not
+hold is left to the stored files.
+
+Not here: the SQL that comes of it (``search_plan``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from wherry import limits
+from wherry.dicom.tags import MAIN_DICOM_TAGS
+from wherry.errors import ParameterOutOfRange, UnknownDicomTag
+from wherry.index import search_order
+from wherry.index.keys import INDEXED, place_of
+from wherry.index.patterns import Exactly, Pattern, parse
+from wherry.index.search_plan import Check, Plan
+from wherry.index.search_terms import Criteria, LabelsConstraint
+from wherry.model import Level
+
+MODALITIES_IN_STUDY: Final = "0008,0061"
+
+_TAG = re.compile(r"[0-9a-f]{4},[0-9a-f]{4}")
+
+
+def plan(criteria: Criteria) -> Plan | None:
+    """How to search; None when nothing can match.
+
+    Raises ``UnknownDicomTag`` for what is no tag, ``ParameterOutOfRange`` for values beyond the
+    bounds and for an order that makes no sense.
+    """
+    made = Plan(criteria, min(criteria.level, search_order.uppermost(criteria)))
+    fold: Callable[[str], str] = str if criteria.case_sensitive else str.casefold
+    for tag, text in criteria.tags:
+        if not _TAG.fullmatch(tag):
+            raise UnknownDicomTag
+        if parse(tag, text) and not _add_tag(made, criteria, tag, text, fold):
+            return None
+    for number, text in criteria.metadata:
+        if patterns := parse("", text, fold):
+            made.checks.append(Check("", patterns, fold, metadata=number))
+    _add_parents(made, criteria)
+    _add_labels(made, criteria)
+    _add_wide(made)
+    return made
+
+
+def _add_tag(
+    made: Plan, criteria: Criteria, tag: str, text: str, fold: Callable[[str], str]
+) -> bool:
+    """One condition on a tag; False when nothing can match."""
+    patterns = parse(tag, text)
+    if tag == MODALITIES_IN_STUDY:
+        if made.level < Level.STUDY:
+            return False
+        made.top = min(made.top, Level.STUDY)
+        sql, params = _any(patterns, "m.modality")
+        made.add(f"EXISTS (SELECT 1 FROM series m WHERE m.parent = l2.id AND {sql})", *params)
+        return True
+    at = level_of(tag, made.level, MAIN_DICOM_TAGS)
+    certain = at is not None
+    if at is None:
+        at = level_of(tag, made.level, criteria.extra_tags)
+        if at is None or at > made.level:
+            made.checks.append(Check(tag, parse(tag, text, fold), fold))
+            return True
+    elif at > made.level:
+        return False
+    at, source, column = place_of(tag, at, made.level)
+    made.top = min(made.top, at)
+    if column is not None:
+        _add_column(made, at, column, patterns)
+    if column is None or criteria.case_sensitive or _longer(patterns):
+        made.checks.append(
+            Check(tag, parse(tag, text, fold), fold, f"l{at:d}.{source}", certain=certain)
+        )
+    return True
+
+
+def _add_column(made: Plan, at: Level, column: str, patterns: list[Pattern]) -> None:
+    gain = min(pattern.selective for pattern in patterns) if column in INDEXED else 0
+    if gain:
+        made.begin_with(gain, at)
+    elif column in INDEXED:
+        made.wide.append((at, column, patterns))
+        return
+    sql, params = _any(patterns, f"l{at:d}.{column}")
+    made.add(sql, *params)
+
+
+def _add_wide(made: Plan) -> None:
+    """When nothing better is there, the first of them is answered by reading a whole index, which
+    is much smaller than its table."""
+    for number, (at, column, patterns) in enumerate(made.wide):
+        if made.start is None and not number:
+            sql, params = _any(patterns, f"w.{column}")
+            made.add(f"l{at:d}.id IN (SELECT w.id FROM {at.plural} w WHERE {sql})", *params)
+            made.begin_with(0, at)
+        else:
+            sql, params = _any(patterns, f"l{at:d}.{column}")
+            made.add(sql, *params)
+    if made.start is None and made.top < made.level:
+        made.begin_with(0, made.top)  # there are fewer rows above
+
+
+def _add_parents(made: Plan, criteria: Criteria) -> None:
+    for at, orthanc_id in criteria.parents:
+        if at >= made.level:
+            raise ParameterOutOfRange(f"A {at.title} is not above a {made.level.title}")
+        made.top = min(made.top, at)
+        made.begin_with(2, at)
+        made.add(f"l{at:d}.orthanc_id = ?", orthanc_id)
+
+
+def _add_labels(made: Plan, criteria: Criteria) -> None:
+    row = f"l{made.level:d}.id"
+    labels = sorted(set(criteria.labels))
+    match criteria.labels_constraint:
+        case LabelsConstraint.ALL:
+            for label in labels:
+                made.add(f"{row} IN (SELECT resource FROM labels WHERE label = ?)", label)
+        case LabelsConstraint.ANY if labels:
+            made.add(f"{row} IN (SELECT resource FROM labels WHERE label IN ?)", labels)
+        case LabelsConstraint.NONE if labels:
+            made.add(
+                f"NOT EXISTS (SELECT 1 FROM labels b WHERE b.resource = {row} AND b.label IN ?)",
+                labels,
+            )
+        case LabelsConstraint.NONE:
+            made.add(f"NOT EXISTS (SELECT 1 FROM labels b WHERE b.resource = {row})")
+
+
+def level_of(tag: str, level: Level, table: Mapping[Level, tuple[str, ...]]) -> Level | None:
+    """The level whose value of ``tag`` is meant: the nearest one from ``level`` upwards, else one
+    below; None when ``table`` does not hold it at all."""
+    levels = [at for at in Level if tag in table.get(at, ())]
+    return max((at for at in levels if at <= level), default=min(levels, default=None))
+
+
+def _any(patterns: list[Pattern], column: str) -> tuple[str, list[Any]]:
+    """The condition that one of ``patterns`` matches."""
+    conditions = [pattern.sql(column) for pattern in patterns]
+    params = [param for _, params in conditions for param in params]
+    return f"({' OR '.join(sql for sql, _ in conditions)})", params
+
+
+def _longer(patterns: list[Pattern]) -> bool:
+    """Whether a value is searched that is longer than a key."""
+    return any(
+        isinstance(pattern, Exactly)
+        and any(len(text) > limits.SEARCH_KEY_CHARACTERS for text in pattern.texts)
+        for pattern in patterns
+    )
