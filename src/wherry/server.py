@@ -26,7 +26,7 @@ import uvloop
 
 from wherry import clock, limits, logs, rest, transfers
 from wherry.config import Config
-from wherry.dicom import charsets
+from wherry.dicom import charsets, dictionary
 from wherry.errors import ConfigurationError, WherryError
 from wherry.http import threads
 from wherry.http.app import build_app
@@ -36,6 +36,7 @@ from wherry.http.services import Services
 from wherry.index import stability
 from wherry.index.database import Index
 from wherry.index.opening import IndexSettings, open_index
+from wherry.index.recycling import Bounds
 from wherry.ingest.ingest import Ingest
 from wherry.ingest.recovery import Janitor, reclaim
 from wherry.jobs.engine import JobEngine
@@ -139,6 +140,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             overwrite=config.overwrite_instances,
             max_instance_bytes=config.wherry.maximum_instance_bytes,
             compress=config.storage_compression,
+            bounds=_bounds(config),
         )
         peers = PeerBook(config, index)
         transfer_service = TransferService(config, index, storage, ingest, peers)
@@ -191,6 +193,25 @@ def _assume(config: Config) -> None:
     except WherryError:
         names = ", ".join(charsets.ENCODINGS)
         raise ConfigurationError(f'"DefaultEncoding" is none of {names}') from None
+    dictionary.configure(
+        [
+            dictionary.OwnEntry(own.tag, dictionary.Entry(own.name, own.vr), own.creator)
+            for own in config.dictionary
+        ],
+        load_private=config.load_private_dictionary,
+        default_creator=config.default_private_creator,
+    )
+
+
+def _bounds(config: Config) -> Bounds | None:
+    """None when the store may grow: then nobody counts."""
+    if not (config.maximum_storage_bytes or config.maximum_patient_count):
+        return None
+    return Bounds(
+        config.maximum_storage_bytes,
+        config.maximum_patient_count,
+        recycle=config.maximum_storage_mode == "Recycle",
+    )
 
 
 def _make_folder(folder: Path, key: str) -> None:

@@ -128,12 +128,11 @@ def same_text(theirs: Any, ours: Any) -> bool:
 
 
 def differences(theirs: dict[str, Any], ours: dict[str, Any], path: str = "") -> list[str]:
-    """Tags whose full forms differ. Names of private tags come from another dictionary."""
+    """Tags whose full forms differ."""
     found = [f"{path}{tag} is only in one" for tag in theirs.keys() ^ ours.keys()]
     for tag in theirs.keys() & ours.keys():
         left, right = theirs[tag], ours[tag]
-        is_private = int(tag[:4], 16) % 2 == 1
-        for key in ("Type", *(() if is_private else ("Name",)), "PrivateCreator"):
+        for key in ("Type", "Name", "PrivateCreator"):
             if left.get(key) != right.get(key):
                 found.append(f"{path}{tag} {key}: {left.get(key)} {right.get(key)}")
         if left["Type"] == right["Type"] == "Sequence":

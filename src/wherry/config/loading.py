@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from wherry.config import place as check
+from wherry.config.dictionary import declared_tags
 from wherry.config.document import Document, read_files
 from wherry.config.environment import add_environment
+from wherry.config.extra_tags import extra_main_dicom_tags
 from wherry.config.keys import (
     GENERAL,
     SECTION_WITHOUT_EFFECT,
@@ -24,7 +26,6 @@ from wherry.config.keys import (
     Kind,
     known_names,
 )
-from wherry.config.extra_tags import extra_main_dicom_tags
 from wherry.config.names import user_content_type, user_metadata
 from wherry.config.peers import read_peer
 from wherry.config.place import Place
@@ -61,6 +62,7 @@ def load(paths: Sequence[Path], environ: Mapping[str, str]) -> tuple[Config, lis
         ("UserMetadata", "user_metadata", user_metadata),
         ("UserContentType", "user_content_type", user_content_type),
         ("ExtraMainDicomTags", "extra_main_dicom_tags", extra_main_dicom_tags),
+        ("Dictionary", "dictionary", declared_tags),
     ):
         if name in document.values:
             values[attribute] = read(document.values[name], document.place(name))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wherry import limits
+from wherry.config.dictionary import DeclaredTag
 from wherry.model import Level, Peer
 
 LOOPBACK = "127.0.0.1"

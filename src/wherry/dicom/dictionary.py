@@ -1,15 +1,19 @@
 """What the data dictionary says of a tag: its name as Orthanc prints it and its VR (PS3.6).
 
-What: look-ups in pydicom's dictionaries, with Orthanc's words for what is not in them. Why: names
-in the JSON of tags, and VRs of implicit data sets. pydicom is imported at the first look-up.
+What: look-ups in the operator's own entries (configuration key ``Dictionary``), in pydicom's
+dictionary of public tags, and in that of private ones (``private``), with Orthanc's words for what
+is in none. Why: names in the JSON of tags, and VRs of implicit data sets. pydicom is imported at
+the first look-up.
 Not here: main tags and the way from a keyword to a tag (``tags``).
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
+
+from wherry.dicom import private
 
 UNKNOWN: Final = "Unknown Tag & Data"
 
@@ -25,9 +29,58 @@ class Entry(NamedTuple):
     """As in the dictionary, for instance ``US or SS``; ``UN`` when unknown."""
 
 
+class OwnEntry(NamedTuple):
+    """One tag that the operator has declared."""
+
+    tag: int
+    """Of a private tag any block will do: only its group and its last two digits count."""
+    entry: Entry
+    creator: str
+    """"" of a public tag."""
+
+
+class _Own:
+    """What the operator has declared. One for the process, as the dictionaries are."""
+
+    public: dict[int, Entry] = {}
+    private: dict[tuple[str, int], Entry] = {}
+    names: dict[str, int] = {}
+    default_creator = ""
+    load_private = True
+
+
+def configure(
+    entries: Iterable[OwnEntry] = (), *, load_private: bool = True, default_creator: str = ""
+) -> None:
+    """Add these entries to the dictionaries, in place of those of an earlier call.
+
+    ``load_private``: whether private tags of the built-in dictionary are known at all;
+    ``default_creator``: of private tags in files that name none.
+    """
+    entries = list(entries)
+    _Own.public = {own.tag: own.entry for own in entries if not own.creator}
+    _Own.private = {(own.creator, _low(own.tag)): own.entry for own in entries if own.creator}
+    _Own.names = {own.entry.name: own.tag for own in entries}
+    _Own.load_private, _Own.default_creator = load_private, default_creator
+    lookup.cache_clear()
+    lookup_private.cache_clear()
+
+
+def own_tag(name: str) -> int | None:
+    """The tag that the operator has given this name."""
+    return _Own.names.get(name)
+
+
+def own_name(tag: int) -> str | None:
+    """The name that the operator has given this tag."""
+    return next((name for name, known in _Own.names.items() if known == tag), None)
+
+
 @lru_cache(maxsize=16_384)
 def lookup(tag: int) -> Entry:
     """The entry of a tag that is not private; also of group lengths and repeating groups."""
+    if (own := _Own.public.get(tag)) is not None:
+        return own
     from pydicom.datadict import get_entry
 
     try:
@@ -43,23 +96,19 @@ def lookup(tag: int) -> Entry:
 @lru_cache(maxsize=16_384)
 def lookup_private(tag: int, creator: str) -> Entry:
     """The entry of a private tag of this creator; ``""`` when the file names none."""
-    from pydicom.datadict import get_private_entry
-
     element = tag & 0xFFFF
     if not element:
         return Entry("PrivateGroupLength", "UL")
     if 0x10 <= element <= 0xFF:
         return Entry("PrivateCreator", "LO")
-    if not creator:
+    creator = creator or _Own.default_creator
+    if (own := _Own.private.get((creator, _low(tag)))) is not None:
+        return own
+    if not creator or not _Own.load_private or (found := private.lookup(tag, creator)) is None:
         return Entry(UNKNOWN, "UN")
-    try:
-        vr, _, description, _ = get_private_entry(tag, creator)
-    except KeyError:
-        return Entry(UNKNOWN, "UN")
-    return Entry(_keyword(description) or UNKNOWN, vr)
+    return Entry(*found)
 
 
-def _keyword(description: str) -> str:
-    """``Series from which prescribed`` → ``SeriesFromWhichPrescribed``."""
-    words = re.findall(r"[A-Za-z0-9]+", description)
-    return "".join(word[:1].upper() + word[1:] for word in words)
+def _low(tag: int) -> int:
+    """A private tag without its block."""
+    return tag & 0xFFFF00FF

@@ -52,10 +52,12 @@ def to_json(
 
 
 def header_to_json(data: type_data, form: type_form) -> type_object:
-    """The file meta information of the file ``data``. Raises ``BadFileFormat``."""
+    """The file meta information of the file ``data``; as in Orthanc, what has no text form is left
+    out. Raises ``BadFileFormat``."""
     with readable(data):
         tree = Header(data)
-    return printed(tree, tree.root, form)
+    texts = {tag: found for tag, found in tree.root.items() if found.vr != "OB"}
+    return printed(tree, texts, form)
 
 
 def printed(
@@ -114,7 +116,7 @@ class _Printer:
                 kind = "Sequence"
                 value = [self.data_set(i, charset, is_signed=is_signed) for i in element.items]
             else:
-                vr = _vr(element, entry, tag, is_signed)
+                vr = _vr(element, entry, is_signed)
                 kind, value = self._value(element, vr, charset, name)
             if self._form == "short":
                 printed[name] = value
@@ -156,11 +158,10 @@ class _Printer:
         return ("TooLong", None) if not lifted and is_long(text) else ("String", text)
 
 
-def _vr(element: Element, entry: Entry, tag: int, is_signed: bool) -> str:
+def _vr(element: Element, entry: Entry, is_signed: bool) -> str:
     """The VR to print with: that of the file, or of the dictionary when the file tells none."""
     if element.vr == "UN":
-        is_private = tag >> 16 & 1 and tag & 0xFFFF >= 0x1000
-        return _UNTOLD_TEXT if entry.vr in TEXT_VRS and not is_private else "UN"
+        return _UNTOLD_TEXT if entry.vr in TEXT_VRS else "UN"
     if element.vr:
         return element.vr
     if entry.vr == "US or SS":

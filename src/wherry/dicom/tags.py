@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from wherry.dicom.dictionary import own_name, own_tag
 from wherry.errors import UnknownDicomTag
 from wherry.model import Level
 
@@ -95,16 +96,19 @@ def tag_of(name: str) -> str:
     """The tag ``gggg,eeee`` (lower case) of a keyword or of a tag in any of its spellings.
 
     ``PatientID``, ``0010,0020``, ``0010-0020`` and ``00100020`` all give ``0010,0020``; the prefix
-    ``RETIRED_`` of Orthanc's names is understood. Raises ``UnknownDicomTag``.
+    ``RETIRED_`` of Orthanc's names is understood, and so are the names that the operator has
+    declared. Raises ``UnknownDicomTag``.
     """
     if (known := _TAG_OF.get(name)) is not None:
         return known
     if match := _HEXADECIMAL.fullmatch(name):
         return f"{match[1]},{match[2]}".lower()
-    from pydicom.datadict import tag_for_keyword
+    number = own_tag(name)
+    if number is None:
+        from pydicom.datadict import tag_for_keyword
 
-    word = name.removeprefix("RETIRED_")
-    number = tag_for_keyword(word) if word else None  # the empty word has a tag there
+        word = name.removeprefix("RETIRED_")
+        number = tag_for_keyword(word) if word else None  # the empty word has a tag there
     if number is None:
         raise UnknownDicomTag
     return f"{number >> 16:04x},{number & 0xFFFF:04x}"
@@ -117,9 +121,11 @@ def keyword_of(tag: str) -> str:
     match = _HEXADECIMAL.fullmatch(tag)
     if match is None:
         raise UnknownDicomTag
-    from pydicom.datadict import keyword_for_tag
+    number = int(match[1] + match[2], 16)
+    if (word := own_name(number)) is None:
+        from pydicom.datadict import keyword_for_tag
 
-    word = keyword_for_tag(int(match[1] + match[2], 16))
+        word = keyword_for_tag(number)
     if not word:
         raise UnknownDicomTag
     return word
