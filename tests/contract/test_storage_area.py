@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from wherry.errors import CannotWriteFile, MissingFile, ParameterOutOfRange
+from wherry.metrics import Metrics
 from wherry.storage.base import StorageArea
+from wherry.storage.counting import CountingStorage
 from wherry.storage.filesystem import FilesystemStorage
 
 
@@ -19,9 +21,10 @@ def name(prefix: str = "") -> str:
     return prefix + text[len(prefix) :]
 
 
-@pytest.fixture(params=["filesystem"])
+@pytest.fixture(params=["filesystem", "counted"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StorageArea]:
-    yield FilesystemStorage(tmp_path / "storage")
+    plain = FilesystemStorage(tmp_path / "storage")
+    yield plain if request.param == "filesystem" else CountingStorage(plain, Metrics())
 
 
 def put(storage: StorageArea, data: bytes, uuid_: str | None = None) -> str:

@@ -204,17 +204,17 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "GET /{L}/{}/shared-tags": Operation(SIMPLE),
     "GET /{L}/{}/module": Operation(SIMPLE),
     "GET /{L}/{}/module-patient": Operation(SIMPLE),
-    "POST /{L}/{}/reconstruct": Operation(
-        body=members(ReconstructFiles=BOOLEAN, LimitToThisLevelMainDicomTags=BOOLEAN),
-        answer_type=TEXT,
-    ),
-    "POST /tools/reconstruct": Operation(body=members(ReconstructFiles=BOOLEAN), answer_type=TEXT),
     # instances
     "POST /{L}": Operation(body={}, body_type=BYTES),
     "GET /{L}/{}/file": FILE,
     "GET /{L}/{}/tags": Operation(SIMPLE),
     "GET /{L}/{}/simplified-tags": Operation((IGNORE_LENGTH,)),
     "GET /{L}/{}/header": Operation(SIMPLE[:2]),
+    "GET /{L}/{}/attachments/{}": Operation(answer=list_of(STRING)),
+    **{
+        f"POST /{{L}}/{{}}/attachments/{{}}/{name}": Operation(body={}, body_type=BYTES)
+        for name in ("compress", "uncompress", "verify-md5")
+    },
     "GET /{L}/{}/content/{}": Operation(answer_type=BYTES),
     "POST /{L}/{}/export": Operation(body=STRING, body_type=TEXT),
     # metadata, attachments, labels
