@@ -294,6 +294,9 @@ sent while they are compressed."""
 REPLICATION_CONNECTIONS: Final = 4
 """Connections of ``wherry import`` and ``wherry replicate`` to one server, unless said."""
 
+REPLICATION_CONNECTIONS_MOST: Final = 64
+"""... and as many as one may ask for."""
+
 REPLICATION_TIMEOUT_S: Final = 120
 """Longest silence of a server that is filled: an old Orthanc syncs its database for long."""
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from wherry import limits
+from wherry.errors import CorruptedFile
 from wherry.peers.outlet import Outlet
-from wherry.storage.base import StorageArea
+from wherry.storage.base import FileReader, StorageArea
 from wherry.storage.outgoing import FileRange, gathered, opened, pack, read, shortened
 
 _BUCKET: Final = {"Content-Type": "application/octet-stream"}
@@ -112,6 +113,25 @@ class SpoolBody:
         """Write it."""
         for offset in range(0, self._size, limits.READ_CHUNK_BYTES):
             outlet.write(self._read_at(offset, limits.READ_CHUNK_BYTES))
+
+
+class ReaderBody:
+    """A DICOM file that is open already."""
+
+    def __init__(self, reader: FileReader) -> None:
+        self._reader = reader
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its length and type."""
+        return {**_DICOM, "Content-Length": str(self._reader.size)}
+
+    def send(self, outlet: Outlet) -> None:
+        """Write it. Raises ``CorruptedFile``."""
+        try:
+            outlet.write_file(self._reader, 0, self._reader.size)
+        except EOFError:
+            raise CorruptedFile("The file became shorter while it was sent") from None
 
 
 class PiecesBody:
