@@ -13,6 +13,7 @@ from wherry.errors import ParameterOutOfRange, UnknownDicomTag
 from wherry.index import resources, search
 from wherry.index.database import Index, Transaction
 from wherry.index.opening import open_index
+from wherry.index.search_planning import plan
 from wherry.index.search_terms import Criteria, LabelsConstraint, Order
 from wherry.model import Level
 
@@ -262,6 +263,7 @@ def test_searches_use_an_index(
 ) -> None:
     if (level, query, name) in WIDE and not store.embedded:
         return
+
     def explain(tx: Transaction) -> str:
         if tx.dialect == "postgresql":  # its planner prefers to read a table of four rows
             tx.run("SET LOCAL enable_seqscan = off")
@@ -272,3 +274,219 @@ def test_searches_use_an_index(
     plan = store.write(explain)
     assert name in plan, plan
     assert "SCAN l" not in plan, plan
+
+
+# --- what else a search may ask for ------------------------------------------------------------
+
+EXTRA = "0018,1020"
+ORDERED = [
+    staged("A", "1", "1.1", "1.1.1", tags=({NAME: "Old^Name", SEX: "M"}, {DATE: "2021"}, {}, {})),
+    staged(
+        "A",
+        "2",
+        "2.1",
+        "2.1.1",
+        tags=({NAME: "New^Name", SEX: "", OTHER_IDS: "x"}, {DATE: "2023", EXTRA: "v9"}, {}, {}),
+    ),
+    staged("B", "3", "3.1", "3.1.1", tags=({}, {DATE: "2022", EXTRA: "V10"}, {}, {})),
+    staged("C", "4", "4.1", "4.1.1", tags=({NAME: "New^Name"}, {DATE: ""}, {}, {})),
+]
+LABELS = {0: ("red", "blue"), 1: ("red",), 2: ()}
+METADATA = {0: {1024: "10", 1025: "Käse"}, 1: {1024: "9"}, 2: {1024: "-2", 1025: ""}}
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def rich(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Index]:
+    """``ORDERED``, with labels and metadata on its studies, stored an hour apart."""
+
+    def fill(tx: Transaction) -> None:
+        resources.add_instances(tx, ORDERED, overwrite=False)
+        rows = dict(tx.all("SELECT orthanc_id, id FROM studies"))
+        for number, one in enumerate(ORDERED):
+            row = rows[one.summary.identifiers.study]
+            tx.insert("labels", ("resource", "label"), [(row, x) for x in LABELS.get(number, ())])
+            entries = [(row, kind, value) for kind, value in METADATA.get(number, {}).items()]
+            tx.insert("metadata", ("resource", "type", "value"), entries)
+            tx.run("UPDATE activity SET updated_at = ? WHERE resource = ?", (3600.0 * number, row))
+
+    with empty_index(request, tmp_path_factory.mktemp("index")) as settings:
+        index = open_index(settings)
+        index.write(fill)
+        yield index
+        index.close()
+
+
+def studies(index: Index, **more: object) -> list[int]:
+    """Positions in ``ORDERED`` of the studies found."""
+    position = {one.summary.identifiers.study: n for n, one in enumerate(ORDERED)}
+    criteria = Criteria(Level.STUDY, **more)  # type: ignore[arg-type]
+    with index.read() as tx:
+        ids = search.find(tx, criteria)
+        assert search.count(tx, criteria) == len(ids)
+    return [position[one] for one in ids]
+
+
+@pytest.mark.parametrize(
+    ("constraint", "labels", "expected"),
+    [
+        ("All", (), [0, 1, 2, 3]),
+        ("All", ("red",), [0, 1]),
+        ("All", ("red", "blue"), [0]),
+        ("All", ("red", "none such"), []),
+        ("Any", (), [0, 1, 2, 3]),
+        ("Any", ("blue", "none such"), [0]),
+        ("Any", ("blue", "red"), [0, 1]),
+        ("None", (), [2, 3]),
+        ("None", ("blue",), [1, 2, 3]),
+        ("None", ("blue", "red"), [2, 3]),
+        ("All", ("RED",), []),
+    ],
+)
+def test_labels(rich: Index, constraint: str, labels: tuple[str, ...], expected: list[int]) -> None:
+    assert studies(rich, labels=labels, labels_constraint=LabelsConstraint(constraint)) == expected
+
+
+@pytest.mark.parametrize(
+    ("number", "text", "expected"),
+    [
+        (1024, "9", [1]),
+        (1024, "9\\10", [0, 1]),
+        (1024, "*", [0, 1, 2]),
+        (1024, "", [0, 1, 2, 3]),
+        (1025, "käse", [0]),
+        (1025, "*", [0, 2]),
+        (1025, "K?s*", [0]),
+        (1026, "*", []),
+        (7, "19700101T0[12]0000", []),
+        (7, "19700101T01*", [1]),
+        (7, "19700101T010000\\19700101T030000", [1, 3]),
+    ],
+)
+def test_metadata(rich: Index, number: int, text: str, expected: list[int]) -> None:
+    assert studies(rich, metadata=((number, text),)) == expected
+
+
+def test_metadata_that_are_columns(rich: Index) -> None:
+    def instances(number: int, text: str, **more: object) -> int:
+        criteria = Criteria(Level.INSTANCE, metadata=((number, text),), **more)  # type: ignore[arg-type]
+        with rich.read() as tx:
+            return search.count(tx, criteria)
+
+    assert instances(9, "1.2.840.10008.1.2.1") == instances(8, "restapi") == 4
+    assert instances(8, "restapi", case_sensitive=True) == instances(9, "1.2") == 0
+
+
+def test_two_metadata_and_a_tag_together(rich: Index) -> None:
+    both = ((1024, "*"), (1025, "*"))
+    assert studies(rich, metadata=both) == [0, 2]
+    assert studies(rich, metadata=both, tags=((DATE, "2022"),)) == [2]
+    assert studies(rich, tags=((DATE, "2022"), (DATE, "2021")), metadata=both) == []
+
+
+def test_parents(rich: Index) -> None:
+    ids = [one.summary.identifiers for one in ORDERED]
+    assert studies(rich, parents=((Level.PATIENT, ids[0].patient),)) == [0, 1]
+    assert studies(rich, parents=((Level.PATIENT, "nobody"),)) == []
+    parents = (Level.STUDY, ids[1].study), (Level.PATIENT, ids[0].patient)
+    with rich.read() as tx:
+        found = search.find(tx, Criteria(Level.INSTANCE, parents=parents))
+        assert found == [ids[1].instance]
+        for level in (Level.STUDY, Level.PATIENT):
+            with pytest.raises(ParameterOutOfRange):
+                search.find(tx, Criteria(level, parents=(parents[0],)))
+
+
+def test_studies_are_searched_by_their_own_copy_of_the_patient(rich: Index) -> None:
+    ids = [one.summary.identifiers for one in ORDERED]
+    assert studies(rich, tags=((NAME, "old*"),)) == [0]
+    assert studies(rich, tags=((NAME, "new*"),)) == [1, 3]
+    assert studies(rich, tags=((NAME, "NEW*"),), case_sensitive=True) == []
+    assert studies(rich, tags=((SEX, "*"),)) == [0, 1]
+    assert studies(rich, tags=((OTHER_IDS, "X"),)) == [1]
+    with rich.read() as tx:
+        of_patients = search.find(tx, Criteria(Level.PATIENT, ((NAME, "new*"),)))
+        of_series = search.find(tx, Criteria(Level.SERIES, ((NAME, "*w^n*"),)))
+    assert of_patients == [ids[3].patient]
+    assert of_series == [ids[1].series, ids[3].series]
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ((Order(DATE),), [3, 0, 2, 1]),
+        ((Order(DATE, descending=True),), [1, 2, 0, 3]),
+        ((Order(NAME), Order(DATE, descending=True)), [2, 1, 3, 0]),
+        ((Order(PID, descending=True), Order(NAME)), [3, 2, 1, 0]),
+        ((Order(SEX),), [2, 3, 1, 0]),
+        ((Order(OTHER_IDS, descending=True),), [1, 0, 2, 3]),
+        ((Order("", 7, descending=True),), [3, 2, 1, 0]),
+        ((Order("", 1024),), [3, 2, 0, 1]),
+        ((Order("", 1024, as_integer=True),), [3, 2, 1, 0]),
+        ((Order("", 1024, as_integer=True, descending=True),), [0, 1, 2, 3]),
+        ((Order("", 1025, as_integer=True), Order(DATE)), [3, 0, 2, 1]),
+        ((Order(STUDY_UID, descending=True),), [3, 2, 1, 0]),
+    ],
+)
+def test_order(rich: Index, order: tuple[Order, ...], expected: list[int]) -> None:
+    assert studies(rich, order=order) == expected
+    # ... also when each value has to be looked at, and paging follows it
+    slowly = studies(rich, order=order, tags=((PID, "*"),), case_sensitive=True)
+    assert slowly == expected
+    with rich.read() as tx:
+        whole = search.find(tx, Criteria(Level.STUDY, order=order))
+        page = search.find(tx, Criteria(Level.STUDY, order=order), since=1, limit=2)
+    assert page == whole[1:3]
+
+
+def test_order_of_series_by_what_is_above(rich: Index) -> None:
+    ids = [one.summary.identifiers for one in ORDERED]
+    for key, expected in ((DATE, [3, 0, 2, 1]), (NAME, [2, 1, 3, 0])):
+        with rich.read() as tx:
+            found = search.find(tx, Criteria(Level.SERIES, order=(Order(key),)))
+        assert found == [ids[number].series for number in expected]
+
+
+def test_order_that_makes_no_sense(rich: Index) -> None:
+    for key in (MODALITY, "0018,9999", EXTRA):
+        with pytest.raises(ParameterOutOfRange):
+            studies(rich, order=(Order(key),))
+
+
+def test_extra_tags_are_found_where_they_are_kept(rich: Index) -> None:
+    extra = {Level.STUDY: (EXTRA,)}
+    with rich.read() as tx:
+        made = plan(Criteria(Level.STUDY, ((EXTRA, "v*0"),), extra_tags=extra))
+        assert made is not None
+        assert made.needs_files
+        left = search.sift(tx, made, search.candidates(tx, made))
+        assert [bool(one.pending) for one in left] == [True, False, True]  # 1 is not meant
+        made.trust_index()
+        assert not made.needs_files
+        assert len(search.sift(tx, made, search.candidates(tx, made))) == 1
+    order = (Order(EXTRA, descending=True), Order(STUDY_UID))
+    assert studies(rich, order=order, extra_tags=extra) == [1, 2, 0, 3]
+
+
+def test_files_that_speak_for_a_resource(rich: Index) -> None:
+    first = ORDERED[0]
+    for level in Level:
+        with rich.read() as tx:
+            made = plan(Criteria(level, ((EXTRA, "*"),)))
+            assert made is not None
+            rows = search.candidates(tx, made)
+            files = search.files_to_look_into(tx, level, [*rows, 10**9])
+            assert len(files) == len(rows)
+            assert files[rows[0]] == first.attachment
+            assert search.is_attached(tx, first.attachment.uuid)
+            assert not search.is_attached(tx, "nobody")
+
+
+def test_many_candidates_come_in_segments(rich: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SEARCH_ROWS", 2)
+    monkeypatch.setattr(limits, "INDEX_ROWS_AT_ONCE", 1)
+    everybody = {"tags": ((PID, "*"),), "case_sensitive": True}
+    assert studies(rich, **everybody) == [0, 1, 2, 3]
+    assert studies(rich, **everybody, order=(Order(DATE),)) == [3, 0, 2, 1]
+    assert studies(rich, tags=((OTHER_IDS, "*"),)) == [1]

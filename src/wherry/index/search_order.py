@@ -18,7 +18,7 @@ from wherry.index.metadata import LAST_UPDATE
 from wherry.index.search_terms import Criteria, Order
 from wherry.model import Level
 
-_INTEGER: Final = "'^-?[0-9]{1,18}$'"
+_INTEGER: Final = "'^-{0,1}[0-9]{1,18}$'"
 
 
 def uppermost(criteria: Criteria) -> Level:
