@@ -18,7 +18,7 @@ import logging
 import resource
 import traceback
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from wherry import limits
 from wherry.http.cycle import Cycle
@@ -30,6 +30,7 @@ _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"Content-Length: 0\r\nConnection: close\r\n\r\n"
 )
+_BAD = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _TOO_MANY = [(b"content-length", b"0"), (b"connection", b"close"), (b"retry-after", b"5")]
 
@@ -86,6 +87,10 @@ class BoundedProtocol(GatheringProtocol):
         super().data_received(data)
         if self._head_bytes > limits.REQUEST_HEAD_BYTES and not self.transport.is_closing():
             self._end(_TOO_LARGE)
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is no HTTP."""
+        self._end(_BAD)
 
     def on_message_begin(self) -> None:
         """The first byte of a head."""
@@ -168,7 +173,12 @@ class BoundedProtocol(GatheringProtocol):
         self._watch = self.loop.call_later(due, self._look)
 
     def _end(self, answer: bytes) -> None:
-        """Say why, unless another answer is on its way, and close."""
-        if self.cycle is None or self.cycle.response_complete:
+        """Say why, unless that would stand in the place of another answer, and close."""
+        cycle = cast("Cycle | None", self.cycle)
+        if cycle is None or cycle.response_complete:
             self.transport.write(answer)
+        elif cycle.more_body and not cycle.response_started and not self.pipeline:
+            self.transport.write(answer)  # it is this request that is wrong
+            cycle.disconnected = True
+            cycle.message_event.set()
         self.transport.close()
