@@ -85,6 +85,7 @@ PAGE = (
     Query("limit", COUNT, "At most so many"),
 )
 IGNORE_LENGTH = Query("ignore-length", STRING, "A tag to show whatever its length")
+WHOLE = _flag("whole", "Also what lies behind the pixel data")
 SIMPLE = (_flag("simplify", "Keywords and bare values"), FORM[0], IGNORE_LENGTH)
 FILENAME = Query("filename", STRING, "Name of the download")
 SHOWN = (*FORM, REQUESTED)
@@ -207,8 +208,8 @@ OPERATIONS: Final[dict[str, Operation]] = {
     # instances
     "POST /{L}": Operation(body={}, body_type=BYTES),
     "GET /{L}/{}/file": FILE,
-    "GET /{L}/{}/tags": Operation(SIMPLE),
-    "GET /{L}/{}/simplified-tags": Operation((IGNORE_LENGTH,)),
+    "GET /{L}/{}/tags": Operation((*SIMPLE, WHOLE)),
+    "GET /{L}/{}/simplified-tags": Operation((IGNORE_LENGTH, WHOLE)),
     "GET /{L}/{}/header": Operation(SIMPLE[:2]),
     "GET /{L}/{}/attachments/{}": Operation(answer=list_of(STRING)),
     **{
