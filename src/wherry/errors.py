@@ -34,6 +34,7 @@ error codes, so that a client written for Orthanc recognises them.
     │   └── DatabaseUnavailable    36   503  the index is out of reach for now
     ├── CannotWriteFile            14   500  the storage area refused the bytes
     │   └── StorageFull            19   507  … because it is full
+    │       └── NoRoom             19   507  … because the store has reached its configured size
     ├── MissingFile              2006   500  a stored file is not there any more
     ├── CorruptedFile              20   500  bytes differ from their digest or identity
     ├── Unavailable                36   503  a bound on concurrent work is reached, try later
@@ -246,6 +247,11 @@ class StorageFull(CannotWriteFile):
     """The storage area is full (PS3.4 Annex B: out of resources)."""
 
     code, text, http_status = 19, "The file storage is full", 507
+
+
+class NoRoom(StorageFull):
+    """The store may not grow (``MaximumStorageSize``, ``MaximumPatientCount``) and nothing can be
+    recycled; whoever raises it has changed nothing."""
 
 
 class MissingFile(WherryError):

@@ -266,13 +266,14 @@ class Housekeeping:
     def _round(self) -> None:
         self._presence.renew()
         self.bury_the_dead()
-        _mark_stable(self._parts.index, self._parts.config.stable_age_s)
+        mark_stable(self._parts.index, self._parts.config.stable_age_s)
         if clock.monotonic() >= self._next_expiry:
             self._parts.transfers.expire()
             self._next_expiry = clock.monotonic() + _EXPIRE_EVERY_S
 
 
-def _mark_stable(index: Index, stable_age_s: float) -> None:
+def mark_stable(index: Index, stable_age_s: float) -> None:
+    """Announce what nothing was added to for so long."""
     before = clock.timestamp() - stable_age_s
     while index.write(lambda tx: stability.mark_stable(tx, before, _STABLE_BATCH)):
         pass

@@ -11,7 +11,7 @@ import pytest
 from tests.support.index_processes import fill_within_bounds, spawned
 from tests.support.staged import staged
 from wherry import clock
-from wherry.errors import StorageFull, UnknownResource
+from wherry.errors import NoRoom, UnknownResource
 from wherry.index import changes, deletions, recycling, resources
 from wherry.index.database import Index
 from wherry.index.opening import IndexSettings, open_index
@@ -112,7 +112,7 @@ def test_when_only_protected_patients_are_left_nothing_changes(index: Index) -> 
     add(index, of("3"), bounds=Bounds(maximum_patients=3))
     protect(index, "1")
     protect(index, "2")
-    with pytest.raises(StorageFull, match="Cannot recycle"):
+    with pytest.raises(NoRoom, match="Cannot recycle"):
         add(index, of("4"))
     assert patients(index) == {"1", "2", "3"}
     with index.read() as tx:
@@ -130,14 +130,14 @@ def test_as_many_go_as_the_bytes_need(index: Index) -> None:
     assert patients(index) == set("3456")
     add(index, of("7", 1, 10_000), bounds=bounds)
     assert patients(index) == {"7"}
-    with pytest.raises(StorageFull):
+    with pytest.raises(NoRoom):
         add(index, of("8", 1, 10_001), bounds=bounds)
-    with pytest.raises(StorageFull):  # the patient that is added to is never recycled
+    with pytest.raises(NoRoom):  # the patient that is added to is never recycled
         add(index, of("7", 2, 1), bounds=bounds)
     assert counted(index) == Statistics(1, 1, 1, 1, 10_000, 10_000)
     add(index, of("7", 1, 9_999), bounds=bounds, overwrite=True)
     assert counted(index).disk_bytes == 9_999
-    with pytest.raises(StorageFull):
+    with pytest.raises(NoRoom):
         add(index, of("7", 1, 10_001), bounds=bounds, overwrite=True)
     assert counted(index).disk_bytes == 9_999
 
@@ -165,7 +165,7 @@ def test_a_batch_fits_wholly_or_not_at_all(index: Index) -> None:
     add(index, of("1"))
     add(index, of("2"), of("3"))
     assert patients(index) == {"2", "3"}
-    with pytest.raises(StorageFull):
+    with pytest.raises(NoRoom):
         add(index, of("4"), of("5"), of("6"))
     assert patients(index) == {"2", "3"}
     add(index, of("2", 2), of("7"))
@@ -185,10 +185,10 @@ def test_many_go_at_once_in_order(index: Index) -> None:
 def test_nothing_is_recycled_in_mode_reject(index: Index) -> None:
     bounds = Bounds(maximum_patients=1, maximum_bytes=5_000, recycle=False)
     add(index, of("1"), bounds=bounds)
-    with pytest.raises(StorageFull, match="MaximumStorageMode"):
+    with pytest.raises(NoRoom, match="MaximumStorageMode"):
         add(index, of("2"), bounds=bounds)
     add(index, of("1", 2, 4_000), bounds=bounds)
-    with pytest.raises(StorageFull):
+    with pytest.raises(NoRoom):
         add(index, of("1", 3, 1), bounds=bounds)
     add(index, of("1", 2, 4_000), bounds=bounds)  # stored already: needs no room
     assert counted(index) == Statistics(1, 1, 1, 2, 5_000, 5_000)

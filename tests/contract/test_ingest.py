@@ -20,11 +20,13 @@ from wherry.errors import (
     DatabaseError,
     InexistentTag,
     MissingFile,
+    NoRoom,
     StorageFull,
     TooLarge,
 )
 from wherry.index import deletions, resources, staging
 from wherry.index.database import Index, Transaction
+from wherry.index.recycling import Bounds
 from wherry.ingest.ingest import Ingest
 from wherry.ingest.names import PREFIX_LENGTH, NameBlocks, name_in, new_prefix
 from wherry.ingest.recovery import Janitor, reclaim, sweep_block
@@ -49,7 +51,12 @@ def janitor(index: Index, storage: FilesystemStorage) -> Iterator[Janitor]:
 
 
 def open_ingest(
-    index: Index, storage: FilesystemStorage, janitor: Janitor, *, overwrite: bool = False
+    index: Index,
+    storage: FilesystemStorage,
+    janitor: Janitor,
+    *,
+    overwrite: bool = False,
+    bounds: Bounds | None = None,
 ) -> Ingest:
     return Ingest(
         index,
@@ -57,6 +64,7 @@ def open_ingest(
         janitor,
         owner=ME,
         overwrite=overwrite,
+        bounds=bounds,
         max_instance_bytes=1_000_000,
     )
 
@@ -145,6 +153,54 @@ def test_single_instances_share_commits(
     results = [answers.get(timeout=30) for _ in batch]
     assert {stored.status for stored, _ in results if stored} == {StoreStatus.SUCCESS}
     assert len(visible(index)) == 50
+
+
+def together(
+    index: Index, ingest: Ingest, batch: list[StagedInstance]
+) -> list[tuple[Stored | None, BaseException | None]]:
+    """Commit instances that wait while the index is busy, so that they share a transaction."""
+    answers: SimpleQueue[tuple[Stored | None, BaseException | None]] = SimpleQueue()
+    busy, begun = threading.Event(), threading.Event()
+    index.submit(lambda tx: (begun.set(), busy.wait(30)), lambda result, error: None)
+    assert begun.wait(30)
+    for staged in batch:
+        ingest.submit(staged, lambda stored, error: answers.put((stored, error)))
+    busy.set()
+    return [answers.get(timeout=30) for _ in batch]
+
+
+def test_instances_that_share_a_commit_make_room_one_after_the_other(
+    index: Index, storage: FilesystemStorage, tmp_path: Path
+) -> None:
+    janitor = Janitor(index, storage)
+    janitor.start()
+    ingest = open_ingest(index, storage, janitor, bounds=Bounds(maximum_patients=2))
+    batch = [stage(ingest, make_instance(patient_id=str(number))) for number in range(5)]
+    answers = together(index, ingest, batch)
+    assert [stored is not None for stored, _ in answers] == [True] * 5
+    ingest.close()
+    janitor.close()
+    with index.read() as tx:
+        left = resources.list_ids(tx, Level.PATIENT)
+        journaled = set(deletions.pending(tx, 10))
+    assert left == [one.summary.identifiers.patient for one in batch[3:]]
+    kept = {one.attachment.uuid for one in batch[3:]}
+    assert files(storage, tmp_path) - journaled == kept
+
+
+def test_of_instances_that_share_a_commit_only_those_are_refused_that_do_not_fit(
+    index: Index, storage: FilesystemStorage, janitor: Janitor, tmp_path: Path
+) -> None:
+    bounds = Bounds(maximum_patients=2, recycle=False)
+    ingest = open_ingest(index, storage, janitor, bounds=bounds)
+    batch = [stage(ingest, make_instance(patient_id=str(number))) for number in range(4)]
+    answers = together(index, ingest, batch)
+    assert [stored is not None for stored, _ in answers] == [True, True, False, False]
+    assert all(isinstance(error, NoRoom) for stored, error in answers if stored is None)
+    ingest.close()
+    assert files(storage, tmp_path) == {one.attachment.uuid for one in batch[:2]}
+    with index.read() as tx:
+        assert staging.blocks(tx, ME) == []
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", make_instance()[:-1], b"\0" * 5000])

@@ -10,13 +10,14 @@ import threading
 from collections.abc import Callable, Sequence
 
 from wherry import limits
+from wherry.errors import WherryError
 from wherry.index.database import Index, Transaction
 from wherry.model import StagedInstance, Stored
 
 type_done = Callable[[Stored | None, BaseException | None], None]
-type_finish = Callable[
-    [Sequence[StagedInstance], Sequence[Stored] | None, BaseException | None], None
-]
+type_outcomes = Sequence[Stored | WherryError]
+"""What became of each instance of a group: stored, or refused by itself."""
+type_finish = Callable[[Sequence[StagedInstance], type_outcomes | None, BaseException | None], None]
 
 
 class GroupCommit:
@@ -29,7 +30,7 @@ class GroupCommit:
     def __init__(
         self,
         index: Index,
-        add: Callable[[Transaction, Sequence[StagedInstance]], list[Stored]],
+        add: Callable[[Transaction, Sequence[StagedInstance]], type_outcomes],
         finish: type_finish,
     ) -> None:
         self._index = index
@@ -70,14 +71,18 @@ class _Group:
         """Nobody joins any more."""
         self._owner._close(self)
 
-    def work(self, tx: Transaction) -> list[Stored]:
+    def work(self, tx: Transaction) -> type_outcomes:
         """The transaction; may be run again."""
         self.close()
         return self._owner._add(tx, [staged for staged, _ in self.members])
 
-    def done(self, stored: list[Stored] | None, error: BaseException | None) -> None:
+    def done(self, outcomes: type_outcomes | None, error: BaseException | None) -> None:
         """Tell everybody."""
         self.close()
-        self._owner._finish([staged for staged, _ in self.members], stored, error)
+        self._owner._finish([staged for staged, _ in self.members], outcomes, error)
         for number, (_, done) in enumerate(self.members):
-            done(None if stored is None else stored[number], error)
+            outcome = error if outcomes is None else outcomes[number]
+            if isinstance(outcome, Stored):
+                done(outcome, None)
+            else:
+                done(None, outcome)

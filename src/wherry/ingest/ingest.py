@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from wherry.index import resources
+from wherry.errors import NoRoom, WherryError
+from wherry.index import recycling, resources
 from wherry.index.database import Index, Transaction
+from wherry.index.recycling import Bounds
 from wherry.ingest.attaching import Attaching
 from wherry.ingest.group import GroupCommit, type_done
 from wherry.ingest.newfiles import NewFiles, left_to_next_start
@@ -37,11 +39,13 @@ class Ingest:
         overwrite: bool,
         max_instance_bytes: int,
         compress: bool = False,
+        bounds: Bounds | None = None,
     ) -> None:
         self._index = index
         self._storage = storage
         self._janitor = janitor
         self._overwrite = overwrite
+        self._bounds = bounds
         self._max_instance_bytes = max_instance_bytes
         self._compress = compress
         self._files = NewFiles(index, storage, owner=owner)
@@ -54,7 +58,7 @@ class Ingest:
             max_bytes=max_instance_bytes,
         )
         """Files that users put beside the instances."""
-        self._group = GroupCommit(index, self._add, self._settle_group)
+        self._group = GroupCommit(index, self._add_group, self._settle_group)
 
     def stage(self, origin: Origin) -> Staging:
         """Begin one instance. Blocking methods, one thread at a time."""
@@ -99,11 +103,12 @@ class Ingest:
 
         def work(tx: Transaction) -> list[Stored]:
             also(tx)
-            return resources.add_instances(tx, batch, overwrite=self._overwrite)
+            return resources.add_instances(
+                tx, batch, overwrite=self._overwrite, bounds=self._bounds
+            )
 
         stored = self._index.write(work)
-        if self._overwrite:
-            self._janitor.wake()
+        self._wake_janitor_for_old_files()
         return stored
 
     def discard(self, staged: Iterable[StagedInstance]) -> None:
@@ -122,18 +127,39 @@ class Ingest:
     def _add(self, tx: Transaction, batch: Sequence[StagedInstance]) -> list[Stored]:
         """Put a batch into the index, if the names of its files are still this process's."""
         self._files.check_owned(tx, _uuids(batch))
-        return resources.add_instances(tx, batch, overwrite=self._overwrite)
+        return resources.add_instances(tx, batch, overwrite=self._overwrite, bounds=self._bounds)
+
+    def _add_group(
+        self, tx: Transaction, batch: Sequence[StagedInstance]
+    ) -> Sequence[Stored | WherryError]:
+        """Put instances into the index that have nothing to do with each other: where room is
+        short, each finds its own, or is refused by itself."""
+        if self._bounds is None or _surely_fit(tx, self._bounds, batch):
+            return self._add(tx, batch)
+        return [self._add_or_refuse(tx, staged) for staged in batch]
+
+    def _add_or_refuse(self, tx: Transaction, staged: StagedInstance) -> Stored | WherryError:
+        try:
+            return self._add(tx, [staged])[0]
+        except NoRoom as error:
+            return error
 
     def _settle_group(
         self,
         batch: Sequence[StagedInstance],
-        stored: Sequence[Stored] | None,
+        stored: Sequence[Stored | WherryError] | None,
         error: BaseException | None,
     ) -> None:
         if stored is None:
             self._files.give_up(_uuids(batch))
-        else:
-            self._settle(batch, stored)
+            return
+        outcomes = list(zip(batch, stored, strict=True))
+        kept = [(one, result) for one, result in outcomes if isinstance(result, Stored)]
+        self._settle([one for one, _ in kept], [result for _, result in kept])
+        with left_to_next_start():
+            for one, result in outcomes:
+                if isinstance(result, WherryError):
+                    self._files.remove(one.attachment.uuid)
 
     def _settle(self, batch: Sequence[StagedInstance], stored: Sequence[Stored]) -> None:
         """After a commit: drop the files of instances that were there already.
@@ -146,9 +172,19 @@ class Ingest:
                     self._files.settle(staged.attachment.uuid)
                 else:
                     self._files.remove(staged.attachment.uuid)
-        if self._overwrite:
+        self._wake_janitor_for_old_files()
+
+    def _wake_janitor_for_old_files(self) -> None:
+        """A commit may have replaced instances, or recycled patients."""
+        if self._overwrite or self._bounds is not None:
             self._janitor.wake()
 
 
 def _uuids(batch: Sequence[StagedInstance]) -> list[str]:
     return [staged.attachment.uuid for staged in batch]
+
+
+def _surely_fit(tx: Transaction, bounds: Bounds, batch: Sequence[StagedInstance]) -> bool:
+    size = sum(staged.attachment.compressed_size for staged in batch)
+    patients = len({staged.summary.identifiers.patient for staged in batch})
+    return recycling.surely_fits(tx, bounds, size, patients)
