@@ -19,6 +19,7 @@ import orjson
 from wherry import clock
 from wherry.index import completeness
 from wherry.index.database import Transaction
+from wherry.index.related import chain
 from wherry.model import Level, Resource
 
 _JOIN: Final = {"sqlite": "group_concat", "postgresql": "string_agg"}
@@ -26,8 +27,9 @@ _BETWEEN: Final = "\n"
 """Between texts that are gathered: neither identifiers nor labels hold it."""
 
 _TIMES: Final = "a.updated_at, a.stable"
-_FIRST_OWN: Final = 7
-"""Columns from here on differ from level to level."""
+_SOURCE: Final = 6
+"""The column that tells whether a resource was made from another; those behind it differ from
+level to level."""
 
 _OWN: Final = {
     Level.PATIENT: f"{_TIMES}, r.protected",
@@ -52,13 +54,28 @@ def get_many(tx: Transaction, level: Level, ids: Iterable[str]) -> list[Resource
 
 
 def following(
-    tx: Transaction, level: Level, limit: int, *, after: int = 0, skip: int = 0
+    tx: Transaction,
+    level: Level,
+    limit: int,
+    *,
+    under: tuple[Level, str] | None = None,
+    after: int = 0,
+    skip: int = 0,
 ) -> list[Resource]:
-    """At most ``limit`` resources in order of arrival, of those whose ``row`` is above ``after``;
-    the first ``skip`` of them are left out."""
+    """At most ``limit`` resources in order of arrival, of those whose ``row`` is above ``after``
+    and that are below the resource ``under``; the first ``skip`` of them are left out."""
+    condition, params = "", []
+    if under is not None:
+        top, orthanc_id = under
+        above = Level(level - 1)
+        condition = (
+            f"r.parent IN (SELECT l{above:d}.id FROM {chain(top, above)}"
+            f" WHERE l{top:d}.orthanc_id = ?) AND "
+        )
+        params = [orthanc_id]
     rows = tx.all(
-        f"{_select(level, tx.dialect)} WHERE r.id > ? ORDER BY r.id LIMIT ? OFFSET ?",
-        (after, limit, skip),
+        f"{_select(level, tx.dialect)} WHERE {condition}r.id > ? ORDER BY r.id LIMIT ? OFFSET ?",
+        [*params, after, limit, skip],
     )
     return _resources(tx, level, rows)
 
@@ -90,40 +107,98 @@ def _select(level: Level, dialect: str) -> str:
 
 
 def _resources(tx: Transaction, level: Level, rows: Collection[tuple[Any, ...]]) -> list[Resource]:
-    status: dict[int, str] = {}
+    make = _MAKERS[level]
+    found = [make(row) for row in rows]
     if level is Level.SERIES:
-        announced = [row[0] for row in rows if row[_FIRST_OWN + 2] is not None]
-        status = completeness.statuses(tx, announced) if announced else {}
-    origins = _origins(tx, [row[0] for row in rows if row[6] is not None])
-    found = []
-    for row in rows:
-        key, orthanc_id, tags, parent, children, labels, _, first, second, third = row
-        fields: dict[str, Any] = {}
-        if level is Level.INSTANCE:
-            fields["index_in_series"] = first
-            fields["file_size"], fields["file_uuid"] = second or 0, third or ""
-        else:
-            fields["last_update"], fields["is_stable"] = orthanc_date(int(first)), bool(second)
-            if children is not None:
-                fields["children"] = tuple(children.split(_BETWEEN))
-        if level is Level.PATIENT:
-            fields["is_protected"] = bool(third)
-        elif level is Level.STUDY:
-            fields["patient_tags"] = orjson.loads(third)
-        elif level is Level.SERIES:
-            fields["expected_instances"] = third
-            fields["status"] = status.get(key, "Unknown")
-        if labels is not None:
-            fields["labels"] = tuple(sorted(labels.split(_BETWEEN)))
-        if key in origins:
-            fields |= origins[key]
-        found.append(Resource(level, orthanc_id, orjson.loads(tags), parent, row=key, **fields))
+        announced = [one.row for one in found if one.expected_instances is not None]
+        if announced:
+            status = completeness.statuses(tx, announced)
+            found = [one._replace(status=status.get(one.row, "Unknown")) for one in found]
+    derived = [row[0] for row in rows if row[_SOURCE] is not None]
+    if derived:
+        origins = _origins(tx, derived)
+        found = [one._replace(**origins[one.row]) if one.row in origins else one for one in found]
     return found
 
 
-def _origins(tx: Transaction, rows: list[int]) -> dict[int, dict[str, str]]:
+def _patient(row: tuple[Any, ...]) -> Resource:
+    key, orthanc_id, tags, parent, children, labels, _, updated, stable, protected = row
+    return Resource(
+        Level.PATIENT,
+        orthanc_id,
+        orjson.loads(tags),
+        parent,
+        tuple(children.split(_BETWEEN)) if children else (),
+        orthanc_date(int(updated)),
+        bool(stable),
+        bool(protected),
+        labels=_sorted(labels) if labels else (),
+        row=key,
+    )
+
+
+def _study(row: tuple[Any, ...]) -> Resource:
+    key, orthanc_id, tags, parent, children, labels, _, updated, stable, patient_tags = row
+    return Resource(
+        Level.STUDY,
+        orthanc_id,
+        orjson.loads(tags),
+        parent,
+        tuple(children.split(_BETWEEN)) if children else (),
+        orthanc_date(int(updated)),
+        bool(stable),
+        patient_tags=orjson.loads(patient_tags),
+        labels=_sorted(labels) if labels else (),
+        row=key,
+    )
+
+
+def _series(row: tuple[Any, ...]) -> Resource:
+    key, orthanc_id, tags, parent, children, labels, _, updated, stable, expected = row
+    return Resource(
+        Level.SERIES,
+        orthanc_id,
+        orjson.loads(tags),
+        parent,
+        tuple(children.split(_BETWEEN)) if children else (),
+        orthanc_date(int(updated)),
+        bool(stable),
+        expected_instances=expected,
+        labels=_sorted(labels) if labels else (),
+        row=key,
+    )
+
+
+def _instance(row: tuple[Any, ...]) -> Resource:
+    key, orthanc_id, tags, parent, _, labels, _, index_in_series, size, uuid = row
+    return Resource(
+        Level.INSTANCE,
+        orthanc_id,
+        orjson.loads(tags),
+        parent,
+        index_in_series=index_in_series,
+        file_size=size or 0,
+        file_uuid=uuid or "",
+        labels=_sorted(labels) if labels else (),
+        row=key,
+    )
+
+
+_MAKERS: Final = {
+    Level.PATIENT: _patient,
+    Level.STUDY: _study,
+    Level.SERIES: _series,
+    Level.INSTANCE: _instance,
+}
+
+
+def _sorted(labels: str) -> tuple[str, ...]:
+    return tuple(sorted(labels.split(_BETWEEN)))
+
+
+def _origins(tx: Transaction, rows: list[int]) -> dict[int, dict[str, Any]]:
     """What these resources (rows) were made from."""
-    found: dict[int, dict[str, str]] = {}
+    found: dict[int, dict[str, Any]] = {}
     if rows:
         for row, kind, value in tx.all(
             "SELECT resource, type, value FROM metadata WHERE resource IN ? AND type IN (5, 6)",

@@ -15,8 +15,10 @@ from starlette.responses import Response
 
 from wherry import limits
 from wherry.config import Config
+from wherry.errors import UnknownResource
 from wherry.http.answers import JsonListAnswer, json_answer
 from wherry.http.services import Services
+from wherry.http.threads import in_thread
 from wherry.index import metadata, related, resources
 from wherry.index.database import Transaction
 from wherry.model import Level, Resource
@@ -27,6 +29,8 @@ from wherry.rest.requested import Requested
 from wherry.rest.shapes import Shape
 
 type_page = list[type_json]
+type_place = tuple[Level, str]
+"""A resource by its level and identifier."""
 
 
 def expanded(rooms: Services, level: Level, ids: Sequence[str], shape: Shape) -> Response:
@@ -39,19 +43,49 @@ def expanded(rooms: Services, level: Level, ids: Sequence[str], shape: Shape) ->
     return paged(page(start) for start in range(0, len(ids), limits.EXPANDED_PAGE))
 
 
-def expanded_level(
-    rooms: Services, level: Level, since: int, limit: int | None, shape: Shape
+async def expanded_level(
+    rooms: Services,
+    level: Level,
+    shape: Shape,
+    *,
+    under: type_place | None = None,
+    since: int = 0,
+    limit: int | None = None,
 ) -> Response:
-    """The resources of a level in order of arrival: ``limit`` of them, or all, after the first
-    ``since``. Blocking."""
+    """The resources of a level, those below the resource ``under`` or all, in order of arrival:
+    ``limit`` of them after the first ``since``.
 
+    A few are answered at once when the index is inside this process: to hand the work to another
+    thread would take longer. Raises ``UnknownResource`` when nothing is below ``under``.
+    """
+    few = limits.QUICK_RESOURCES if limit is None else min(limit, limits.QUICK_RESOURCES)
+    if rooms.index.embedded and shape.is_plain and since < limits.QUICK_RESOURCES:
+        with rooms.index.read() as tx:
+            found = resources.following(tx, level, few, under=under, skip=since)
+        if len(found) < limits.QUICK_RESOURCES:
+            if not found and under is not None:
+                raise UnknownResource
+            return json_answer([rendering.resource(one, shape.form) for one in found])
+    return await in_thread(_expanded_level, rooms, level, shape, under, since, limit)
+
+
+def _expanded_level(
+    rooms: Services,
+    level: Level,
+    shape: Shape,
+    under: type_place | None,
+    since: int,
+    limit: int | None,
+) -> Response:
     def pages() -> Iterator[type_page]:
         last, skip, left = 0, since, limit
         while left is None or left > 0:
             size = limits.EXPANDED_PAGE if left is None else min(left, limits.EXPANDED_PAGE)
             with rooms.index.read() as tx:
-                found = resources.following(tx, level, size, after=last, skip=skip)
+                found = resources.following(tx, level, size, under=under, after=last, skip=skip)
                 extras = extras_of(tx, rooms.config, found, shape)
+            if not found and under is not None and last == 0:
+                raise UnknownResource
             yield render(rooms, found, extras, shape)
             if len(found) < size:
                 return

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from wherry.errors import UnknownResource
 from wherry.http.answers import empty_answer, json_answer
-from wherry.http.services import services
+from wherry.http.services import Services, services
 from wherry.http.threads import in_thread
 from wherry.index import resources
 from wherry.index.database import Transaction
@@ -47,14 +47,18 @@ def routes() -> list[Route]:
     return found
 
 
-def listing(request: Request, level: Level) -> Response:
+async def listing(request: Request, level: Level) -> Response:
     """GET /{level}: identifiers in order of arrival, or whole resources."""
     rooms, shape = services(request), shape_of(request)
     since, limit = number(request, "since") or 0, number(request, "limit")
     if flag(request, "expand") or shape.content is not None:
-        return expanded_level(rooms, level, since, limit, shape)
+        return await expanded_level(rooms, level, shape, since=since, limit=limit)
+    return await in_thread(_identifiers, rooms, level, since, limit)
+
+
+def _identifiers(rooms: Services, level: Level, since: int, limit: int | None) -> Response:
     with rooms.index.read() as tx:
-        return json_answer([] if limit == 0 else resources.list_ids(tx, level, since, limit))
+        return json_answer(resources.list_ids(tx, level, since, limit))
 
 
 async def single(request: Request, level: Level) -> Response:
@@ -114,15 +118,21 @@ def statistics(request: Request, level: Level) -> Response:
     return json_answer(rendering.resource_statistics(level, found))
 
 
-def children(request: Request, level: Level, at: Level) -> Response:
+async def children(request: Request, level: Level, at: Level) -> Response:
     """GET /{level}/{id}/{lower level}: whole resources, unless ``?expand=false``."""
     rooms, shape = services(request), shape_of(request)
-    expand = flag(request, "expand", default=True) or shape.content is not None
+    orthanc_id = request.path_params["id"]
+    if flag(request, "expand", default=True) or shape.content is not None:
+        return await expanded_level(rooms, at, shape, under=(level, orthanc_id))
+    return await in_thread(_descendants, rooms, level, orthanc_id, at)
+
+
+def _descendants(rooms: Services, level: Level, orthanc_id: str, at: Level) -> Response:
     with rooms.index.read() as tx:
-        ids = resources.descendants(tx, level, request.path_params["id"], at)
+        ids = resources.descendants(tx, level, orthanc_id, at)
     if ids is None:
         raise UnknownResource
-    return expanded(rooms, at, ids, shape) if expand else json_answer(ids)
+    return json_answer(ids)
 
 
 __all__ = ["expanded", "routes"]

@@ -13,6 +13,7 @@ from wherry import __version__
 from wherry.config import Config
 from wherry.dicom.tags import MAIN_DICOM_TAGS
 from wherry.http.answers import Answer, json_answer
+from wherry.http.routing import quick
 from wherry.http.services import services
 from wherry.index import resources, schema
 from wherry.model import Level
@@ -85,6 +86,7 @@ def _identifier(config: Config) -> str:
     return sha1("|".join(map(str, own)).encode()).digest().hex("-", 4)
 
 
+@quick
 def statistics(request: Request) -> Response:
     """GET /statistics."""
     with services(request).index.read() as tx:
