@@ -49,6 +49,10 @@ class Server:
         assert self.process is not None
         return self.process.pid
 
+    def command(self, path: Path) -> list[str]:
+        """What runs it with the configuration ``path``."""
+        return [sys.executable, "-m", "wherry", "serve", str(path)]
+
     def start(self) -> Server:
         """Start and wait until it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +66,7 @@ class Server:
         path.write_text(json.dumps(settings))
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "wherry", "serve", str(path)],
+                self.command(path),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -82,7 +86,7 @@ class Server:
             except OSError:
                 time.sleep(0.02)  # waiting for another process to listen
             else:
-                if self.get("/system")[0] == 200:
+                if self.get("/system")[0] in (200, 401):
                     return
         raise AssertionError(f"the server did not answer:\n{self.log()}")
 
