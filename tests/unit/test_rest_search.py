@@ -74,7 +74,7 @@ def test_refusals(store: Face) -> None:
         assert refusal(store, {"Level": "Study", "Query": {}, name: "yes"})[:2] == (400, 8)
     for name in ("Limit", "Since"):
         assert refusal(store, {"Level": "Study", "Query": {}, name: -1})[:2] == (400, 3)
-        assert refusal(store, {"Level": "Study", "Query": {}, name: 2**63})[:2] == (400, 3)
+        assert refusal(store, {"Level": "Study", "Query": {}, name: 2**62})[:2] == (400, 3)
         for wrong in ("1", 1.5, True, None):
             assert refusal(store, {"Level": "Study", "Query": {}, name: wrong})[:2] == (400, 8)
 
@@ -96,3 +96,111 @@ def test_lookup(store: Face) -> None:
         assert store.request("POST", "/tools/lookup", nothing).json() == []
     long = store.request("POST", "/tools/lookup", b"x" * (limits.IDENTIFIER_BYTES + 1))
     assert long.status == 413
+
+
+def count(store: Face, query: dict[str, Any], level: str = "Study", **more: Any) -> Any:
+    reply = store.post_json("/tools/count-resources", {"Level": level, "Query": query, **more})
+    assert reply.status == 200, reply.body
+    return reply.json()
+
+
+def test_counting(store: Face) -> None:
+    assert count(store, {}) == {"Count": 3}
+    assert count(store, {"PatientName": "DOE*"}) == {"Count": 2}
+    assert count(store, {"PatientName": "doe*"}, CaseSensitive=True) == {"Count": 0}
+    assert count(store, {"PatientName": "Doe*"}, CaseSensitive=True) == {"Count": 2}
+    assert count(store, {"Modality": "CT"}) == {"Count": 0}
+    assert count(store, {}, "Instances", Limit=1, Since=2) == {"Count": 3}
+    assert store.post_json("/tools/count-resources", {"Level": "Study"}).status == 400
+
+
+def test_order(store: Face) -> None:
+    studies = store.json("/studies")
+    by_name = [{"Type": "DicomTag", "Key": "PatientName", "Direction": "DESC"}]
+    assert find(store, {}, OrderBy=by_name) == studies[::-1]
+    assert find(store, {}, OrderBy=by_name, Limit=1, Since=1) == studies[1:2]
+    assert find(store, {"PatientName": "Doe*"}, OrderBy=by_name, CaseSensitive=True) == [
+        studies[1],
+        studies[0],
+    ]
+    for key in ("LastUpdate", "7"):
+        by_time = [{"Type": "Metadata", "Key": key, "Direction": "ASC"}]
+        assert sorted(find(store, {}, OrderBy=by_time)) == sorted(studies)
+    by_index = [{"Type": "MetadataAsInt", "Key": "IndexInSeries", "Direction": "ASC"}]
+    assert find(store, {}, "Instance", OrderBy=by_index) == store.json("/instances")
+
+
+def test_parents_labels_and_metadata(store: Face) -> None:
+    study = store.json("/studies")[1]
+    [instance] = store.json(f"/studies/{study}/instances?expand=false")
+    assert find(store, {}, "Instance", ParentStudy=study) == [instance]
+    assert find(store, {}, "Instance", ParentStudy=study, ParentPatient="nobody") == []
+    assert find(store, {}, Labels=["nothing"]) == []
+    assert len(find(store, {}, Labels=["nothing"], LabelsConstraint="None")) == 3
+    assert len(find(store, {}, LabelsConstraint="None")) == 3
+    assert len(find(store, {}, Labels=[], LabelsConstraint="Any")) == 3
+    syntax = {"TransferSyntax": "1.2.840.10008.1.2.1", "8": "restapi"}
+    assert len(find(store, {}, "Instance", MetadataQuery=syntax)) == 3
+    assert count(store, {}, "Instance", MetadataQuery={"9": "1.2"}) == {"Count": 0}
+
+
+def test_response_content_shows_whole_resources(store: Face) -> None:
+    [found] = find(store, {"PatientID": "P1"}, ResponseContent=["MainDicomTags"])
+    assert found["MainDicomTags"]["StudyDate"] == "20260102"
+    [bare] = find(store, {"PatientID": "P1"}, ResponseContent=[], Expand=False)
+    assert set(bare) == {"ID", "Type"}
+    [more] = find(store, {"PatientID": "P1"}, Expand=True, RequestedTags=["PatientName", "Rows"])
+    assert more["RequestedTags"] == {"PatientName": "Doe^Jane", "Rows": "8"}
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "expected"),
+    [
+        ("Labels", "x", (400, 8)),
+        ("Labels", [1], (400, 8)),
+        ("Labels", ["x"] * (limits.SEARCH_TERMS + 1), (400, 3)),
+        ("LabelsConstraint", "Some", (400, 3)),
+        ("LabelsConstraint", 1, (400, 8)),
+        ("MetadataQuery", [], (400, 8)),
+        ("MetadataQuery", {"LastUpdate": 1}, (400, 8)),
+        ("MetadataQuery", {"Nope": "x"}, (404, 7)),
+        ("RequestedTags", "PatientID", (400, 8)),
+        ("RequestedTags", ["Nope"], (400, 8)),
+        ("ResponseContent", ["Nope"], (400, 3)),
+        ("ResponseContent", None, (400, 8)),
+        ("ParentPatient", 1, (400, 8)),
+        ("ParentStudy", "x", (400, 3)),
+        ("ParentSeries", "x", (400, 3)),
+        ("OrderBy", {}, (400, 8)),
+        ("OrderBy", [1], (400, 8)),
+        ("OrderBy", [{}] * (limits.SEARCH_ORDERS + 1), (400, 3)),
+        ("OrderBy", [{"Type": "DicomTag", "Key": "PatientName"}], (400, 8)),
+        ("OrderBy", [{"Type": "X", "Key": "PatientName", "Direction": "ASC"}], (400, 3)),
+        ("OrderBy", [{"Type": "DicomTag", "Key": "StudyDate", "Direction": "asc"}], (400, 3)),
+        ("OrderBy", [{"Type": "DicomTag", "Key": "Nope", "Direction": "ASC"}], (500, 27)),
+        ("OrderBy", [{"Type": "DicomTag", "Key": "Rows", "Direction": "ASC"}], (400, 3)),
+        ("OrderBy", [{"Type": "Metadata", "Key": "Nope", "Direction": "ASC"}], (404, 7)),
+    ],
+)
+def test_refused_members(store: Face, member: str, value: Any, expected: tuple[int, int]) -> None:
+    for route in ("/tools/find", "/tools/count-resources"):
+        reply = store.post_json(route, {"Level": "Study", "Query": {}, member: value})
+        assert (reply.status, reply.json()["OrthancStatus"]) == expected, reply.body
+
+
+def test_many_terms(store: Face) -> None:
+    def terms(count: int) -> dict[str, Any]:
+        return {
+            "Level": "Study",
+            "Query": {f"0010,{number:04x}": "" for number in range(count - 4)}
+            | {"PatientName": "*", "0010-0010": "*", "00100010": "*", "StudyDate": "2026*"},
+            "Labels": ["label"] * count,
+            "LabelsConstraint": "None",
+        }
+
+    assert store.post_json("/tools/find", terms(limits.SEARCH_TERMS)).json() == store.json(
+        "/studies"
+    )
+    every = {"Level": "Study", "Query": {}, "Labels": [f"{n}" for n in range(limits.SEARCH_TERMS)]}
+    assert store.post_json("/tools/find", every).json() == []
+    assert refusal(store, terms(limits.SEARCH_TERMS + 1))[:2] == (400, 3)

@@ -7,9 +7,9 @@ Not here: what the texts to search for mean (``index.patterns``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from wherry import limits
 from wherry.config import Config
@@ -18,9 +18,7 @@ from wherry.errors import BadRequest, ParameterOutOfRange
 from wherry.index.search_terms import Criteria, LabelsConstraint, Order
 from wherry.model import Level
 from wherry.rest.names import metadata_number
-from wherry.rest.rendering import Form, Shape
-
-T = TypeVar("T")
+from wherry.rest.shapes import Form, Shape, parts, requested_tags
 
 _LEVELS: Final = {
     name: level
@@ -33,13 +31,6 @@ _PARENTS: Final = {
     "ParentSeries": Level.SERIES,
 }
 _DIRECTIONS: Final = {"ASC": False, "DESC": True}
-CONTENTS: Final = frozenset(
-    (
-        *("MainDicomTags", "Metadata", "Children", "Parent", "Labels"),
-        *("Status", "IsStable", "IsProtected", "Attachments"),
-    )
-)
-"""What ``ResponseContent`` may name."""
 
 
 class NotAnObject(BadRequest):
@@ -67,7 +58,7 @@ def parse(body: Any, config: Config) -> Question:
     if not isinstance(body, dict):
         raise NotAnObject
     level, tags = _level_and_tags(body)
-    content = _list(body, "ResponseContent", _content) if "ResponseContent" in body else None
+    content = parts(_list(body, "ResponseContent")) if "ResponseContent" in body else None
     form = Form.SHORT if _flag(body, "Short") else Form.KEYWORD
     if _flag(body, "Full") and form is not Form.SHORT:
         form = Form.FULL
@@ -79,7 +70,7 @@ def parse(body: Any, config: Config) -> Question:
                 (metadata_number(config, name), text)
                 for name, text in _texts(body, "MetadataQuery", "Metadata").items()
             ),
-            labels=_list(body, "Labels", str),
+            labels=_list(body, "Labels"),
             labels_constraint=_constraint(body),
             parents=tuple((at, _text(body, name)) for name, at in _PARENTS.items() if name in body),
             order=_order(body, config),
@@ -91,8 +82,8 @@ def parse(body: Any, config: Config) -> Question:
         expand=_flag(body, "Expand") or content is not None,
         shape=Shape(
             form,
-            requested=_list(body, "RequestedTags", tag_of),
-            content=None if content is None else frozenset(content),
+            requested=requested_tags(_list(body, "RequestedTags")),
+            content=content,
         ),
     )
 
@@ -120,12 +111,12 @@ def _texts(body: Mapping[str, Any], field: str, what: str) -> dict[str, str]:
     return values
 
 
-def _list(body: Mapping[str, Any], field: str, read: Callable[[str], T]) -> tuple[T, ...]:
+def _list(body: Mapping[str, Any], field: str) -> tuple[str, ...]:
     values = body.get(field, [])
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise BadRequest(f'Field "{field}" should be a list of strings')
     _bound(values, field)
-    return tuple(read(value) for value in values)
+    return tuple(values)
 
 
 def _bound(values: Any, field: str) -> None:
@@ -163,12 +154,6 @@ def _constraint(body: Mapping[str, Any]) -> LabelsConstraint:
     if value not in list(LabelsConstraint):
         raise ParameterOutOfRange('Field "LabelsConstraint" must be "All", "Any", or "None"')
     return LabelsConstraint(value)
-
-
-def _content(value: str) -> str:
-    if value not in CONTENTS:
-        raise ParameterOutOfRange(f'Unknown part in "ResponseContent": {value[:64]}')
-    return value
 
 
 def _order(body: Mapping[str, Any], config: Config) -> tuple[Order, ...]:

@@ -20,8 +20,8 @@ from wherry.index.search_plan import Plan
 from wherry.index.search_planning import plan
 from wherry.model import Level
 from wherry.rest import find_files, rendering
+from wherry.rest.expanding import expanded
 from wherry.rest.find_body import NotAnObject, Question, parse
-from wherry.rest.resources import expanded
 
 _FEW = 8
 """Resources that are quickly shown."""
