@@ -15,7 +15,7 @@ import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol, cast
+from typing import IO, Protocol, cast
 
 from isal import igzip_lib, isal_zlib
 
@@ -95,7 +95,7 @@ def unpacked(packed: Bytes, size: int, name: str) -> Iterator[memoryview]:
         with memoryview(stream.read(size)) as view:
             yield view
         return
-    with tempfile.TemporaryFile() as file:
+    with _nameless() as file:
         try:
             while stream.position < size:
                 file.write(stream.read(min(limits.READ_CHUNK_BYTES, size - stream.position)))
@@ -104,6 +104,13 @@ def unpacked(packed: Bytes, size: int, name: str) -> Iterator[memoryview]:
             raise CannotWriteFile("No room to unpack a stored file") from error
         with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped, memoryview(mapped) as view:
             yield view
+
+
+def _nameless() -> IO[bytes]:
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise CannotWriteFile("No room to unpack a stored file") from error
 
 
 class _Stream:
