@@ -166,20 +166,23 @@ def _order(body: Mapping[str, Any], config: Config) -> tuple[Order, ...]:
 
 
 def _one_order(entry: Mapping[str, Any], config: Config) -> Order:
-    values = {}
-    for name in ("Type", "Key", "Direction"):
-        values[name] = entry.get(name)
-        if not isinstance(values[name], str):
-            raise BadRequest(f'Field "{name}" of "OrderBy" is missing, or should be a string')
-    if values["Direction"] not in _DIRECTIONS:
+    kind, key, direction = (_member(entry, name) for name in ("Type", "Key", "Direction"))
+    if direction not in _DIRECTIONS:
         raise ParameterOutOfRange('Field "Direction" of "OrderBy" must be "ASC" or "DESC"')
-    descending = _DIRECTIONS[values["Direction"]]
-    match values["Type"]:
+    descending = _DIRECTIONS[direction]
+    match kind:
         case "DicomTag":
-            return Order(tag_of(values["Key"]), descending=descending)
-        case "Metadata" | "MetadataAsInt" as kind:
-            number = metadata_number(config, values["Key"])
+            return Order(tag_of(key), descending=descending)
+        case "Metadata" | "MetadataAsInt":
+            number = metadata_number(config, key)
             return Order("", number, kind == "MetadataAsInt", descending)
     raise ParameterOutOfRange(
         'Field "Type" of "OrderBy" must be "DicomTag", "Metadata" or "MetadataAsInt"'
     )
+
+
+def _member(entry: Mapping[str, Any], name: str) -> str:
+    value = entry.get(name)
+    if not isinstance(value, str):
+        raise BadRequest(f'Field "{name}" of "OrderBy" is missing, or should be a string')
+    return value
