@@ -25,12 +25,12 @@ from wherry.errors import BadFileFormat
 type_form = Literal["full", "short", "simplify"]
 type_object = dict[str, Any]
 
-_CHARACTER_SET: Final = 0x00080005
-_PIXEL_REPRESENTATION: Final = 0x00280103
+CHARACTER_SET: Final = 0x00080005
+PIXEL_REPRESENTATION: Final = 0x00280103
 
 _AMBIGUOUS: Final = {"OB or OW": "OB", "US or OW": "OW", "US or SS or OW": "OW"}
 
-_UNTOLD_TEXT: Final = "text as UN"
+UNTOLD_TEXT: Final = "text as UN"
 """Stands for the VR of a text that was written with the VR UN."""
 
 
@@ -100,23 +100,23 @@ class _Printer:
         only: Collection[int] | None = None,
     ) -> type_object:
         """One data set or item; ``charset`` and ``is_signed`` are those of what holds it."""
-        if declared := elements.get(_CHARACTER_SET):
+        if declared := elements.get(CHARACTER_SET):
             charset = character_set(self._tree.value(declared))
-        if declared := elements.get(_PIXEL_REPRESENTATION):
+        if declared := elements.get(PIXEL_REPRESENTATION):
             is_signed = any(self._tree.value(declared))
         printed: type_object = {}
         for tag, element in elements.items():
             if only is not None and tag not in only:
                 continue
             name = f"{tag >> 16:04x},{tag & 0xFFFF:04x}"
-            creator = self._creator(tag, elements, charset)
+            creator = creator_of(self._tree, tag, elements, charset)
             entry = lookup(tag) if creator is None else lookup_private(tag, creator)
             value: Any
             if element.items is not None:
                 kind = "Sequence"
                 value = [self.data_set(i, charset, is_signed=is_signed) for i in element.items]
             else:
-                vr = _vr(element, entry, is_signed)
+                vr = vr_of(element, entry, is_signed)
                 kind, value = self._value(element, vr, charset, name)
             if self._form == "short":
                 printed[name] = value
@@ -128,28 +128,18 @@ class _Printer:
                     printed[name]["PrivateCreator"] = creator
         return printed
 
-    def _creator(self, tag: int, elements: type_dataset, charset: CharacterSet) -> str | None:
-        """The private creator of a private tag, "" when there is none; None of a public tag."""
-        if not tag >> 16 & 1:
-            return None
-        block = tag >> 8 & 0xFF
-        owner = elements.get((tag & 0xFFFF0000) | block) if block >= 0x10 else None
-        if owner is None or owner.vr == "UN":
-            return ""
-        return as_text(self._tree.value(owner), "LO", charset, self._tree.big_endian)
-
     def _value(
         self, element: Element, vr: str, charset: CharacterSet, name: str
     ) -> tuple[str, str | None]:
         """Type and value; nothing is read of what is not shown."""
-        if vr not in TEXT_VRS and vr not in NUMBER_VRS and vr != _UNTOLD_TEXT:
+        if vr not in TEXT_VRS and vr not in NUMBER_VRS and vr != UNTOLD_TEXT:
             return "Null", None
         lifted = name in self._ignore_length
         bound = limits.DICOM_JSON_VALUE_BYTES if lifted else limits.DICOM_VALUE_BYTES
         if element.length > bound and element.length != UNDEFINED:
             return "TooLong", None
         raw = self._tree.value(element)
-        if vr == _UNTOLD_TEXT:
+        if vr == UNTOLD_TEXT:
             text: str | None = unknown_as_text(raw, charset)
         else:
             text = as_text(raw, vr, charset, self._tree.big_endian)
@@ -158,12 +148,23 @@ class _Printer:
         return ("TooLong", None) if not lifted and is_long(text) else ("String", text)
 
 
-def _vr(element: Element, entry: Entry, is_signed: bool) -> str:
+def vr_of(element: Element, entry: Entry, is_signed: bool) -> str:
     """The VR to print with: that of the file, or of the dictionary when the file tells none."""
     if element.vr == "UN":
-        return _UNTOLD_TEXT if entry.vr in TEXT_VRS else "UN"
+        return UNTOLD_TEXT if entry.vr in TEXT_VRS else "UN"
     if element.vr:
         return element.vr
     if entry.vr == "US or SS":
         return "SS" if is_signed else "US"
     return _AMBIGUOUS.get(entry.vr, entry.vr)
+
+
+def creator_of(tree: Tree, tag: int, elements: type_dataset, charset: CharacterSet) -> str | None:
+    """The private creator of a private tag, "" when there is none; None of a public tag."""
+    if not tag >> 16 & 1:
+        return None
+    block = tag >> 8 & 0xFF
+    owner = elements.get((tag & 0xFFFF0000) | block) if block >= 0x10 else None
+    if owner is None or owner.vr == "UN":
+        return ""
+    return as_text(tree.value(owner), "LO", charset, tree.big_endian)

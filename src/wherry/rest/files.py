@@ -1,18 +1,29 @@
-"""The stored DICOM file of an instance, as it arrived: from memory if it was read lately."""
+"""The stored DICOM file of an instance, as it arrived: from memory if it was read lately; or in the
+languages of DICOMweb (PS3.18 §F)."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from wherry import limits
+from wherry.dicom.elements import type_data
+from wherry.dicom.native_json import to_dicom_json
+from wherry.dicom.native_xml import to_dicom_xml
 from wherry.http.answers import DICOM, Answer, content_answer
+from wherry.http.pieces import pieces_answer, type_pieces
 from wherry.http.routing import quick_when
-from wherry.http.services import services
+from wherry.http.services import Services, services
+from wherry.model import Attachment
 from wherry.rest import rendering
-from wherry.rest.stored import dicom_file
+from wherry.rest.stored import dicom_file, mapped
 from wherry.storage.content import open_content
+
+type_translation = tuple[bytes, Callable[[type_data], type_pieces]]
 
 
 def routes() -> list[Route]:
@@ -25,6 +36,8 @@ def _held(request: Request) -> Response | None:
     scope = request.scope
     if scope["query_string"] or any(name == b"range" for name, _ in scope["headers"]):
         return None
+    if _translation(request) is not None:
+        return None
     rooms = services(request)
     attachment = dicom_file(rooms, request.path_params["id"])
     content = rooms.files.get(attachment.uuid)
@@ -36,9 +49,12 @@ def _held(request: Request) -> Response | None:
 
 @quick_when(_held)
 def file(request: Request) -> Response:
-    """GET /instances/{id}/file, ``?filename=``; ``Range`` is honoured."""
+    """GET /instances/{id}/file, ``?filename=``; ``Range`` is honoured. ``Accept`` may ask for DICOM
+    JSON or XML instead."""
     rooms = services(request)
     attachment = dicom_file(rooms, request.path_params["id"])
+    if (translation := _translation(request)) is not None:
+        return translated(rooms, attachment, *translation)
     name = request.query_params.get("filename") or rendering.file_name(attachment)
     headers = {"Content-Disposition": f'filename="{inert_name(name)}"'}
     reader = open_content(rooms.storage, attachment)
@@ -47,6 +63,33 @@ def file(request: Request) -> Response:
     if type(answer) is Answer and answer.status_code == 200 and size <= limits.CACHED_FILE_BYTES:
         rooms.files.put(attachment.uuid, bytes(answer.body))
     return answer
+
+
+_TRANSLATIONS: Final[dict[str, type_translation]] = {
+    "application/dicom+json": (b"application/dicom+json", to_dicom_json),
+    "application/dicom+xml": (b"application/dicom+xml", to_dicom_xml),
+}
+
+
+def _translation(request: Request) -> type_translation | None:
+    """What ``Accept`` asks for instead of the file; as in Orthanc, only if it asks for nothing
+    else."""
+    return _TRANSLATIONS.get(request.headers.get("accept", ""))
+
+
+def translated(
+    rooms: Services,
+    attachment: Attachment,
+    media_type: bytes,
+    translate: Callable[[type_data], type_pieces],
+) -> Response:
+    """The file in one of the languages of DICOMweb, streamed while it is made."""
+
+    def pieces() -> type_pieces:
+        with mapped(rooms, attachment) as data:
+            yield from translate(data)
+
+    return pieces_answer(pieces(), media_type)
 
 
 def inert_name(name: str) -> str:
