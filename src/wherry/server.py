@@ -373,6 +373,8 @@ def _tls(config: Config) -> ssl.SSLContext:
         if config.ssl_verify_peers:
             context.load_verify_locations(config.ssl_trusted_client_certificates)
             context.verify_mode = ssl.CERT_REQUIRED
+            # The file may name the clients' own certificates, not only those of an authority.
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(
             f"SslTrustedClientCertificates {config.ssl_trusted_client_certificates} cannot be "
