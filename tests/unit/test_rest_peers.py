@@ -126,6 +126,24 @@ def test_resources_of_all_levels_are_sent_once(face: Face, peer: Receiver) -> No
     assert len(peer.uploads) == 5
 
 
+def test_what_is_given_away_is_logged(tmp_path: Path, peer: Receiver) -> None:
+    peers = {"there": Peer("there", peer.url)}
+    with serving(tmp_path, orthanc_peers=peers, log_exported_resources=True) as face:
+        face.upload(FILES[0])
+        series, instance = face.json("/series")[0], face.json("/instances")[0]
+        store(face, Resources=[series, instance])
+        logged = face.json("/exports")["Exports"]
+    assert [(one["ResourceType"], one["ID"], one["RemoteModality"]) for one in logged] == [
+        ("Series", series, "there"),
+        ("Instance", instance, "there"),
+    ]
+
+
+def test_what_is_not_wanted_is_not_logged(face: Face) -> None:
+    store(face)
+    assert face.json("/exports")["Exports"] == []
+
+
 def test_nothing_is_a_success(face: Face, peer: Receiver) -> None:
     content = store(face, Resources=[])
     assert (content["InstancesCount"], content["Size"]) == (0, "0")

@@ -5,13 +5,13 @@ Not here: the body of the request (``rest``), the sending (``store``).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from wherry import limits
 from wherry.errors import NotImplementedYet, UnknownResource
-from wherry.index import metadata, resources
-from wherry.index.database import Transaction
+from wherry.index import exports, metadata, resources
+from wherry.index.database import Index, Transaction
 from wherry.model import Attachment, Level, Peer, type_json
 
 _TRANSFER_SYNTAX = 9
@@ -75,40 +75,50 @@ def files_of(tx: Transaction, order: StoreOrder) -> list[tuple[str, Attachment]]
     Raises ``UnknownResource``, ``NotImplementedYet`` when one would have to be transcoded.
     """
     found: dict[str, Attachment] = {}
-    for orthanc_id in order.resources:
-        found.update(_files_under(tx, orthanc_id))
+    for portion in _portions(order.resources):
+        levels = _levels(tx, portion)
+        found |= resources.files_of(tx, [one for one in portion if levels[one] is Level.INSTANCE])
+        for orthanc_id in portion:
+            if levels[orthanc_id] is not Level.INSTANCE:
+                found.update(resources.files_under(tx, levels[orthanc_id], orthanc_id) or ())
     if order.transcode:
-        _check_syntax(tx, sorted(found), order.transcode)
+        for portion in _portions(sorted(found)):
+            _check_syntax(tx, portion, order.transcode)
     return sorted(found.items())
 
 
-def levels_of(tx: Transaction, ids: Collection[str]) -> dict[str, Level]:
-    """The level of each of these resources; unknown ones are left out."""
-    found = {}
+def log_export(index: Index, order: StoreOrder) -> None:
+    """Note for ``GET /exports`` what is given away. Raises ``UnknownResource``."""
+    for portion in _portions(order.resources):
+
+        def work(tx: Transaction, portion: Sequence[str] = portion) -> None:
+            levels = _levels(tx, portion)
+            for orthanc_id in portion:
+                exports.add(tx, levels[orthanc_id], orthanc_id, order.peer)
+
+        index.write(work)
+
+
+def _levels(tx: Transaction, ids: Sequence[str]) -> dict[str, Level]:
+    levels = resources.locate(tx, ids)
     for orthanc_id in ids:
-        for level in Level:
-            if resources.ancestor(tx, level, orthanc_id, level) is not None:
-                found[orthanc_id] = level
-    return found
+        if orthanc_id not in levels:
+            raise UnknownResource(f"{orthanc_id[:64]} is not stored here")
+    return levels
 
 
-def _files_under(tx: Transaction, orthanc_id: str) -> list[tuple[str, Attachment]]:
-    for level in Level:
-        files = resources.files_under(tx, level, orthanc_id)
-        if files is not None:
-            return files
-    raise UnknownResource(f"{orthanc_id[:64]} is not stored here")
+def _portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), limits.INDEX_ROWS_AT_ONCE):
+        yield ids[start : start + limits.INDEX_ROWS_AT_ONCE]
 
 
 def _check_syntax(tx: Transaction, ids: Sequence[str], wanted: str) -> None:
-    for start in range(0, len(ids), limits.INDEX_ROWS_AT_ONCE):
-        portion = ids[start : start + limits.INDEX_ROWS_AT_ONCE]
-        for orthanc_id, entries in metadata.of_many(tx, Level.INSTANCE, portion).items():
-            syntax = entries.get(_TRANSFER_SYNTAX)
-            if syntax is None or syntax.value != wanted:
-                raise NotImplementedYet(
-                    f"Instance {orthanc_id} would have to be transcoded, which is not done yet"
-                )
+    for orthanc_id, entries in metadata.of_many(tx, Level.INSTANCE, ids).items():
+        syntax = entries.get(_TRANSFER_SYNTAX)
+        if syntax is None or syntax.value != wanted:
+            raise NotImplementedYet(
+                f"Instance {orthanc_id} would have to be transcoded, which is not done yet"
+            )
 
 
 def _shown(peer: Peer) -> type_json:

@@ -23,7 +23,7 @@ from wherry.model import Peer, type_json
 from wherry.peers.bodies import SpoolBody
 from wherry.peers.client import PeerRefusal, connect
 from wherry.peers.client import Request as Asked
-from wherry.peers.order import StoreOrder, files_of
+from wherry.peers.order import StoreOrder, files_of, log_export
 from wherry.peers.store import TYPE
 from wherry.rest.arguments import flag
 from wherry.rest.joborders import answer_job, read_boolean, read_options
@@ -137,6 +137,8 @@ def _prepare(rooms: Services, order: StoreOrder, peer: Peer) -> dict[str, type_j
     """Look at what is to be sent, and log that it is; the public content of the job."""
     with rooms.index.read() as tx:
         files = files_of(tx, order)
+    if rooms.config.log_exported_resources:
+        log_export(rooms.index, order)
     return order.content(peer, len(files))
 
 
