@@ -6,32 +6,19 @@ stands here with its reason (docs/decisions/dicom-parser.md).
 
 from __future__ import annotations
 
-import http.client
-import json
-import shutil
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pydicom.data
 import pytest
 
 from tests.support.dicom_bytes import data_set, explicit, fragments, item, meta, pixels
-from tests.support.server import free_port
+from tests.support.genuine import Orthanc, running_orthanc
+from tests.support.pydicom_files import FILES, ROOT
 from wherry.dicom.json import to_json
 from wherry.dicom.scan import scan
 from wherry.dicom.tags import keyword_of
 from wherry.errors import WherryError
 from wherry.model import Level
-
-ROOT = Path(pydicom.data.__file__).parent
-NOT_DICOM = frozenset((".py", ".pyc", ".json", ".txt", ".md", ".dump", ".icc", ".gz", ".npy"))
-FILES = sorted(
-    str(path.relative_to(ROOT))
-    for path in ROOT.rglob("*")
-    if path.is_file() and path.suffix not in NOT_DICOM
-)
 
 LATER_MAIN_TAGS = frozenset(
     (
@@ -48,65 +35,10 @@ ESCAPES = frozenset(("charset_files/chrH32.dcm", "charset_files/chrJapMultiExpli
 """Japanese escapes, which Orthanc leaves in the text."""
 
 
-class Orthanc:
-    """A running Orthanc."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-
-    def request(self, method: str, path: str, body: bytes | None = None) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
-        try:
-            connection.request(method, path, body)
-            response = connection.getresponse()
-            data = response.read()
-        finally:
-            connection.close()
-        try:
-            return response.status, json.loads(data)
-        except ValueError:
-            return response.status, data.decode()
-
-    def get(self, path: str) -> Any:
-        status, answer = self.request("GET", path)
-        assert status == 200, path
-        return answer
-
-    def upload(self, data: bytes) -> tuple[int, Any]:
-        """Upload into an empty store."""
-        for patient in self.get("/patients"):
-            self.request("DELETE", f"/patients/{patient}")
-        return self.request("POST", "/instances", data)
-
-
 @pytest.fixture(scope="module")
 def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    binary = shutil.which("Orthanc", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
-    if binary is None:
-        pytest.skip("Orthanc is not installed (Debian: apt-get install orthanc)")
-    folder = tmp_path_factory.mktemp("orthanc")
-    port = free_port()
-    config = {
-        "StorageDirectory": str(folder / "db"),
-        "IndexDirectory": str(folder / "db"),
-        "HttpPort": port,
-        "DicomServerEnabled": False,
-        "AuthenticationEnabled": False,
-        "Plugins": [],
-    }
-    (folder / "orthanc.json").write_text(json.dumps(config))
-    with subprocess.Popen(
-        [binary, str(folder / "orthanc.json")], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:  # it says when it is ready
-            if b"Orthanc has started" in line:
-                break
-        else:
-            pytest.skip("Orthanc does not start here")
-        process.stderr.close()
-        yield Orthanc(port)
-        process.terminate()
+    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as server:
+        yield server
 
 
 def outcome(data: bytes) -> int:
