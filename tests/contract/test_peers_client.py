@@ -21,8 +21,10 @@ from wherry.ingest.names import name_in, new_prefix
 from wherry.jobs.crew import Crew
 from wherry.model import DICOM_CONTENT, Attachment, Peer
 from wherry.peers.bodies import BytesBody, bucket_body
-from wherry.peers.client import PeerClient, PeerRefusal, Request, Tls
+from wherry.peers.client import PeerClient, PeerRefusal, Request
 from wherry.peers.patience import Patience
+from wherry.peers.proxy import Proxy, read_proxy
+from wherry.peers.tls import Tls
 from wherry.storage.filesystem import FilesystemStorage
 from wherry.storage.outgoing import FileRange
 
@@ -289,6 +291,48 @@ def test_a_refusal_before_the_end_of_the_body_is_heard(reads_on: bool) -> None:
 
 def _stored(uuid: str) -> Attachment:
     return Attachment(uuid, DICOM_CONTENT, 0, "", 0, "")
+
+
+# --- through a proxy -----------------------------------------------------------------------
+def test_a_proxy_is_asked_for_the_whole_address(serve: type_serve) -> None:
+    server = serve(OK)
+    proxy = read_proxy(f"us%65r:p%40ss@{server.url.removeprefix('http://')}")
+    peer = Peer("there", "http://elsewhere.example:8042/a/", http_headers={"X": "y"})
+    with PeerClient(peer, timeout_s=20, tls=Tls(), proxy=proxy) as client:
+        for _ in range(2):
+            client.ask(GET)
+    line, headers, _ = server.requests[0]
+    assert line == "GET http://elsewhere.example:8042/a/x HTTP/1.1"
+    assert headers["host"] == "elsewhere.example:8042"
+    assert headers["proxy-authorization"] == "Basic dXNlcjpwQHNz"
+    assert headers["x"] == "y"
+    assert server.connections == 1
+
+
+def test_a_proxy_makes_a_tunnel_for_tls_and_hears_no_secret_of_the_peer(serve: type_serve) -> None:
+    server = serve(answer(403))
+    proxy = read_proxy(f"user:pw@{server.url.removeprefix('http://')}")
+    peer = Peer("there", "https://elsewhere.example/", "me", "secret")
+    with (
+        PeerClient(peer, timeout_s=20, tls=Tls(), proxy=proxy) as client,
+        pytest.raises(PeerUnavailable),
+    ):
+        client.ask(GET)
+    line, headers, _ = server.requests[0]
+    assert line.startswith("CONNECT elsewhere.example:443 HTTP/1.")
+    assert headers["proxy-authorization"] == "Basic dXNlcjpwdw=="
+    assert "authorization" not in headers
+
+
+@pytest.mark.parametrize("text", ["https://a:1", "a:b:c", "http://", "a:99999", "a/b", "@"])
+def test_an_unusable_proxy_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="HttpProxy"):
+        read_proxy(text)
+
+
+def test_no_proxy_and_one_without_a_port() -> None:
+    assert read_proxy("") is None
+    assert read_proxy("http://proxy.example/") == Proxy("proxy.example", 3128)
 
 
 # --- bodies --------------------------------------------------------------------------------

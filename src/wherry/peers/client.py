@@ -16,21 +16,21 @@ import base64
 import http.client
 import select
 import socket
-import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 from wherry import clock, limits
 from wherry.config import Config
-from wherry.errors import ConfigurationError, NetworkProtocol, PeerUnavailable
+from wherry.errors import NetworkProtocol, PeerUnavailable
 from wherry.model import Peer
 from wherry.peers.bodies import Body
 from wherry.peers.complaint import read_error
 from wherry.peers.outlet import Outlet
+from wherry.peers.proxy import Proxy, read_proxy
+from wherry.peers.tls import Tls
 
 T = TypeVar("T")
 
@@ -61,34 +61,6 @@ class Answer:
     """``name=value`` of each ``Set-Cookie``."""
     sent_bytes: int = 0
     """Length of the body that was sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """How peers with an ``https`` address are checked."""
-
-    verify: bool = True
-    authorities: Path | None = None
-    """None = those of the operating system."""
-
-    def context(self, peer: Peer) -> ssl.SSLContext:
-        """Raises ``ConfigurationError`` when a certificate cannot be used."""
-        try:
-            context = ssl.create_default_context(cafile=self.authorities)
-            if not self.verify:
-                context.check_hostname = False
-                context.verify_mode = ssl.CERT_NONE
-            if peer.certificate_file:
-                context.load_cert_chain(
-                    peer.certificate_file,
-                    peer.certificate_key_file or None,
-                    peer.certificate_key_password,
-                )
-        except OSError as error:
-            raise ConfigurationError(
-                f"A certificate for peer {peer.name} cannot be used ({error.strerror or error})"
-            ) from error
-        return context
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +102,21 @@ class _Line:
 class PeerClient:
     """Connections to one peer, shared by the threads of a job. Close it in the end."""
 
-    def __init__(self, peer: Peer, *, timeout_s: float, tls: Tls) -> None:
+    def __init__(
+        self, peer: Peer, *, timeout_s: float, tls: Tls, proxy: Proxy | None = None
+    ) -> None:
         """``timeout_s``: longest silence, where the peer's entry says nothing else."""
         parts = urlsplit(peer.url)
         self.peer = peer
         self._host, self._port = parts.hostname or "", parts.port
         self._prefix = parts.path.rstrip("/")
+        self._proxy = proxy
         self._timeout_s = peer.timeout_s or timeout_s
         self._context = tls.context(peer) if parts.scheme == "https" else None
         self._headers = _standing_headers(peer)
+        if proxy is not None and self._context is None:  # it reads the whole address
+            self._prefix = f"http://{parts.netloc.rpartition('@')[2]}{self._prefix}"
+            self._headers |= proxy.headers
         self._lock = threading.Lock()
         self._idle: list[_Line] = []
         self._busy: set[http.client.HTTPConnection] = set()
@@ -297,13 +275,17 @@ class PeerClient:
             self._drop(line)
 
     def _open(self) -> _Line:
+        proxy, timeout_s = self._proxy, self._timeout_s
+        host, port = (self._host, self._port) if proxy is None else (proxy.host, proxy.port)
         connection: http.client.HTTPConnection
         if self._context is None:
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+            connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
         else:
             connection = http.client.HTTPSConnection(
-                self._host, self._port, timeout=self._timeout_s, context=self._context
+                host, port, timeout=timeout_s, context=self._context
             )
+            if proxy is not None:
+                connection.set_tunnel(self._host, self._port, proxy.headers)
         with self._lock:
             self._busy.add(connection)
         return _Line(connection)
@@ -359,7 +341,8 @@ def connect(config: Config, peer: Peer) -> PeerClient:
     """Connections to a peer, as the configuration says. Raises ``ConfigurationError`` for an
     unusable certificate."""
     tls = Tls(config.https_verify_peers, config.https_ca_certificates)
-    return PeerClient(peer, timeout_s=config.http_timeout_s, tls=tls)
+    proxy = read_proxy(config.http_proxy)
+    return PeerClient(peer, timeout_s=config.http_timeout_s, tls=tls, proxy=proxy)
 
 
 def _early_answer(

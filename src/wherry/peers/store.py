@@ -32,6 +32,7 @@ from wherry.peers.book import PeerBook
 from wherry.peers.client import PeerClient, Request, connect
 from wherry.peers.order import StoreOrder, files_of, from_parameters
 from wherry.peers.patience import Patience
+from wherry.peers.proxy import read_proxy
 from wherry.storage.base import StorageArea
 from wherry.storage.outgoing import FileRange
 
@@ -45,6 +46,7 @@ class PeerStore:
     type = TYPE
 
     def __init__(self, config: Config, index: Index, storage: StorageArea, peers: PeerBook) -> None:
+        read_proxy(config.http_proxy)  # an unusable one stops the server at its start
         self._config = config
         self._index = index
         self._storage = storage
