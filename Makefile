@@ -10,7 +10,10 @@ TESTS ?= tests
 # Of the points at which the crash tests kill a server, `make test` takes every n-th.
 CRASH_STRIDE ?= 7
 
-.PHONY: help run demo test lint format crash-nightly bench wheel clean
+# Requests that `make fuzz` sends at least.
+FUZZ ?= 5000
+
+.PHONY: help run demo test lint format fuzz crash-nightly bench wheel clean
 
 help:
 	@echo "make run            start a server (CONFIG=file.json to configure it)"
@@ -18,6 +21,7 @@ help:
 	@echo "make test           lint, type check, import contract, tests (TESTS=tests/unit for a part)"
 	@echo "make lint           the first three of them"
 	@echo "make format         let ruff rewrite what it can"
+	@echo "make fuzz           send thousands of strange requests to a server (FUZZ=number)"
 	@echo "make crash-nightly  kill a server at every durable call it makes (an hour)"
 	@echo "make bench          measure, beside Debian's Orthanc when it is installed"
 	@echo "make wheel          build dist/*.whl"
@@ -52,6 +56,9 @@ lint: $(VENV)/.dev
 
 format: $(VENV)/.dev
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+fuzz: $(VENV)/.dev
+	WHERRY_FUZZ_EXAMPLES=$(FUZZ) $(BIN)/python -m pytest -s --timeout=3600 tests/security/test_api_fuzz.py
 
 crash-nightly: $(VENV)/.dev
 	WHERRY_CRASH_STRIDE=1 $(BIN)/python -m pytest -m crash --timeout=7200 tests/crash

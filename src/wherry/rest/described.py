@@ -95,9 +95,15 @@ DONE = Operation(answer_type=TEXT)
 FILE = Operation((FILENAME,), answer_type=DICOM)
 RESOURCES = members(("Resources",), Resources=list_of(ID))
 
+_QUERY: Final[type_schema] = {
+    "type": "object",
+    "description": "What DICOM tags must be: keyword or gggg,eeee → value, with * ? \\ and -",
+    "propertyNames": {"pattern": "^([A-Z][A-Za-z0-9]*|[0-9A-Fa-f]{4}[,-]?[0-9A-Fa-f]{4})$"},
+    "additionalProperties": STRING,
+}
 _FIND = {
     "Level": one_of("Patient", "Study", "Series", "Instance"),
-    "Query": {"type": "object", "additionalProperties": STRING},
+    "Query": _QUERY,
     "CaseSensitive": BOOLEAN,
     "Labels": list_of(STRING),
     "LabelsConstraint": one_of("All", "Any", "None"),
