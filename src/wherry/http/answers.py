@@ -31,6 +31,10 @@ PLAIN_JSON = b"application/json"
 TEXT = b"text/plain"
 DICOM = b"application/dicom"
 
+_ACTIVE = ("text/html", "text/xml", "application/x", "image/svg", "application/pdf")
+"""Types whose files browsers may run. Whoever may store a file does not speak for this server: its
+scripts run in a world of their own (Content Security Policy, ``sandbox``)."""
+
 _PRETTY = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 
 _PIECES_BETWEEN_LOOKS = 16
@@ -235,6 +239,8 @@ def file_answer(
             reader.close()
             raise
     raw = [(b"content-type", media_type.encode("ascii"))]
+    if media_type.lower().startswith(_ACTIVE):
+        raw.append((b"content-security-policy", b"sandbox"))
     raw += [(name.lower().encode("ascii"), header_value(v)) for name, v in (headers or {}).items()]
     if len(first) == size:
         reader.close()

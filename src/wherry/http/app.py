@@ -188,7 +188,10 @@ class Application:
         scope = request.scope
         if len(scope["raw_path"]) + len(scope["query_string"]) > limits.URL_BYTES:
             return empty_answer(414)
-        scope["path"] = normalise(scope["path"])
+        path = scope["path"]
+        scope["path"] = normalise(path)
+        if scope["method"] != "GET" and "/.." in path and ".." in path.split("/"):
+            return empty_answer(400)  # else DELETE /instances/ID/labels/.. deletes the instance
         admitted = self._guard.admits(scope)
         if admitted is None:
             raise _Undecided

@@ -112,7 +112,7 @@ class Cycle:
         if self.response_started:
             raise RuntimeError("An answer begins twice")
         length: int | None = None
-        typed = closing = chunked = False
+        closing = chunked = False
         lines = [status_line(status)]
         for name, value in self._every:
             lines.append(line(name, value))
@@ -122,15 +122,12 @@ class Cycle:
                 if status not in _WITHOUT_BODY:  # RFC 9110 §8.6
                     lines.append(b"Content-Length: %d\r\n" % (length := int(value)))
                 continue
-            if lowered == b"content-type":
-                typed = True
-            elif lowered == b"connection":
+            if lowered == b"connection":
                 closing = b"close" in value.lower()
             elif lowered == b"transfer-encoding":
                 chunked = value.lower() == b"chunked"
             lines.append(line(lowered, value))
-        if typed:
-            lines.append(NO_SNIFFING)
+        lines.append(NO_SNIFFING)
         if closing:
             self.keep_alive = False
         bodiless = status in _WITHOUT_BODY or self.scope["method"] == "HEAD"
