@@ -9,7 +9,7 @@ Not here: what is rarely asked for (``related``), how it is written in JSON (``r
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -26,29 +26,27 @@ _JOIN: Final = {"sqlite": "group_concat", "postgresql": "string_agg"}
 _BETWEEN: Final = "\n"
 """Between texts that are gathered: neither identifiers nor labels hold it."""
 
-_TIMES: Final = "a.updated_at, a.stable"
+_SECOND: Final = {
+    "sqlite": "CAST(a.updated_at AS INTEGER)",
+    "postgresql": "CAST(floor(a.updated_at) AS bigint)",
+}
 _SOURCE: Final = 6
 """The column that tells whether a resource was made from another; those behind it differ from
 level to level."""
 
-_OWN: Final = {
-    Level.PATIENT: f"{_TIMES}, r.protected",
-    Level.STUDY: f"{_TIMES}, r.patient_tags",
-    Level.SERIES: f"{_TIMES}, r.expected_instances",
-    Level.INSTANCE: "r.index_in_series, a.uncompressed_size, a.uuid",
-}
-
 
 def get(tx: Transaction, level: Level, orthanc_id: str) -> Resource | None:
     """One resource, or None when it is unknown."""
-    row = tx.one(f"{_select(level, tx.dialect)} WHERE r.orthanc_id = ?", (orthanc_id,))
+    columns, source = _select(level, tx.dialect)
+    row = tx.one(f"SELECT {', '.join(columns)} {source} WHERE r.orthanc_id = ?", (orthanc_id,))
     return None if row is None else _resources(tx, level, [row])[0]
 
 
 def get_many(tx: Transaction, level: Level, ids: Iterable[str]) -> list[Resource]:
     """Resources in the order of ``ids``; unknown ones are left out."""
     wanted = list(ids)
-    rows = tx.all(f"{_select(level, tx.dialect)} WHERE r.orthanc_id IN ?", (wanted,))
+    columns, source = _select(level, tx.dialect)
+    rows = tx.gather(columns, f"{source} WHERE r.orthanc_id IN ?", (wanted,))
     found = {one.orthanc_id: one for one in _resources(tx, level, rows)}
     return [found[orthanc_id] for orthanc_id in wanted if orthanc_id in found]
 
@@ -73,16 +71,18 @@ def following(
             f" WHERE l{top:d}.orthanc_id = ?) AND "
         )
         params = [orthanc_id]
-    rows = tx.all(
-        f"{_select(level, tx.dialect)} WHERE {condition}r.id > ? ORDER BY r.id LIMIT ? OFFSET ?",
+    columns, source = _select(level, tx.dialect)
+    rows = tx.gather(
+        columns,
+        f"{source} WHERE {condition}r.id > ? ORDER BY r.id LIMIT ? OFFSET ?",
         [*params, after, limit, skip],
     )
     return _resources(tx, level, rows)
 
 
 @lru_cache(maxsize=16)
-def _select(level: Level, dialect: str) -> str:
-    """The statement up to its condition; ``r`` is the resource."""
+def _select(level: Level, dialect: str) -> tuple[tuple[str, ...], str]:
+    """The columns, and the statement from there up to its condition; ``r`` is the resource."""
     gather, table = _JOIN[dialect], level.plural
     labels = f"SELECT {gather}(l.label, '{_BETWEEN}') FROM labels l WHERE l.resource = r.id"
     children, parent, upper = "NULL", "NULL", ""
@@ -99,14 +99,31 @@ def _select(level: Level, dialect: str) -> str:
         if level < Level.INSTANCE
         else " LEFT JOIN attachments a ON a.resource = r.id AND a.content_type = 1"
     )
-    return (
-        f"SELECT r.id, r.orthanc_id, r.tags, {parent}, {children}, ({labels}),"
-        " (SELECT min(m.type) FROM metadata m WHERE m.resource = r.id AND m.type IN (5, 6)),"
-        f" {_OWN[level]} FROM {table} r{upper}{more}"
+    own = {
+        Level.PATIENT: "r.protected",
+        Level.STUDY: "r.patient_tags",
+        Level.SERIES: "r.expected_instances",
+        Level.INSTANCE: "a.uuid",
+    }
+    columns = (
+        "r.id",
+        "r.orthanc_id",
+        "r.tags",
+        parent,
+        children,
+        f"({labels})",
+        "(SELECT min(m.type) FROM metadata m WHERE m.resource = r.id AND m.type IN (5, 6))",
+        *(
+            ("r.index_in_series", "a.uncompressed_size")
+            if level is Level.INSTANCE
+            else (_SECOND[dialect], "a.stable")
+        ),
+        own[level],
     )
+    return columns, f"FROM {table} r{upper}{more}"
 
 
-def _resources(tx: Transaction, level: Level, rows: Collection[tuple[Any, ...]]) -> list[Resource]:
+def _resources(tx: Transaction, level: Level, rows: Collection[Sequence[Any]]) -> list[Resource]:
     make = _MAKERS[level]
     found = [make(row) for row in rows]
     if level is Level.SERIES:
@@ -121,7 +138,7 @@ def _resources(tx: Transaction, level: Level, rows: Collection[tuple[Any, ...]])
     return found
 
 
-def _patient(row: tuple[Any, ...]) -> Resource:
+def _patient(row: Sequence[Any]) -> Resource:
     key, orthanc_id, tags, parent, children, labels, _, updated, stable, protected = row
     return Resource(
         Level.PATIENT,
@@ -129,7 +146,7 @@ def _patient(row: tuple[Any, ...]) -> Resource:
         orjson.loads(tags),
         parent,
         tuple(children.split(_BETWEEN)) if children else (),
-        orthanc_date(int(updated)),
+        orthanc_date(updated),
         bool(stable),
         bool(protected),
         labels=_sorted(labels) if labels else (),
@@ -137,7 +154,7 @@ def _patient(row: tuple[Any, ...]) -> Resource:
     )
 
 
-def _study(row: tuple[Any, ...]) -> Resource:
+def _study(row: Sequence[Any]) -> Resource:
     key, orthanc_id, tags, parent, children, labels, _, updated, stable, patient_tags = row
     return Resource(
         Level.STUDY,
@@ -145,7 +162,7 @@ def _study(row: tuple[Any, ...]) -> Resource:
         orjson.loads(tags),
         parent,
         tuple(children.split(_BETWEEN)) if children else (),
-        orthanc_date(int(updated)),
+        orthanc_date(updated),
         bool(stable),
         patient_tags=orjson.loads(patient_tags),
         labels=_sorted(labels) if labels else (),
@@ -153,7 +170,7 @@ def _study(row: tuple[Any, ...]) -> Resource:
     )
 
 
-def _series(row: tuple[Any, ...]) -> Resource:
+def _series(row: Sequence[Any]) -> Resource:
     key, orthanc_id, tags, parent, children, labels, _, updated, stable, expected = row
     return Resource(
         Level.SERIES,
@@ -161,7 +178,7 @@ def _series(row: tuple[Any, ...]) -> Resource:
         orjson.loads(tags),
         parent,
         tuple(children.split(_BETWEEN)) if children else (),
-        orthanc_date(int(updated)),
+        orthanc_date(updated),
         bool(stable),
         expected_instances=expected,
         labels=_sorted(labels) if labels else (),
@@ -169,7 +186,7 @@ def _series(row: tuple[Any, ...]) -> Resource:
     )
 
 
-def _instance(row: tuple[Any, ...]) -> Resource:
+def _instance(row: Sequence[Any]) -> Resource:
     key, orthanc_id, tags, parent, _, labels, _, index_in_series, size, uuid = row
     return Resource(
         Level.INSTANCE,
