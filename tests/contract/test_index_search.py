@@ -378,6 +378,18 @@ def test_metadata_that_are_columns(rich: Index) -> None:
     assert instances(8, "restapi", case_sensitive=True) == instances(9, "1.2") == 0
 
 
+def test_class_of_the_first_instance(rich: Index) -> None:
+    for level in Level:
+        with rich.read() as tx:
+            for text, expected in (
+                ("1.2.840.10008.5.1.4.1.1.2", True),
+                ("1.2*", True),
+                ("1", False),
+            ):
+                found = search.find(tx, Criteria(level, (("0008,0016", text),)))
+                assert found == (search.find(tx, Criteria(level)) if expected else [])
+
+
 def test_two_metadata_and_a_tag_together(rich: Index) -> None:
     both = ((1024, "*"), (1025, "*"))
     assert studies(rich, metadata=both) == [0, 2]

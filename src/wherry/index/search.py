@@ -21,7 +21,7 @@ from wherry.errors import ParameterOutOfRange
 from wherry.index import metadata
 from wherry.index.database import Transaction
 from wherry.index.keys import search_key
-from wherry.index.search_plan import Check, Plan
+from wherry.index.search_plan import Check, Plan, first_instance
 from wherry.index.search_planning import plan
 from wherry.index.search_terms import Criteria
 from wherry.model import Attachment, Level
@@ -136,23 +136,13 @@ def lookup(tx: Transaction, identifier: str) -> list[tuple[Level, str]]:
 
 
 def files_to_look_into(tx: Transaction, level: Level, rows: Sequence[int]) -> dict[int, Attachment]:
-    """For each of these resources the DICOM file that speaks for it: that of the first instance
-    of its first series. Resources that are gone are left out."""
-    above = {
-        Level.PATIENT: "(SELECT s.id FROM series s WHERE s.parent = (SELECT t.id FROM studies t"
-        " WHERE t.parent = r.id ORDER BY t.id LIMIT 1) ORDER BY s.id LIMIT 1)",
-        Level.STUDY: "(SELECT s.id FROM series s WHERE s.parent = r.id ORDER BY s.id LIMIT 1)",
-        Level.SERIES: "r.id",
-    }
-    first = (
-        "r.id"
-        if level is Level.INSTANCE
-        else f"(SELECT i.id FROM instances i WHERE i.parent = {above[level]} ORDER BY i.id LIMIT 1)"
-    )
+    """For each of these resources the DICOM file that speaks for it, that of one instance.
+    Resources that are gone are left out."""
     found = tx.all(
         "SELECT r.id, a.uuid, a.content_type, a.uncompressed_size, a.uncompressed_md5,"
         " a.compressed_size, a.compressed_md5, a.compression, a.place, a.revision"
-        f" FROM {level.plural} r JOIN attachments a ON a.resource = {first}"
+        f" FROM {level.plural} r JOIN attachments a"
+        f" ON a.resource = {first_instance(level, 'r.id')}"
         " AND a.content_type = 1 WHERE r.id IN ?",
         (list(rows),),
     )

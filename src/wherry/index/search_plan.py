@@ -20,6 +20,20 @@ from wherry.index.search_terms import Criteria
 from wherry.model import Level
 
 
+def first_instance(level: Level, row: str) -> str:
+    """SQL for the row number of the instance that speaks for a resource in questions that only a
+    file can answer: the first one of the first series of the first study."""
+    if level is Level.INSTANCE:
+        return row
+    for at in range(level + 1, Level.INSTANCE + 1):
+        name = f"f{at}"
+        row = (
+            f"(SELECT {name}.id FROM {Level(at).plural} {name} WHERE {name}.parent = {row}"
+            f" ORDER BY {name}.id LIMIT 1)"
+        )
+    return row
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """A condition on an original value."""

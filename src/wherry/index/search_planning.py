@@ -19,11 +19,13 @@ from wherry.errors import ParameterOutOfRange, UnknownDicomTag
 from wherry.index import search_order
 from wherry.index.keys import INDEXED, place_of
 from wherry.index.patterns import Exactly, Pattern, parse
-from wherry.index.search_plan import Check, Plan
+from wherry.index.search_plan import Check, Plan, first_instance
 from wherry.index.search_terms import Criteria, LabelsConstraint
 from wherry.model import Level
 
 MODALITIES_IN_STUDY: Final = "0008,0061"
+SOP_CLASS_UID: Final = "0008,0016"
+"""No main tag, but kept of each instance."""
 
 _TAG = re.compile(r"[0-9a-f]{4},[0-9a-f]{4}")
 
@@ -61,6 +63,11 @@ def _add_tag(
         made.top = min(made.top, Level.STUDY)
         sql, params = _any(patterns, "m.modality")
         made.add(f"EXISTS (SELECT 1 FROM series m WHERE m.parent = l2.id AND {sql})", *params)
+        return True
+    if tag == SOP_CLASS_UID:
+        row = first_instance(made.level, f"l{made.level:d}.id")
+        sql, params = _any(patterns, "c.sop_class_uid")
+        made.add(f"EXISTS (SELECT 1 FROM instances c WHERE c.id = {row} AND {sql})", *params)
         return True
     at = level_of(tag, made.level, MAIN_DICOM_TAGS)
     certain = at is not None

@@ -77,7 +77,10 @@ async def lookup(request: Request) -> Response:
     """POST /tools/lookup: the resources that bear this identifier."""
     body = await read_body(request, limits.IDENTIFIER_BYTES)
     identifier = body.decode("utf-8", "replace").strip(" \t\r\n\0")
-    return await in_thread(_lookup, services(request), identifier)
+    rooms = services(request)
+    if rooms.index.embedded:  # some microseconds, as above
+        return _lookup(rooms, identifier)
+    return await in_thread(_lookup, rooms, identifier)
 
 
 def _planned(rooms: Services, question: Question) -> Plan | None:
