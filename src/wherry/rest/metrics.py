@@ -1,7 +1,7 @@
 """Figures for a monitor, in the text format of Prometheus and under Orthanc's names.
 
 What is counted as it happens comes from the rooms where it happens; what can be asked for is asked
-when somebody looks. There is no cache of files or of parsed files: its figures stand at 0.
+when somebody looks. There is no cache of parsed files or of buckets: their figures stand at 0.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from wherry import clock
+from wherry import clock, limits
 from wherry.http import threads
 from wherry.http.answers import empty_answer, text_answer
 from wherry.http.services import Services, services
@@ -35,10 +35,6 @@ _COUNTED = (
 _NO_CACHE = (
     "orthanc_dicom_cache_count",
     "orthanc_dicom_cache_size_mb",
-    "orthanc_storage_cache_count",
-    "orthanc_storage_cache_hit_count",
-    "orthanc_storage_cache_miss_count",
-    "orthanc_storage_cache_size_mb",
     "orthanc_transfers_cache_hit_count",
     "orthanc_transfers_cache_miss_count",
     "orthanc_transfers_used_cache_size",
@@ -89,10 +85,14 @@ def _present(rooms: Services) -> dict[str, float]:
         "orthanc_count_studies": stored.studies,
         "orthanc_count_series": stored.series,
         "orthanc_count_instances": stored.instances,
-        "orthanc_disk_size_mb": stored.disk_bytes / (1 << 20),
-        "orthanc_uncompressed_size_mb": stored.uncompressed_bytes / (1 << 20),
+        "orthanc_disk_size_mb": stored.disk_bytes / limits.MIB,
+        "orthanc_uncompressed_size_mb": stored.uncompressed_bytes / limits.MIB,
         "orthanc_last_change": last_change,
         "orthanc_logged_warnings_count": rooms.warnings.count,
+        "orthanc_storage_cache_count": len(rooms.files),
+        "orthanc_storage_cache_hit_count": rooms.files.hits,
+        "orthanc_storage_cache_miss_count": rooms.files.misses,
+        "orthanc_storage_cache_size_mb": rooms.files.held_bytes / limits.MIB,
         "orthanc_transfers_available_push_count": max(
             0, rooms.config.transfers.max_push_transactions - open_pushes
         ),

@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from wherry import __version__
+from wherry import __version__, limits
 from wherry.config import Config
-from wherry.dicom.tags import MAIN_DICOM_TAGS
+from wherry.dicom.extra import signature
 from wherry.http.answers import Answer, json_answer
 from wherry.http.routing import quick
 from wherry.http.services import services
@@ -60,10 +60,12 @@ async def system(request: Request) -> Response:
             "IsHttpServerSecure": (
                 config.authentication_enabled or not config.remote_access_allowed
             ),
-            "MainDicomTags": {level.title: ";".join(MAIN_DICOM_TAGS[level]) for level in Level},
-            "MaximumPatientCount": 0,
-            "MaximumStorageMode": "Recycle",
-            "MaximumStorageSize": 0,
+            "MainDicomTags": {
+                level.title: signature(level, config.extra_main_dicom_tags) for level in Level
+            },
+            "MaximumPatientCount": config.maximum_patient_count,
+            "MaximumStorageMode": config.maximum_storage_mode,
+            "MaximumStorageSize": config.maximum_storage_bytes // limits.MIB,
             "Name": config.name,
             "OverwriteInstances": config.overwrite_instances,
             "PatientLevelEnabled": True,

@@ -29,6 +29,10 @@ class FileCache:
         self.hits = 0
         self.misses = 0
 
+    def __len__(self) -> int:
+        """Number of files that are here."""
+        return len(self._held)
+
     def get(self, uuid: str) -> bytes | None:
         """The bytes of a file, if they are here."""
         with self._lock:
