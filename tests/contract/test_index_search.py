@@ -15,6 +15,7 @@ from wherry.index.database import Index, Transaction
 from wherry.index.opening import open_index
 from wherry.index.search_planning import plan
 from wherry.index.search_terms import Criteria, LabelsConstraint, Order
+from wherry.index.signing import sign
 from wherry.model import Level
 
 NAME, PID, SEX, BIRTH = "0010,0010", "0010,0020", "0010,0040", "0010,0030"
@@ -474,11 +475,45 @@ def test_extra_tags_are_found_where_they_are_kept(rich: Index) -> None:
         assert made.needs_files
         left = search.sift(tx, made, search.candidates(tx, made))
         assert [bool(one.pending) for one in left] == [True, False, True]  # 1 is not meant
+    with rich.read() as tx:
         made.trust_index()
         assert not made.needs_files
         assert len(search.sift(tx, made, search.candidates(tx, made))) == 1
     order = (Order(EXTRA, descending=True), Order(STUDY_UID))
     assert studies(rich, order=order, extra_tags=extra) == [1, 2, 0, 3]
+
+
+def test_what_was_not_in_the_file_of_a_resource_is_not_looked_for_there(rich: Index) -> None:
+    extra = {Level.STUDY: (EXTRA,), Level.PATIENT: ("0010,1020",)}
+    made = plan(Criteria(Level.STUDY, ((EXTRA, "*"), ("0010,1020", "*")), extra_tags=extra))
+    assert made is not None
+    ids = [one.summary.identifiers for one in ORDERED]
+
+    def pending(tx: Transaction) -> list[list[str]]:
+        left = search.sift(tx, made, search.candidates(tx, made))
+        return [[check.tag for check in one.pending] for one in left]
+
+    def look(tx: Transaction) -> None:
+        both = [EXTRA, "0010,1020"]
+        assert pending(tx) == [both, both[1:], both[1:], both]
+        sign(tx, {Level.STUDY: f"0008,0020;{EXTRA}"}, Level.STUDY, [row(tx, Level.STUDY, 0)])
+        assert pending(tx) == [both[1:], both[1:], both]
+        sign(tx, {Level.PATIENT: "0010,1020"}, Level.PATIENT, [row(tx, Level.PATIENT, 1)])
+        assert pending(tx) == [both[1:], both]
+        raise Undone
+
+    def row(tx: Transaction, level: Level, number: int) -> int:
+        sql = f"SELECT id FROM {level.plural} WHERE orthanc_id = ?"
+        found = tx.one(sql, (ids[number].at(level),))
+        assert found is not None
+        return int(found[0])
+
+    with pytest.raises(Undone):
+        rich.write(look)
+
+
+class Undone(Exception):
+    """Nothing of it is to be kept."""
 
 
 def test_files_that_speak_for_a_resource(rich: Index) -> None:

@@ -102,7 +102,7 @@ def candidates(tx: Transaction, made: Plan, before: Sequence[int] = (), skip: in
 
 def sift(tx: Transaction, made: Plan, rows: Sequence[int]) -> list[Candidate]:
     """Those of ``rows`` that pass the checks of what the index holds, in the same order."""
-    columns = made.columns()
+    columns, doubts = made.columns(), made.doubts()
     found = {row[0]: row for row in tx.all(made.originals(), (list(rows),))}
     values = [found[row] for row in rows if row in found]
     numbers = [check for check in made.checks if check.metadata]
@@ -111,11 +111,12 @@ def sift(tx: Transaction, made: Plan, rows: Sequence[int]) -> list[Candidate]:
         known = metadata.of_many(tx, made.level, [row[1] for row in values])
     kept = []
     for row in values:
-        tags = {name: orjson.loads(text) for name, text in zip(columns, row[2:], strict=True)}
+        tags = {name: orjson.loads(text) for name, text in zip(columns, row[2:], strict=False)}
+        kept_tags = dict(zip(doubts, row[2 + len(columns) :], strict=True))
         entries = known.get(row[1], {})
         if not all(_has(entries, check) for check in numbers):
             continue
-        pending = _pending(made, tags)
+        pending = _pending(made, tags, kept_tags)
         if pending is not None:
             kept.append(Candidate(row[0], row[1], pending))
     return kept
@@ -174,14 +175,22 @@ def _has(entries: Mapping[int, metadata.Entry], check: Check) -> bool:
     return entry is not None and check.passes(entry.value)
 
 
-def _pending(made: Plan, tags: Mapping[str, Mapping[str, Any]]) -> tuple[Check, ...] | None:
-    """What the file must decide; None when a check has failed already."""
+def _pending(
+    made: Plan, tags: Mapping[str, Mapping[str, Any]], kept: Mapping[str, str | None]
+) -> tuple[Check, ...] | None:
+    """What the file must decide; None when a check has failed already.
+
+    ``kept``: for the columns in doubt, the tags that were kept of the resource (its signature).
+    """
     left = []
     for check in made.checks:
         if check.metadata:
             continue
-        value = tags[check.column].get(check.tag) if check.column else None
-        if value is None and not (check.column and check.certain):
+        if not check.column:
+            left.append(check)
+            continue
+        value = tags[check.column].get(check.tag)
+        if value is None and not check.certain and check.tag not in (kept[check.column] or ""):
             left.append(check)
         elif not check.passes(value):
             return None

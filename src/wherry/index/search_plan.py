@@ -17,6 +17,7 @@ from typing import Any
 from wherry.index import search_order
 from wherry.index.patterns import Pattern, Present, comparable
 from wherry.index.search_terms import Criteria
+from wherry.index.signing import SIGNATURE
 from wherry.model import Level
 
 
@@ -121,9 +122,15 @@ class Plan:
         return f"SELECT {what} FROM {self._tables(dialect)}{joins}{where}"
 
     def originals(self) -> str:
-        """SQL for the row number, the identifier and the JSON of tags of chosen rows."""
+        """SQL for the row number and the identifier of chosen rows, the JSON of tags in each of
+        ``columns``, and for each of ``doubts`` which tags were kept of that resource."""
         top = min([Level(int(column[1])) for column in self.columns()], default=self.level)
         columns = "".join(f", {column}" for column in self.columns())
+        for column in self.doubts():
+            row = "l2.parent" if column == "l2.patient_tags" else f"{column[:2]}.id"
+            columns += (
+                f", (SELECT value FROM metadata WHERE resource = {row} AND type = {SIGNATURE})"
+            )
         me = f"l{self.level:d}"
         text = f"{self.level.plural} {me}"
         for at in range(self.level - 1, top - 1, -1):
@@ -133,6 +140,10 @@ class Plan:
     def columns(self) -> list[str]:
         """The columns of JSON that checks look at."""
         return sorted({check.column for check in self.checks if check.column})
+
+    def doubts(self) -> list[str]:
+        """Those of ``columns`` in which a tag may be missing that the file holds."""
+        return sorted({check.column for check in self.checks if check.column and not check.certain})
 
     def _tables(self, dialect: str) -> str:
         """The levels joined. SQLite keeps no statistics for its planner: it joins in the order
