@@ -44,6 +44,7 @@ FILES = [
     make_instance(2, 1, 1, StudyDescription="Émile", SpecificCharacterSet="ISO_IR 192"),
     make_instance(3, 1, 1, patient_id="OTHER", PatientName="Zoé^X", PatientBirthDate=""),
     make_instance(4, 1, 1, patient_id="FOURTH", CardiacNumberOfImages=3, InstanceNumber=7),
+    make_instance(5, 1, 1, PatientName="Now^Jane", PatientSex="", StudyDate="", KVP="120"),
 ]
 SAMPLES = ["CT_small.dcm", "MR_small.dcm", "JPEG2000.dcm", "examples_rgb_color.dcm", "693_J2KI.dcm"]
 """Of pydicom's own test data."""
@@ -274,6 +275,18 @@ SEARCHES: list[tuple[str, dict[str, Any]]] = [
     ("Series", {"0008-103e": "series 1"}),
     ("Series", {"SeriesDescription": "*1"}),
     ("Instance", {"InstanceNumber": "1", "PatientName": "Doe*"}),
+    ("Study", {"PatientName": "now*"}),
+    ("Series", {"PatientName": "*jane"}),
+    ("Study", {"PatientSex": "*"}),
+    ("Study", {"StudyDate": "-20260102"}),
+    ("Instance", {"Rows": "8"}),
+    ("Series", {"KVP": "120", "PatientID": "PATIENT1"}),
+    ("Study", {"KVP": "120"}),
+    ("Patient", {"KVP": "120"}),
+    ("Study", {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}),
+    ("Instance", {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4\\1.2"}),
+    ("Instance", {"ContentDate": "2000-2010"}),
+    ("Study", {"ManufacturerModelName": "genesis*"}),
     ("Instance", {"00080018": "1.2.826.0.1.3680043.10.1234.1.1.2"}),
 ]
 
