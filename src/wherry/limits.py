@@ -351,6 +351,9 @@ COMMIT_INSTANCES: Final = 512
 FREE_DISK_BYTES: Final = 64 * MIB
 """Space of the storage disk that uploads leave free, so that the index can still be written."""
 
+RECONSTRUCTED_AT_ONCE: Final = 200
+"""Instances described anew in one transaction: others that write wait for it."""
+
 EXTRA_MAIN_TAGS: Final = 100
 """Tags of one level in ``ExtraMainDicomTags``: each makes every row of its level longer."""
 

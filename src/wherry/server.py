@@ -26,7 +26,7 @@ import uvloop
 
 from wherry import clock, limits, logs, rest, transfers
 from wherry.config import Config
-from wherry.dicom import charsets, dictionary
+from wherry.dicom import charsets, dictionary, extra, scan
 from wherry.errors import ConfigurationError, WherryError
 from wherry.http import threads
 from wherry.http.app import build_app
@@ -41,6 +41,7 @@ from wherry.ingest.ingest import Ingest
 from wherry.ingest.recovery import Janitor, reclaim
 from wherry.jobs.engine import JobEngine
 from wherry.metrics import Metrics
+from wherry.model import Level
 from wherry.peers import PeerBook
 from wherry.peers.store import PeerStore
 from wherry.presence import Presence
@@ -141,6 +142,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             max_instance_bytes=config.wherry.maximum_instance_bytes,
             compress=config.storage_compression,
             bounds=_bounds(config),
+            signatures=_signatures(config),
         )
         peers = PeerBook(config, index)
         transfer_service = TransferService(config, index, storage, ingest, peers)
@@ -186,8 +188,15 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
         logs.stop_counting(warnings)
 
 
+def _signatures(config: Config) -> dict[Level, str]:
+    """Nothing is signed when just the main tags are kept."""
+    kept = config.extra_main_dicom_tags
+    return {level: extra.signature(level, kept) for level in Level} if any(kept.values()) else {}
+
+
 def _assume(config: Config) -> None:
-    """What files do not say of themselves."""
+    """How files are read: what they do not say of themselves, and what is wanted of them."""
+    scan.look_for(extra.extra_of(config.extra_main_dicom_tags))
     try:
         charsets.set_default(config.default_encoding)
     except WherryError:

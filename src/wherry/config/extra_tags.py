@@ -16,6 +16,9 @@ from wherry.model import Level
 
 _LEVELS: Final = {level.title: level for level in Level}
 
+_NOT_KEPT: Final = frozenset({"0040,0275"})
+"""Listed among the main tags, but kept only when somebody asks: a sequence."""
+
 
 def extra_main_dicom_tags(value: Any, place: Place) -> dict[Level, tuple[str, ...]]:
     """Level → tags ``gggg,eeee``, ascending, without those that are main tags of it anyway.
@@ -30,7 +33,8 @@ def extra_main_dicom_tags(value: Any, place: Place) -> dict[Level, tuple[str, ..
         if len(check.strings(names, inner)) > limits.EXTRA_MAIN_TAGS:
             raise inner.error(f"must not have more than {limits.EXTRA_MAIN_TAGS} tags")
         tags = {_tag(one, inner) for one in names}
-        if extra := sorted(tags.difference(MAIN_DICOM_TAGS[_LEVELS[name]])):
+        kept = set(MAIN_DICOM_TAGS[_LEVELS[name]]) - _NOT_KEPT
+        if extra := sorted(tags - kept):
             found[_LEVELS[name]] = tuple(extra)
     return found
 

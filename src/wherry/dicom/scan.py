@@ -11,11 +11,13 @@ then with pydicom (``fallback``). What nobody reads is ``BadFileFormat``, as it 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from wherry import limits
+from wherry.dicom import select
 from wherry.dicom.charsets import CharacterSet, assumed, character_set
 from wherry.dicom.elements import (
     PIXEL_DATA,
@@ -25,6 +27,7 @@ from wherry.dicom.elements import (
     type_data,
     walk,
 )
+from wherry.dicom.extra import Extra
 from wherry.dicom.fallback import reread
 from wherry.dicom.identifiers import identifiers
 from wherry.dicom.inflate import walk_deflated
@@ -43,6 +46,8 @@ from wherry.model import Level, Summary
 
 _PATIENT_ID, _STUDY, _SERIES, _SOP = "0010,0020", "0020,000d", "0020,000e", "0008,0018"
 _IDENTIFYING: Final = frozenset((_PATIENT_ID, _STUDY, _SERIES, _SOP))
+
+_NO_EXTRA: Final = Extra()
 
 _TOO_LONG: Final = "a main DICOM tag that is too long"
 
@@ -81,25 +86,35 @@ class _Plan:
     text_vrs: frozenset[int]
     numbers: frozenset[int]
     """Keys of tags whose values are binary numbers although the file does not say so."""
+    extra: dict[int, str]
+    """The tags that are no main tags of their own: key → VR of the dictionary."""
 
     def vr(self, key: int, vr: int) -> str:
         """The VR of a wanted element; that of the dictionary when the file tells no known one."""
         if (told := self.encoding.vr_names.get(vr)) is not None:
             return told
         tag = self.tags[key]
+        if key in self.extra:
+            return self.extra[key]
         if tag in _NUMBERS:
             return "US"
         return "PN" if tag in _NAMES else "UI" if tag in _UIDS else "LO"
 
 
-def _plan(encoding: Encoding) -> _Plan:
+def _plan(encoding: Encoding, also: Extra = _NO_EXTRA) -> _Plan:
     def key(tag: str) -> int:
         return encoding.tag_key(int(tag.replace(",", ""), 16))
 
     levels = tuple(
-        tuple((key(tag), tag) for tag in MAIN_DICOM_TAGS[level] if tag != _SEQUENCE)
+        tuple(
+            (key(tag), tag)
+            for tag in (*MAIN_DICOM_TAGS[level], *also.texts.get(level, ()))
+            if tag != _SEQUENCE
+        )
         for level in Level
     )
+    extra = {key(tag): vr for tag, vr in also.vrs.items() if key(tag) not in _usual_keys(key)}
+    binary = [number for number, vr in extra.items() if vr not in TEXT_VRS]
     others = ("7fe0,0010", "0008,0005", "0008,0016")
     tags = dict(pair for pairs in levels for pair in pairs) | {key(tag): tag for tag in others}
     pixel_data, charset, sop_class = map(key, others)
@@ -113,11 +128,32 @@ def _plan(encoding: Encoding) -> _Plan:
         sop_class=sop_class,
         uids=tuple(map(key, _UIDS)),
         text_vrs=frozenset(map(encoding.vr_key, TEXT_VRS) if encoding.explicit else (0,)),
-        numbers=frozenset(() if encoding.explicit else map(key, _NUMBERS)),
+        numbers=frozenset(() if encoding.explicit else (*map(key, _NUMBERS), *binary)),
+        extra=extra,
     )
 
 
-_PLANS: Final = {encoding: _plan(encoding) for encoding in ENCODINGS}
+def _usual_keys(key: Callable[[str], int]) -> frozenset[int]:
+    return frozenset(key(tag) for level in Level for tag in MAIN_DICOM_TAGS[level])
+
+
+class _Wanted:
+    """What this process looks for in each file."""
+
+    def __init__(self, extra: Extra) -> None:
+        self.plans = {encoding: _plan(encoding, extra) for encoding in ENCODINGS}
+        self.sequences = extra.sequences
+
+
+_USUAL: Final = _Wanted(_NO_EXTRA)
+_wanted = _USUAL
+
+
+def look_for(extra: Extra) -> None:
+    """From now on the scan finds these tags too. A matter of the whole process, like the character
+    set that is assumed: whoever scans wants the same for the index."""
+    global _wanted
+    _wanted = _Wanted(extra) if extra.texts or extra.sequences else _USUAL
 
 
 class _Values(NamedTuple):
@@ -145,14 +181,26 @@ def scan(data: type_data) -> Summary:
         raise BadFileFormat(
             f"Cannot parse an invalid DICOM file (size: {size} bytes): {error}"
         ) from None
-    return _summary(plan, values, syntax, sop_class)
+    summary = _summary(plan, values, syntax, sop_class)
+    if _wanted.sequences:
+        _add_sequences(summary, data)
+    return summary
+
+
+def _add_sequences(summary: Summary, data: type_data) -> None:
+    """A file whose sequences cannot be shown is stored without them."""
+    with suppress(BadFileFormat):
+        found = select.values(data, {tag for tags in _wanted.sequences.values() for tag in tags})
+        for level, tags in _wanted.sequences.items():
+            shown = {tag: found[tag] for tag in tags if isinstance(found.get(tag), list)}
+            summary.tags_at(level).update(shown)
 
 
 def _values(
     data: type_data, position: int, encoding: Encoding, syntax: str
 ) -> tuple[_Plan, _Values]:
     """The wanted elements, and how the data set is really written."""
-    plan = _PLANS[encoding]
+    plan = _wanted.plans[encoding]
     if syntax == DEFLATED:
         deflated = walk_deflated(data, position, encoding, plan.wanted - {plan.pixel_data})
         return plan, _Values(
@@ -164,7 +212,7 @@ def _values(
         return plan, _walked(data, position, plan, syntax)
     except UnreadableError as error:
         if looks_explicit(data, position) is not encoding.explicit:
-            other = _PLANS[other_encoding(encoding)]
+            other = _wanted.plans[other_encoding(encoding)]
             with suppress(UnreadableError):
                 return other, _walked(data, position, other, syntax)
         if not error.doubtful:
@@ -180,6 +228,8 @@ def _walked(data: type_data, position: int, plan: _Plan, syntax: str) -> _Values
         pixel_offset = value - (12 if vr in plan.encoding.long else 8)
         if length != UNDEFINED and is_encapsulated(syntax):
             raise UnreadableError("its pixel data are not encapsulated")
+    if plan.extra:
+        found = {key: one for key, one in found.items() if not _is_bulk(plan, key, one[2])}
     elements = found.values()
     if max([length for _, _, length in elements], default=0) > limits.DICOM_VALUE_BYTES:
         raise BadFileFormat(_TOO_LONG)
@@ -191,10 +241,17 @@ def _walked(data: type_data, position: int, plan: _Plan, syntax: str) -> _Values
     )
 
 
+def _is_bulk(plan: _Plan, key: int, length: int) -> bool:
+    """Whether an extra tag is too long to be kept: no reason to refuse the file."""
+    return length > limits.DICOM_VALUE_BYTES and key in plan.extra
+
+
 def _reread(data: type_data, position: int, plan: _Plan) -> _Values:
     encoding = plan.encoding
     tags = [int(tag.replace(",", ""), 16) for tag in plan.tags.values()]
     elements, stop = reread(data, position, encoding, tags)
+    for tag in [t for t in elements if _is_bulk(plan, encoding.tag_key(t), len(elements[t][1]))]:
+        del elements[tag]
     if any(len(raw) > limits.DICOM_VALUE_BYTES for _, raw in elements.values()):
         raise BadFileFormat(_TOO_LONG)
     pixel_offset = None
@@ -289,7 +346,8 @@ def _text(plan: _Plan, charset: CharacterSet, key: int, vr: int, raw: bytes) -> 
     """One value in Unicode and without padding, or None when it has no text form."""
     kind = plan.vr(key, vr)
     if kind == "UN":
-        return None if plan.tags[key] in _NUMBERS else unknown_as_text(raw, charset)
+        binary = plan.tags[key] in _NUMBERS or plan.extra.get(key, "LO") not in TEXT_VRS
+        return None if binary else unknown_as_text(raw, charset)
     text = as_text(raw, kind, charset, plan.encoding.big_endian)
     if text is None and raw and plan.tags[key] in _IDENTIFYING:
         raise BadFileFormat("a PatientID or a UID that is no text")

@@ -8,11 +8,21 @@ Not here: what makes a file safe before this (``ingest``), reading (``resources`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from wherry import clock, limits
-from wherry.index import changes, completeness, deletions, recycling, removing, rows, totals
+from wherry.index import (
+    changes,
+    completeness,
+    deletions,
+    recycling,
+    removing,
+    rows,
+    signing,
+    totals,
+)
 from wherry.index.database import Transaction
 from wherry.index.recycling import Bounds
 from wherry.index.rows import expected_instances, type_row
@@ -39,6 +49,7 @@ class _Parents:
 class _Batch:
     """What one batch writes."""
 
+    signatures: Mapping[Level, str]
     patients: list[type_row] = field(default_factory=list)
     studies: list[type_row] = field(default_factory=list)
     series: list[type_row] = field(default_factory=list)
@@ -53,6 +64,7 @@ def add_instances(
     *,
     overwrite: bool,
     bounds: Bounds | None = None,
+    signatures: Mapping[Level, str] = MappingProxyType({}),
 ) -> list[Stored]:
     """Make ``batch`` visible; the answers come in its order.
 
@@ -63,6 +75,8 @@ def add_instances(
 
     With ``bounds``, other patients may have to go. Raises ``NoRoom`` when there is no room all
     the same; nothing has changed then.
+
+    ``signatures`` say which tags are kept of each level, when these are not just the main ones.
     """
     wanted, superseded = _distinct(batch, overwrite)
     there = _existing(tx, wanted)
@@ -74,7 +88,7 @@ def add_instances(
     if superseded:
         deletions.add(tx, superseded)
     if fresh:
-        _write(tx, fresh, list(replaced.values()))
+        _write(tx, fresh, list(replaced.values()), signatures)
     return [
         Stored(
             staged.summary.identifiers,
@@ -132,14 +146,19 @@ def _existing(tx: Transaction, wanted: Iterable[str]) -> dict[str, tuple[int, st
     return {orthanc_id: (row, uuid) for orthanc_id, row, uuid in found}
 
 
-def _write(tx: Transaction, fresh: list[StagedInstance], replaced: list[int]) -> None:
+def _write(
+    tx: Transaction,
+    fresh: list[StagedInstance],
+    replaced: list[int],
+    signatures: Mapping[Level, str],
+) -> None:
     counters = totals.load(tx)
     reborn = removing.make_room(tx, counters, replaced) if replaced else frozenset[int]()
-    into = _Batch()
+    into = _Batch(signatures)
     parents = _known_parents(tx, fresh)
     _add_parents(tx, counters, fresh, parents, into)
     if reborn:
-        _give_birth_again(tx, fresh, parents, reborn)
+        _give_birth_again(tx, fresh, parents, reborn, signatures)
     _insert_parents(tx, counters, into)
     now = clock.now()
     date = clock.orthanc_date(now)
@@ -244,13 +263,14 @@ def _row_at(parents: _Parents, level: Level) -> int:
 
 
 def _insert_parents(tx: Transaction, counters: Totals, into: _Batch) -> None:
-    for table, columns, values in (
-        ("patients", rows.PATIENT, into.patients),
-        ("studies", rows.STUDY, into.studies),
-        ("series", rows.SERIES, into.series),
+    for level, columns, values in (
+        (Level.PATIENT, rows.PATIENT, into.patients),
+        (Level.STUDY, rows.STUDY, into.studies),
+        (Level.SERIES, rows.SERIES, into.series),
     ):
         if values:
-            tx.insert(table, columns, values)
+            tx.insert(level.plural, columns, values)
+            signing.sign(tx, into.signatures, level, [row[0] for row in values])
     counters.patients += len(into.patients)
     counters.studies += len(into.studies)
     counters.series += len(into.series)
@@ -259,6 +279,7 @@ def _insert_parents(tx: Transaction, counters: Totals, into: _Batch) -> None:
 def _insert_instances(tx: Transaction, counters: Totals, into: _Batch, date: str) -> None:
     """Write the instances gathered so far and forget them: memory stays flat."""
     tx.insert("instances", rows.INSTANCE, into.instances)
+    signing.sign(tx, into.signatures, Level.INSTANCE, [row[0] for row in into.instances])
     tx.insert("attachments", rows.ATTACHMENT, into.attachments)
     changes.log(tx, counters, into.changes, date)
     counters.instances += len(into.instances)
@@ -297,9 +318,11 @@ def _give_birth_again(
     fresh: list[StagedInstance],
     parents: dict[str, _Parents],
     reborn: frozenset[int],
+    signatures: Mapping[Level, str],
 ) -> None:
     """Parents all of whose instances are replaced: they are described by the new files and
     announced again, but keep what a user attached to them."""
+    signing.unsign(tx, reborn)
     done: set[int] = set()
     for staged in fresh:
         above = parents[staged.summary.identifiers.series]
@@ -314,5 +337,6 @@ def _give_birth_again(
                 above.new += (level,)
                 assignments = ", ".join(f"{column} = ?" for column in columns)
                 tx.run(f"UPDATE {level.plural} SET {assignments} WHERE id = ?", (*values, row))
+                signing.sign(tx, signatures, level, [row])
                 if level is Level.SERIES:
                     above.expected = expected_instances(staged)

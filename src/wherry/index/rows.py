@@ -69,7 +69,7 @@ def patient(staged: StagedInstance, row: int) -> type_row:
     """Of ``patients``."""
     tags = staged.summary.tags[0]
     ids = staged.summary.identifiers
-    return (row, ids.patient, _json(tags), clock.timestamp(), *level_keys(Level.PATIENT, tags))
+    return (row, ids.patient, tags_text(tags), clock.timestamp(), *level_keys(Level.PATIENT, tags))
 
 
 def study(staged: StagedInstance, row: int, parent: int) -> type_row:
@@ -80,8 +80,8 @@ def study(staged: StagedInstance, row: int, parent: int) -> type_row:
         row,
         parent,
         summary.identifiers.study,
-        _json(tags),
-        _json(summary.tags[0]),
+        tags_text(tags),
+        tags_text(summary.tags[0]),
         *level_keys(Level.STUDY, tags),
         *column_keys(STUDY_PATIENT_COLUMNS, summary.tags[0]),
     )
@@ -94,7 +94,7 @@ def series(staged: StagedInstance, row: int, parent: int) -> type_row:
         row,
         parent,
         staged.summary.identifiers.series,
-        _json(tags),
+        tags_text(tags),
         expected_instances(staged),
         staged.origin.remote_aet,
         *level_keys(Level.SERIES, tags),
@@ -109,7 +109,7 @@ def instance(staged: StagedInstance, row: int, parent: int) -> type_row:
         row,
         parent,
         summary.identifiers.instance,
-        _json(tags),
+        tags_text(tags),
         summary.transfer_syntax,
         summary.sop_class_uid,
         summary.pixel_data_offset,
@@ -145,7 +145,8 @@ def expected_instances(staged: StagedInstance) -> int | None:
     return completeness.expected_instances(staged.summary.tags)
 
 
-def _json(tags: dict[str, str]) -> str:
+def tags_text(tags: dict[str, str]) -> str:
+    """The column ``tags``. Raises ``BadFileFormat``."""
     try:
         return orjson.dumps(tags).decode()
     except TypeError as error:

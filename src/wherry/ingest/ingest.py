@@ -8,7 +8,8 @@ one that is replaced (``OverwriteInstances``) is removed by the janitor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from wherry.errors import NoRoom, WherryError
 from wherry.index import recycling, resources
@@ -17,9 +18,10 @@ from wherry.index.recycling import Bounds
 from wherry.ingest.attaching import Attaching
 from wherry.ingest.group import GroupCommit, type_done
 from wherry.ingest.newfiles import NewFiles, left_to_next_start
+from wherry.ingest.reconstruction import Reconstruction
 from wherry.ingest.recovery import Janitor
 from wherry.ingest.staging import Staging
-from wherry.model import Origin, StagedInstance, Stored, StoreStatus
+from wherry.model import Level, Origin, StagedInstance, Stored, StoreStatus
 from wherry.storage.base import StorageArea
 
 
@@ -40,14 +42,17 @@ class Ingest:
         max_instance_bytes: int,
         compress: bool = False,
         bounds: Bounds | None = None,
+        signatures: Mapping[Level, str] = MappingProxyType({}),
     ) -> None:
         self._index = index
         self._storage = storage
         self._janitor = janitor
         self._overwrite = overwrite
         self._bounds = bounds
+        self._signatures = signatures
         self._max_instance_bytes = max_instance_bytes
-        self._compress = compress
+        self.compress = compress
+        """Whether new files are stored packed."""
         self._files = NewFiles(index, storage, owner=owner)
         self.attachments = Attaching(
             index,
@@ -58,6 +63,8 @@ class Ingest:
             max_bytes=max_instance_bytes,
         )
         """Files that users put beside the instances."""
+        self.reconstruction = Reconstruction(index, storage, signatures)
+        """Describes what is stored anew."""
         self._group = GroupCommit(index, self._add_group, self._settle_group)
 
     def stage(self, origin: Origin) -> Staging:
@@ -67,7 +74,7 @@ class Ingest:
             self._files.names,
             origin,
             self._max_instance_bytes,
-            compress=self._compress,
+            compress=self.compress,
         )
 
     def submit(self, staged: StagedInstance, done: type_done) -> None:
@@ -103,9 +110,7 @@ class Ingest:
 
         def work(tx: Transaction) -> list[Stored]:
             also(tx)
-            return resources.add_instances(
-                tx, batch, overwrite=self._overwrite, bounds=self._bounds
-            )
+            return self._insert(tx, batch)
 
         stored = self._index.write(work)
         self._wake_janitor_for_old_files()
@@ -127,7 +132,16 @@ class Ingest:
     def _add(self, tx: Transaction, batch: Sequence[StagedInstance]) -> list[Stored]:
         """Put a batch into the index, if the names of its files are still this process's."""
         self._files.check_owned(tx, _uuids(batch))
-        return resources.add_instances(tx, batch, overwrite=self._overwrite, bounds=self._bounds)
+        return self._insert(tx, batch)
+
+    def _insert(self, tx: Transaction, batch: Sequence[StagedInstance]) -> list[Stored]:
+        return resources.add_instances(
+            tx,
+            batch,
+            overwrite=self._overwrite,
+            bounds=self._bounds,
+            signatures=self._signatures,
+        )
 
     def _add_group(
         self, tx: Transaction, batch: Sequence[StagedInstance]

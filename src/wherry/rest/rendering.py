@@ -25,13 +25,24 @@ _MIB = 1 << 20
 def tags(values: Mapping[str, Any], form: Form) -> type_json:
     """DICOM tags, ``gggg,eeee`` → value, in one of the three forms."""
     if form is Form.KEYWORD:
-        return {_NAMES[tag]: value for tag, value in values.items()}
+        return {
+            _NAMES[tag]: value if type(value) is str else _items(value, form)
+            for tag, value in values.items()
+        }
     if form is Form.SHORT:
         return dict(values)
-    return {
-        tag: {"Name": _NAMES[tag], "Type": "String", "Value": value}
-        for tag, value in values.items()
-    }
+    return {tag: {"Name": _NAMES[tag], **_full(value)} for tag, value in values.items()}
+
+
+def _full(value: Any) -> type_json:
+    if isinstance(value, list):
+        return {"Type": "Sequence", "Value": _items(value, Form.FULL)}
+    return {"Type": "String" if value is not None else "Null", "Value": value}
+
+
+def _items(value: Any, form: Form) -> Any:
+    """The items of a sequence, which the index keeps in the short form."""
+    return [tags(item, form) for item in value] if isinstance(value, list) else value
 
 
 class _Names(dict[str, str]):
