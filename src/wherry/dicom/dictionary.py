@@ -62,8 +62,8 @@ def configure(
     _Own.private = {(own.creator, _low(own.tag)): own.entry for own in entries if own.creator}
     _Own.names = {own.entry.name: own.tag for own in entries}
     _Own.load_private, _Own.default_creator = load_private, default_creator
-    lookup.cache_clear()
-    lookup_private.cache_clear()
+    for cached in (lookup, lookup_private, named, named_private):
+        cached.cache_clear()
 
 
 def own_tag(name: str) -> int | None:
@@ -107,6 +107,28 @@ def lookup_private(tag: int, creator: str) -> Entry:
     if not creator or not _Own.load_private or (found := private.lookup(tag, creator)) is None:
         return Entry(UNKNOWN, "UN")
     return Entry(*found)
+
+
+class Named(NamedTuple):
+    """What is printed of a tag besides its value."""
+
+    tag: str
+    """``gggg,eeee``"""
+    name: str
+    vr: str
+    """As in the dictionary."""
+
+
+@lru_cache(maxsize=16_384)
+def named(tag: int) -> Named:
+    """A tag that is not private, as it is printed."""
+    return Named(f"{tag >> 16:04x},{tag & 0xFFFF:04x}", *lookup(tag))
+
+
+@lru_cache(maxsize=16_384)
+def named_private(tag: int, creator: str) -> Named:
+    """A private tag of this creator, as it is printed."""
+    return Named(f"{tag >> 16:04x},{tag & 0xFFFF:04x}", *lookup_private(tag, creator))
 
 
 def _low(tag: int) -> int:

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 from wherry import limits
 from wherry.dicom.charsets import CharacterSet, assumed, character_set
-from wherry.dicom.dictionary import Entry, lookup, lookup_private
+from wherry.dicom.dictionary import named, named_private
 from wherry.dicom.elements import UNDEFINED, UnreadableError, type_data
 from wherry.dicom.tree import Element, Header, Tree, type_dataset
 from wherry.dicom.values import NUMBER_VRS, TEXT_VRS, as_text, is_long, unknown_as_text
@@ -29,6 +29,12 @@ CHARACTER_SET: Final = 0x00080005
 PIXEL_REPRESENTATION: Final = 0x00280103
 
 _AMBIGUOUS: Final = {"OB or OW": "OB", "US or OW": "OW", "US or SS or OW": "OW"}
+
+_SURELY_SHORT: Final = 85
+"""Text of so many bytes has at most 256 bytes in UTF-8, whatever the character set."""
+
+_SHORT_TEXTS: Final = TEXT_VRS
+"""Value representations that are printed without a detour while they are short."""
 
 UNTOLD_TEXT: Final = "text as UN"
 """Stands for the VR of a text that was written with the VR UN."""
@@ -100,32 +106,51 @@ class _Printer:
         only: Collection[int] | None = None,
     ) -> type_object:
         """One data set or item; ``charset`` and ``is_signed`` are those of what holds it."""
+        tree, form = self._tree, self._form
         if declared := elements.get(CHARACTER_SET):
-            charset = character_set(self._tree.value(declared))
+            charset = character_set(tree.short_value(declared))
         if declared := elements.get(PIXEL_REPRESENTATION):
-            is_signed = any(self._tree.value(declared))
+            is_signed = any(tree.short_value(declared))
+        codec = "" if charset.is_extended else charset.codec
+        data, short_texts = tree.data, _SHORT_TEXTS
+        creators = Creators(tree, elements, charset)
         printed: type_object = {}
         for tag, element in elements.items():
             if only is not None and tag not in only:
                 continue
-            name = f"{tag >> 16:04x},{tag & 0xFFFF:04x}"
-            creator = creator_of(self._tree, tag, elements, charset)
-            entry = lookup(tag) if creator is None else lookup_private(tag, creator)
+            vr, position, length, items = element
+            creator = creators.of(tag) if tag & 0x10000 else None
+            name, word, known_vr = (
+                named_private(tag, creator) if creator is not None else named(tag)
+            )
+            kind = "String"
             value: Any
-            if element.items is not None:
+            if items is not None:
                 kind = "Sequence"
-                value = [self.data_set(i, charset, is_signed=is_signed) for i in element.items]
+                value = [self.data_set(i, charset, is_signed=is_signed) for i in items]
+            elif length <= _SURELY_SHORT and codec and vr in short_texts:
+                raw = bytes(data[position : position + length])
+                if not length & 1:
+                    raw = raw.rstrip(b" ")
+                value = raw.partition(b"\0")[0].decode(codec, "ignore")
+                if vr == "UI":
+                    value = value.replace(" ", "")
             else:
-                vr = vr_of(element, entry, is_signed)
-                kind, value = self._value(element, vr, charset, name)
-            if self._form == "short":
+                resolved = vr_of(vr, known_vr, is_signed)
+                kind, value = self._value(element, resolved, charset, name)
+            if form == "short":
                 printed[name] = value
-            elif self._form == "simplify":
-                printed[entry.name] = value
+            elif form == "simplify":
+                printed[word] = value
+            elif creator and kind != "Sequence":
+                printed[name] = {
+                    "Name": word,
+                    "Type": kind,
+                    "Value": value,
+                    "PrivateCreator": creator,
+                }
             else:
-                printed[name] = {"Name": entry.name, "Type": kind, "Value": value}
-                if creator and kind != "Sequence":
-                    printed[name]["PrivateCreator"] = creator
+                printed[name] = {"Name": word, "Type": kind, "Value": value}
         return printed
 
     def _value(
@@ -148,23 +173,35 @@ class _Printer:
         return ("TooLong", None) if not lifted and is_long(text) else ("String", text)
 
 
-def vr_of(element: Element, entry: Entry, is_signed: bool) -> str:
-    """The VR to print with: that of the file, or of the dictionary when the file tells none."""
-    if element.vr == "UN":
-        return UNTOLD_TEXT if entry.vr in TEXT_VRS else "UN"
-    if element.vr:
-        return element.vr
-    if entry.vr == "US or SS":
+def vr_of(vr: str, known: str, is_signed: bool) -> str:
+    """The VR to print with: that of the file, or the dictionary's when the file tells none."""
+    if vr == "UN":
+        return UNTOLD_TEXT if known in TEXT_VRS else "UN"
+    if vr:
+        return vr
+    if known == "US or SS":
         return "SS" if is_signed else "US"
-    return _AMBIGUOUS.get(entry.vr, entry.vr)
+    return _AMBIGUOUS.get(known, known)
 
 
-def creator_of(tree: Tree, tag: int, elements: type_dataset, charset: CharacterSet) -> str | None:
-    """The private creator of a private tag, "" when there is none; None of a public tag."""
-    if not tag >> 16 & 1:
-        return None
-    block = tag >> 8 & 0xFF
-    owner = elements.get((tag & 0xFFFF0000) | block) if block >= 0x10 else None
-    if owner is None or owner.vr == "UN":
-        return ""
-    return as_text(tree.value(owner), "LO", charset, tree.big_endian)
+class Creators:
+    """The private creators of one data set, by the block that they have reserved."""
+
+    def __init__(self, tree: Tree, elements: type_dataset, charset: CharacterSet) -> None:
+        self._tree, self._elements, self._charset = tree, elements, charset
+        self._known: dict[int, str] = {}
+
+    def of(self, tag: int) -> str:
+        """The creator of a private tag; "" when nobody has reserved its block."""
+        owner_tag = (tag & 0xFFFF0000) | (tag >> 8 & 0xFF)
+        found = self._known.get(owner_tag)
+        if found is None:
+            found = self._known[owner_tag] = self._read(owner_tag)
+        return found
+
+    def _read(self, owner_tag: int) -> str:
+        owner = self._elements.get(owner_tag) if owner_tag & 0xFF >= 0x10 else None
+        if owner is None or owner.vr == "UN":
+            return ""
+        raw = self._tree.short_value(owner)
+        return as_text(raw, "LO", self._charset, self._tree.big_endian) or ""

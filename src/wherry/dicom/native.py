@@ -21,7 +21,7 @@ from wherry import limits
 from wherry.dicom.charsets import CharacterSet, assumed, character_set
 from wherry.dicom.dictionary import UNKNOWN, lookup, lookup_private
 from wherry.dicom.elements import UNDEFINED
-from wherry.dicom.json import CHARACTER_SET, PIXEL_REPRESENTATION, UNTOLD_TEXT, creator_of, vr_of
+from wherry.dicom.json import CHARACTER_SET, PIXEL_REPRESENTATION, UNTOLD_TEXT, Creators, vr_of
 from wherry.dicom.tree import Element, Tree, type_dataset
 
 type_value = str | int | float | None
@@ -92,15 +92,16 @@ def _attributes(
     tree: Tree, elements: type_dataset, charset: CharacterSet, *, is_signed: bool
 ) -> Iterator[Attribute]:
     if declared := elements.get(CHARACTER_SET):
-        charset = character_set(tree.value(declared))
+        charset = character_set(tree.short_value(declared))
     if declared := elements.get(PIXEL_REPRESENTATION):
-        is_signed = any(tree.value(declared))
+        is_signed = any(tree.short_value(declared))
+    creators = Creators(tree, elements, charset)
     for tag, element in elements.items():
         if not tag & 0xFFFF or (element.length == UNDEFINED and element.items is None):
             continue
-        creator = creator_of(tree, tag, elements, charset)
-        entry = lookup(tag) if creator is None else lookup_private(tag, creator)
-        vr = vr_of(element, entry, is_signed)
+        creator = creators.of(tag) if tag & 0x10000 else ""
+        entry = lookup_private(tag, creator) if tag & 0x10000 else lookup(tag)
+        vr = vr_of(element.vr, entry.vr, is_signed)
         if not element.vr and entry.vr == "OB or OW":
             vr = "OW"  # PS3.5 §A.1
         if vr == UNTOLD_TEXT:
@@ -108,7 +109,6 @@ def _attributes(
         vr = vr if len(vr) == 2 else "UN"
         is_known = entry.name != UNKNOWN and not creator  # keywords are words of the Standard
         keyword = entry.name.removeprefix("RETIRED_") if is_known else ""
-        creator = creator or ""
         if element.items is not None:
             items = [_attributes(tree, i, charset, is_signed=is_signed) for i in element.items]
             yield Attribute(tag, "SQ", keyword, creator, [], items=items)

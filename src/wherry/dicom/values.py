@@ -33,6 +33,11 @@ _FORMATS: Final = {
     "FD": "d",
     "AT": "HH",
 }
+_ITEMS: Final = {
+    (vr, big_endian): struct.Struct((">" if big_endian else "<") + form)
+    for vr, form in _FORMATS.items()
+    for big_endian in (False, True)
+}
 NUMBER_VRS: Final = frozenset(_FORMATS)
 
 
@@ -75,9 +80,11 @@ def is_long(text: str) -> bool:
 
 def _numbers(raw: bytes, vr: str, big_endian: bool) -> str | None:
     """None when there is not one whole number. Bytes left over are ignored."""
-    item = struct.Struct((">" if big_endian else "<") + _FORMATS[vr])
+    item = _ITEMS[vr, big_endian]
+    printer = _PRINTERS.get(vr, _integer)
+    if len(raw) == item.size:
+        return printer(item.unpack(raw))
     whole = len(raw) // item.size * item.size
     if not whole:
         return None
-    printer = _PRINTERS.get(vr, _integer)
     return "\\".join(map(printer, item.iter_unpack(raw[:whole])))
