@@ -58,6 +58,10 @@ class Receiver:
             self.stored[name] = body
         return 200, json.dumps({"ID": name, "Status": status}).encode()
 
+    def look(self, path: str) -> bytes | None:
+        """The answer to a GET; None = 404."""
+        return None if path.endswith("/md5") else b'{"Name":"receiver"}'
+
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         receiver = self
 
@@ -70,7 +74,8 @@ class Receiver:
                 self._answer(status, answer)
 
             def do_GET(self) -> None:
-                self._answer(200, b'{"Name":"receiver"}')
+                found = receiver.look(self.path)
+                self._answer(404 if found is None else 200, found or b"")
 
             def _answer(self, status: int, answer: bytes) -> None:
                 try:

@@ -6,6 +6,7 @@ Credentials come out of the address, and never appear in a message.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -23,6 +24,7 @@ from wherry.peers.patience import Patience
 from wherry.peers.tls import Tls
 from wherry.storage.base import FileReader
 
+_MD5 = re.compile(r"[0-9a-f]{32}")
 _STORED = ("Success", "AlreadyStored")
 _HOPELESS = (
     HTTPStatus.UNAUTHORIZED,
@@ -109,11 +111,12 @@ class Remote:
         target = f"/instances/{instance}/attachments/dicom/md5"
         request = Request("GET", target, f"Instance {instance}")
         try:
-            return self._patiently(request).decode("ascii", "replace").strip().lower()
+            found = self._patiently(request).decode("ascii", "replace").strip().lower()
         except PeerRefusal as error:
             if error.status == HTTPStatus.NOT_FOUND:
                 return ""
             raise
+        return found if _MD5.fullmatch(found) else ""
 
     # --- files -----------------------------------------------------------------------------
     def fetch(self, instance: str, file: IO[bytes]) -> str:
