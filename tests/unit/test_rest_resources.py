@@ -165,10 +165,19 @@ def test_expanding_lists(store: Face) -> None:
 
 
 def test_long_lists_are_made_in_pages(store: Face, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = store.json("/instances?expand")
-    for page in (1, 2, 3, 4):
+    targets = [
+        "/instances?expand",
+        "/instances?expand&since=1",
+        "/instances?expand&since=1&limit=3",
+        "/instances?expand&requested-tags=PatientID",
+        f"/patients/{FIRST.patient}/instances",
+        f"/studies/{FIRST.study}/series",
+    ]
+    whole = [store.json(target) for target in targets]
+    monkeypatch.setattr(limits, "QUICK_RESOURCES", 1)
+    for page in (1, 2, 3, 4, 5):
         monkeypatch.setattr(limits, "EXPANDED_PAGE", page)
-        assert store.json("/instances?expand") == whole
+        assert [store.json(target) for target in targets] == whole
 
 
 @pytest.mark.parametrize("level", ["patients", "studies", "series", "instances"])

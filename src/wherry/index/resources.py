@@ -48,19 +48,18 @@ def descendants(tx: Transaction, level: Level, orthanc_id: str, at: Level) -> li
 
 def kin(tx: Transaction, named: Collection[tuple[Level, str]], at: Level) -> list[str]:
     """Identifiers at level ``at``, above or below these resources or they themselves, each once
-    and in order of arrival."""
-    rows: set[tuple[int, str]] = set()
+    and sorted."""
+    found: set[str] = set()
     for level in {level for level, _ in named}:
         top, bottom = min(level, at), max(level, at)
         ids = [orthanc_id for one, orthanc_id in named if one is level]
-        rows.update(
-            tx.all(
-                f"SELECT l{at:d}.id, l{at:d}.orthanc_id FROM {chain(top, bottom)}"
-                f" WHERE l{level:d}.orthanc_id IN ?",
-                (ids,),
-            )
+        rows = tx.all(
+            f"SELECT DISTINCT l{at:d}.orthanc_id FROM {chain(top, bottom)}"
+            f" WHERE l{level:d}.orthanc_id IN ?",
+            (ids,),
         )
-    return [orthanc_id for _, orthanc_id in sorted(rows)]
+        found.update(row[0] for row in rows)
+    return sorted(found)
 
 
 def ancestor(tx: Transaction, level: Level, orthanc_id: str, at: Level) -> str | None:
