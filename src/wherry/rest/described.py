@@ -211,6 +211,11 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "GET /{L}/{}/shared-tags": Operation(SIMPLE),
     "GET /{L}/{}/module": Operation(SIMPLE),
     "GET /{L}/{}/module-patient": Operation(SIMPLE),
+    "POST /{L}/{}/reconstruct": Operation(
+        body=members(ReconstructFiles=BOOLEAN, LimitToThisLevelMainDicomTags=BOOLEAN),
+        answer_type=TEXT,
+    ),
+    "POST /tools/reconstruct": Operation(body=members(ReconstructFiles=BOOLEAN), answer_type=TEXT),
     # instances
     "POST /{L}": Operation(body={}, body_type=BYTES),
     "GET /{L}/{}/file": FILE,
@@ -223,6 +228,9 @@ OPERATIONS: Final[dict[str, Operation]] = {
         for name in ("compress", "uncompress", "verify-md5")
     },
     "GET /{L}/{}/content/{}": Operation(answer_type=BYTES),
+    "GET /{L}/{}/pdf": Operation(answer_type="application/pdf"),
+    "GET /{L}/{}/frames/{}/raw": Operation(answer_type=BYTES),
+    "GET /{L}/{}/frames/{}/raw.gz": Operation(answer_type="application/gzip"),
     "POST /{L}/{}/export": Operation(body=STRING, body_type=TEXT),
     # metadata, attachments, labels
     "GET /{L}/{}/metadata": Operation((EXPAND, _flag("numeric", "Numbers instead of names"))),

@@ -23,7 +23,11 @@ from wherry.model import Level
 from wherry.rest.described import DICOM, JSON, OPERATIONS, TEXT, Operation, Query
 
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
-_HEADING = re.compile(r"^`*(?:GET|POST|PUT|DELETE) /[^:`\s]*`*[:;,.]?\s*")
+_HEADING = re.compile(
+    r"^`*(?:GET|POST|PUT|DELETE) [/…](?:\{[^}]*\}|[^\s:;,`{])*`*(?: and /\w+)?"
+    r"(?:\.$|[:;,.]\s+|\s+|$)"
+)
+"""What a docstring of a route begins with."""
 _PLURALS = {level.plural: level for level in Level}
 _BINARY = {DICOM, "application/octet-stream"}
 
@@ -136,7 +140,12 @@ def _words(function: Callable[..., Any]) -> tuple[str, str]:
     first, _, rest = (inspect.getdoc(function) or "").partition("\n\n")
     text = _HEADING.sub("", " ".join(first.split())).rstrip(".")
     text = text or function.__name__.strip("_").replace("_", " ")
-    return text[:1].upper() + text[1:], rest.strip()
+    return _code(text[:1].upper() + text[1:]), _code(rest.strip())
+
+
+def _code(text: str) -> str:
+    """From the marks of docstrings to those of Markdown."""
+    return text.replace("``", "`")
 
 
 def _in_path(path: str) -> Iterator[dict[str, Any]]:
