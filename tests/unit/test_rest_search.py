@@ -188,6 +188,14 @@ def test_refused_members(store: Face, member: str, value: Any, expected: tuple[i
         assert (reply.status, reply.json()["OrthancStatus"]) == expected, reply.body
 
 
+def test_long_lists(store: Face) -> None:
+    uids = "\\".join(f"1.2.{number}" for number in range(900))
+    [study] = store.json("/studies?expand&limit=1")
+    own = study["MainDicomTags"]["StudyInstanceUID"]
+    assert find(store, {"StudyInstanceUID": uids}) == []
+    assert find(store, {"StudyInstanceUID": f"{uids}\\{own}"}) == [study["ID"]]
+
+
 def test_many_terms(store: Face) -> None:
     def terms(count: int) -> dict[str, Any]:
         return {

@@ -23,9 +23,6 @@ from wherry.rest import find_files, rendering
 from wherry.rest.expanding import expanded
 from wherry.rest.find_body import NotAnObject, Question, parse
 
-_FEW = 8
-"""Resources that are quickly shown."""
-
 
 def routes() -> list[Route]:
     """Routes of searches."""
@@ -40,7 +37,7 @@ async def find(request: Request) -> Response:
     """POST /tools/find."""
     rooms = services(request)
     question = parse(await read_json(request, refuse=NotAnObject), rooms.config)
-    made = _planned(rooms, question)
+    made = await _planned(rooms, question)
     if made is None:
         return json_answer([])
     since, limit = question.since, _limit(question, rooms.config)
@@ -48,13 +45,13 @@ async def find(request: Request) -> Response:
         wanted = since + limit if limit else 0
         ids = (await find_files.matches(request, rooms, made, wanted))[since:]
         return await in_thread(_shown, rooms, question, ids)
-    if not (rooms.index.embedded and made.is_point):
+    if not (rooms.index.embedded and made.is_point and _is_short(question)):
         return await in_thread(_found, rooms, question, made, since, limit)
     # The index works inside this process, and needs some microseconds: two switches between
     # threads would cost more.
     with rooms.index.read() as tx:
         ids = search.identifiers(tx, made, since, limit)
-    if question.expand and (len(ids) > _FEW or question.shape.requested):
+    if question.expand and not (len(ids) < limits.QUICK_RESOURCES and question.shape.is_plain):
         return await in_thread(_shown, rooms, question, ids)
     return _shown(rooms, question, ids)
 
@@ -63,7 +60,7 @@ async def count(request: Request) -> Response:
     """POST /tools/count-resources: the body of /tools/find; paging and order mean nothing."""
     rooms = services(request)
     question = parse(await read_json(request, refuse=NotAnObject), rooms.config)
-    made = _planned(rooms, question)
+    made = await _planned(rooms, question)
     if made is None:
         number = 0
     elif made.checks:
@@ -83,9 +80,22 @@ async def lookup(request: Request) -> Response:
     return await in_thread(_lookup, rooms, identifier)
 
 
-def _planned(rooms: Services, question: Question) -> Plan | None:
-    """How to search; None when nothing can match, as when only files could tell and
-    ``StorageAccessOnFind`` forbids to look into them."""
+async def _planned(rooms: Services, question: Question) -> Plan | None:
+    """How to search; None when nothing can match."""
+    if _is_short(question):
+        return _plan(rooms, question)
+    return await in_thread(_plan, rooms, question)
+
+
+def _is_short(question: Question) -> bool:
+    """Whether the searched texts are so short that nobody waits for what is done with them."""
+    texts = (*question.criteria.tags, *question.criteria.metadata)
+    return sum(len(text) for _, text in texts) <= limits.SEARCH_QUICK_CHARACTERS
+
+
+def _plan(rooms: Services, question: Question) -> Plan | None:
+    """Nothing can match, too, when only files could tell and ``StorageAccessOnFind`` forbids to
+    look into them."""
     made = plan(question.criteria)
     if made is None or rooms.config.storage_access_on_find == "Always":
         return made
