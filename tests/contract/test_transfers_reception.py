@@ -34,6 +34,7 @@ from wherry.index.opening import IndexSettings, open_index
 from wherry.ingest.ingest import Ingest
 from wherry.ingest.recovery import Janitor
 from wherry.model import Bucket, Chunk, Level, Manifest, ManifestInstance
+from wherry.storage.content import open_content
 from wherry.storage.filesystem import FilesystemStorage
 from wherry.transfers import buckets as layout
 from wherry.transfers import incoming
@@ -46,7 +47,9 @@ UNIT = 3000
 class House:
     """Index, storage and door of one process."""
 
-    def __init__(self, index: Index, folder: Path, name: str = "process-1") -> None:
+    def __init__(
+        self, index: Index, folder: Path, name: str = "process-1", *, compress: bool = False
+    ) -> None:
         self.index = index
         self.folder = folder
         self.storage = FilesystemStorage(folder)
@@ -58,6 +61,7 @@ class House:
             owner=name,
             overwrite=False,
             max_instance_bytes=limits.GIB,
+            compress=compress,
         )
         self.reception = Reception(index, self.storage, self.ingest, Quota())
 
@@ -74,7 +78,7 @@ class House:
             with self.index.read() as tx:
                 attachment = resources.attachment(tx, Level.INSTANCE, name)
             assert attachment is not None
-            reader = self.storage.open(attachment.uuid)
+            reader = open_content(self.storage, attachment)
             found[name] = reader.read_at(0, reader.size)
             reader.close()
         return found
@@ -90,6 +94,14 @@ class House:
 @pytest.fixture
 def house(index: Index, tmp_path: Path) -> Iterator[House]:
     house = House(index, tmp_path / "storage")
+    yield house
+    house.ingest.close()
+
+
+@pytest.fixture
+def packing_house(index: Index, tmp_path: Path) -> Iterator[House]:
+    """One with ``StorageCompression``."""
+    house = House(index, tmp_path / "storage", compress=True)
     yield house
     house.ingest.close()
 
@@ -156,6 +168,44 @@ def test_everything_becomes_visible_at_once(house: House, compression: str, piec
     house.reception.commit(transfer)
     assert house.content() == study.files
     assert house.bare()
+
+
+@pytest.mark.parametrize("limit", [limits.LANDING_WHOLE_BYTES, 1000])
+def test_what_arrives_is_stored_compressed(
+    packing_house: House, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "LANDING_WHOLE_BYTES", limit)
+    study = Study(MIXED)
+    transfer = packing_house.reception.open_push(study.manifest)
+    put_all(packing_house, study, transfer)
+    packing_house.reception.commit(transfer)
+    assert packing_house.content() == study.files
+    with packing_house.index.read() as tx:
+        assert tx.all("SELECT DISTINCT compression FROM attachments") == [(2,)]
+    assert packing_house.bare()
+
+
+def test_a_crash_before_the_packed_file_is_known(
+    packing_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was verified, and not recorded, is verified and packed again by the commit."""
+    study = Study(MIXED[-1:])
+    transfer = packing_house.reception.open_push(study.manifest)
+    *first, last = study.positions
+    for position in first:
+        put(packing_house, transfer, position, study.body(position))
+
+    def die(*_: object) -> None:
+        raise DatabaseUnavailable("gone")
+
+    monkeypatch.setattr(transfers, "stage", die)
+    with pytest.raises(DatabaseUnavailable):
+        put(packing_house, transfer, last, study.body(last))
+    monkeypatch.undo()
+    put(packing_house, transfer, last, study.body(last))
+    packing_house.reception.commit(transfer)
+    assert packing_house.content() == study.files
+    assert packing_house.bare()
 
 
 SIZES = [

@@ -34,8 +34,8 @@ def visible(server: Server) -> dict[str, str]:
 
 def check_files(server: Server) -> None:
     """Every file is an attachment, or announced in a block of a transfer that goes on."""
-    attached = set(visible(server).values())
     with closing(sqlite3.connect(server.folder / "index" / "wherry.db")) as index:
+        attached = {row[0] for row in index.execute("SELECT uuid FROM attachments")}
         blocks = [
             row[0]
             for row in index.execute(
@@ -47,6 +47,7 @@ def check_files(server: Server) -> None:
     }
     assert not orphans, f"orphan files: {orphans}"
     assert attached <= server.files(), "an instance has lost its file"
+    assert set(visible(server).values()) <= attached
 
 
 class SingleIngest:
@@ -85,6 +86,74 @@ class SingleIngest:
         assert statistics["CountInstances"] == len(seen)
         assert statistics["CountPatients"] == bool(seen)
         check_files(receiver)
+
+
+class Attachments:
+    """Files beside an instance are put, replaced and taken away; its own is packed and unpacked."""
+
+    name = "attachments"
+
+    def __init__(self, instance: bytes) -> None:
+        self._instance = instance
+        self._id = ""
+        self._attached: dict[int, bytes] = {}
+        """What the client was told is there."""
+        self._begun: tuple[int, bytes | None] | None = None
+        """What it has asked for and heard nothing of."""
+
+    def act(self, receiver: Server) -> None:
+        self._id, self._begun = "", None
+        self._attached.clear()
+        with suppress(*_DEAD):
+            status, answer = receiver.request("POST", "/instances", self._instance)
+            assert status == 200, answer
+            self._id = json.loads(answer)["ID"]
+            for number in range(12):
+                self._change(receiver, 1024 + number % 4, bytes([number]) * 5_000)
+            for way in ("compress", "uncompress", "compress"):
+                status, answer = receiver.request("POST", f"{self._path(1)}/{way}")
+                assert status == 200, answer
+            for number in range(2):
+                self._change(receiver, 1024 + number, None)
+
+    def _change(self, receiver: Server, number: int, data: bytes | None) -> None:
+        self._begun = (number, data)
+        if data is None:
+            status, answer = receiver.request("DELETE", self._path(number))
+        else:
+            status, answer = receiver.request("PUT", self._path(number), data)
+        assert status == 200, answer
+        self._settle()
+
+    def _settle(self) -> None:
+        assert self._begun is not None
+        (number, data), self._begun = self._begun, None
+        if data is None:
+            del self._attached[number]
+        else:
+            self._attached[number] = data
+
+    def _path(self, number: int) -> str:
+        return f"/instances/{self._id}/attachments/{number}"
+
+    def check(self, receiver: Server) -> None:
+        if self._id:
+            self._check_content(receiver)
+        check_files(receiver)
+
+    def _check_content(self, receiver: Server) -> None:
+        shown = receiver.json("GET", f"/instances/{self._id}/attachments?full")
+        found = {n: receiver.get(f"{self._path(n)}/data")[1] for n in shown.values()}
+        assert found.pop(1) == self._instance, "the instance has lost its bytes"
+        if self._begun is not None and found != self._attached:
+            self._settle()
+        assert found == self._attached, "neither as before the last change nor as after it"
+        for number in shown.values():
+            assert receiver.request("POST", f"{self._path(number)}/verify-md5")[0] == 200
+        sizes = sum(
+            int(receiver.get(f"{self._path(n)}/compressed-size")[1]) for n in shown.values()
+        )
+        assert receiver.json("GET", "/statistics")["TotalDiskSize"] == str(sizes)
 
 
 class Push:

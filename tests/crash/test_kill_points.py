@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.killpoints import KillPoints
-from tests.crash.scenarios import INSTANCES, Pull, Push, Scenario, SingleIngest
+from tests.crash.scenarios import INSTANCES, Attachments, Pull, Push, Scenario, SingleIngest
 from tests.support.dicom_files import make_series
 from tests.support.server import Server, running
 
@@ -97,6 +97,12 @@ def test_single_ingest(
     tmp_path: Path, shim: Path, instances: list[bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     kill_everywhere(tmp_path, shim, lambda: SingleIngest(instances[:6]), capsys)
+
+
+def test_attachments(
+    tmp_path: Path, shim: Path, instances: list[bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    kill_everywhere(tmp_path, shim, lambda: Attachments(instances[0]), capsys)
 
 
 def test_push(

@@ -45,6 +45,8 @@ class Incoming:
         transfer: TransferRow,
         row: BucketRow,
         pieces: Sequence[Piece],
+        *,
+        compress: bool = False,
     ) -> None:
         self._index = index
         self._storage = storage
@@ -53,7 +55,10 @@ class Incoming:
         self._transfer = transfer
         self._row = row
         self._pieces = pieces
-        self._landing = Landing(storage, transfer.block, pieces, keep=not row.received)
+        self._compress = compress
+        self._landing = Landing(
+            storage, transfer.block, pieces, keep=not row.received, compress=compress
+        )
         self._unpacker: Unpacker | None = None
         if transfer.compression == "gzip":
             self._unpacker = Unpacker(self._landing)
@@ -153,7 +158,7 @@ class Incoming:
         """Verify an instance whose parts are all here. When it is damaged, nobody knows in which
         part: all of them are wanted again."""
         try:
-            return verify(self._storage, instance)
+            return verify(self._storage, instance, compress=self._compress)
         except (CorruptedFile, BadFileFormat):
             spans = ranges.parse_spans(instance.buckets)
             self._index.write(lambda tx: transfers.want_again(tx, self._transfer.id, spans))

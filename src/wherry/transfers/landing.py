@@ -30,6 +30,7 @@ from wherry.ingest.names import name_in
 from wherry.ingest.staging import staged_instance
 from wherry.model import Origin, StagedInstance, Summary
 from wherry.storage.base import FileWriter, StorageArea, type_buffer
+from wherry.transfers.packing import packed
 
 _MD5_PIECE_BYTES = 256 * limits.KIB
 
@@ -69,10 +70,16 @@ class Landing:
     """
 
     def __init__(
-        self, storage: StorageArea, block: str, pieces: Sequence[Piece], *, keep: bool = True
+        self,
+        storage: StorageArea,
+        block: str,
+        pieces: Sequence[Piece],
+        *,
+        keep: bool = True,
+        compress: bool = False,
     ) -> None:
         self.size = sum(piece.size for piece in pieces)
-        self._ground = _Ground(storage, block)
+        self._ground = _Ground(storage, block, compress=compress)
         self._keep = keep
         self._pieces: Iterator[Piece] = iter(pieces)
         self._lander: _Lander | None = None
@@ -152,10 +159,11 @@ class Landing:
 class _Ground:
     """Where the landers of one bucket make their files."""
 
-    def __init__(self, storage: StorageArea, block: str) -> None:
+    def __init__(self, storage: StorageArea, block: str, *, compress: bool) -> None:
         self.storage = storage
         self.landed = Landed()
         self._block = block
+        self._compress = compress
         self._own: list[str] = []
 
     def create(self) -> FileWriter:
@@ -167,6 +175,12 @@ class _Ground:
     def verified(self, instance: InstanceRow, summary: Summary, uuid: str) -> None:
         """This file is this instance."""
         staged = staged_instance(uuid, instance.size, instance.md5, summary, ORIGIN)
+        if self._compress:
+            staged = packed(self.storage, staged)
+            self._own.append(staged.attachment.uuid)
+            self.landed.unsynced.discard(uuid)
+            self.storage.delete(uuid)
+            self._own.remove(uuid)
         self.landed.verified.append((instance, staged))
 
     def release(self) -> list[str]:
@@ -296,9 +310,15 @@ class _Part:
         self._file.close()
 
 
-def verify(storage: StorageArea, instance: InstanceRow) -> StagedInstance:
+def verify(
+    storage: StorageArea, instance: InstanceRow, *, compress: bool = False
+) -> StagedInstance:
     """Read back an instance whose parts are all there. Reads the whole file, from the cache of
-    the kernel when it came a moment ago. Raises ``CorruptedFile``, ``BadFileFormat``."""
+    the kernel when it came a moment ago. Raises ``CorruptedFile``, ``BadFileFormat``.
+
+    With ``compress`` the answer is in another file; that of the parts stays, because a crash may
+    still make somebody verify it again.
+    """
     try:
         if storage.size(instance.uuid) != instance.size:
             raise CorruptedFile(f"Instance {instance.orthanc_id}: some of its bytes are missing")
@@ -312,7 +332,8 @@ def verify(storage: StorageArea, instance: InstanceRow) -> StagedInstance:
             summary = _checked_summary(instance, view)
     finally:
         reader.close()
-    return staged_instance(instance.uuid, instance.size, md5, summary, ORIGIN)
+    staged = staged_instance(instance.uuid, instance.size, md5, summary, ORIGIN)
+    return packed(storage, staged) if compress else staged
 
 
 def _md5(storage: StorageArea, uuid: str) -> str:

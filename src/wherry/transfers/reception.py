@@ -87,7 +87,16 @@ class Reception:
                 transfer = _open_transfer(tx, transfer_id, username)
                 row = _bucket(tx, transfer, position)
                 pieces = _pieces(tx, transfer_id, row)
-            return Incoming(self.index, self.storage, self.running, attempt, transfer, row, pieces)
+            return Incoming(
+                self.index,
+                self.storage,
+                self.running,
+                attempt,
+                transfer,
+                row,
+                pieces,
+                compress=self._ingest.compress,
+            )
         except BaseException:
             self.running.done(attempt)
             raise
@@ -175,7 +184,8 @@ class Reception:
             if absent is not None:
                 raise CorruptedFile(f"Instance {absent.orthanc_id}: not all of its bytes were sent")
             for instance in rest:
-                keep(self.index, transfer.id, [(instance, verify(self.storage, instance))])
+                found = verify(self.storage, instance, compress=self._ingest.compress)
+                keep(self.index, transfer.id, [(instance, found)])
             if len(rest) < _PORTION:
                 return
 
@@ -195,6 +205,8 @@ class Reception:
         for staged, result in zip(batch, stored, strict=True):
             if result.status is not StoreStatus.SUCCESS:
                 self.storage.delete(staged.attachment.uuid)
+        if self._ingest.compress:  # the plain files of instances that came in parts
+            self._clear(transfer)
 
     def _end(self, transfer_id: str, state: str) -> bool:
         now = clock.timestamp()

@@ -1,0 +1,52 @@
+"""Instances that arrived by transfer, stored compressed (``StorageCompression``).
+
+Their bytes come in pieces, in any order, so they land plain; once an instance is verified, it is
+written again in Orthanc's compressed format, under another name of its transfer's block. A crash
+in between leaves files that are swept with the block.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+
+from wherry import limits
+from wherry.errors import CorruptedFile
+from wherry.ingest.deposit import Deposit
+from wherry.ingest.names import PREFIX_LENGTH, name_in
+from wherry.model import StagedInstance
+from wherry.storage.base import StorageArea
+
+
+class _BlockNames:
+    """Names of a block that its transfer journals and sweeps."""
+
+    def __init__(self, block: str) -> None:
+        self._block = block
+
+    def take(self) -> str:
+        return name_in(self._block)
+
+    def settle(self, uuid: str) -> None:
+        pass
+
+
+def packed(storage: StorageArea, staged: StagedInstance) -> StagedInstance:
+    """The same instance in a compressed file, synced; the plain one stays. Raises
+    ``CorruptedFile`` when that has changed since it was verified, ``CannotWriteFile``."""
+    plain = staged.attachment
+    names = _BlockNames(plain.uuid[:PREFIX_LENGTH])
+    deposit = Deposit(storage, names, compress=True, max_bytes=plain.uncompressed_size)
+    try:
+        with closing(storage.open(plain.uuid)) as reader:
+            for offset in range(0, plain.uncompressed_size, limits.READ_CHUNK_BYTES):
+                deposit.write(reader.read_at(offset, limits.READ_CHUNK_BYTES))
+        attachment = deposit.finish(plain.content_type)
+    except BaseException:
+        deposit.abort()
+        raise
+    if attachment.uncompressed_md5 != plain.uncompressed_md5:
+        storage.delete(attachment.uuid)
+        name = staged.summary.identifiers.instance
+        raise CorruptedFile(f"Instance {name}: its file has changed")
+    return replace(staged, attachment=attachment)
