@@ -12,7 +12,8 @@ from tests.support.dicom_files import make_instance
 from tests.support.face import Face, serving
 from wherry import limits
 from wherry.dicom.identifiers import identifiers
-from wherry.model import Identifiers
+from wherry.index import removing, resources
+from wherry.model import Identifiers, Level
 
 ROOT = "1.2.826.0.1.3680043.10.1234"
 PLACES = [(1, 1, 1), (1, 1, 2), (1, 2, 1), (2, 1, 1)]
@@ -34,8 +35,8 @@ def face(tmp_path: Path) -> Iterator[Face]:
         yield found
 
 
-def content(face: Face, resources: list[str], **members: Any) -> Any:
-    reply = face.post_json("/tools/bulk-content", {"Resources": resources, **members})
+def content(face: Face, named: list[str], **members: Any) -> Any:
+    reply = face.post_json("/tools/bulk-content", {"Resources": named, **members})
     assert reply.status == 200, reply.body
     return reply.json()
 
@@ -139,18 +140,23 @@ def test_deleting_many(face: Face) -> None:
 
 
 def test_deleting_nothing(face: Face) -> None:
-    for resources in ([], ["unknown"]):
-        assert face.post_json("/tools/bulk-delete", {"Resources": resources}).status == 200
+    for named in ([], ["unknown"]):
+        assert face.post_json("/tools/bulk-delete", {"Resources": named}).status == 200
     assert len(face.json("/instances")) == 4
 
 
 def test_all_are_deleted_or_none(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
-    from wherry.index import totals
+    with face.rooms.index.read() as tx:
+        last = resources.get(tx, Level.STUDY, LAST.study)
+    assert last is not None
+    purge = removing._purge
 
-    def fail(*_: object) -> None:
-        raise RuntimeError
+    def fail_at_the_last(*args: Any) -> None:
+        if last.row in args[-1]:
+            raise RuntimeError
+        purge(*args)
 
-    monkeypatch.setattr(totals, "save", fail)
+    monkeypatch.setattr(removing, "_purge", fail_at_the_last)
     reply = face.post_json("/tools/bulk-delete", {"Resources": [FIRST.study, LAST.study]})
     assert reply.status == 500
     assert len(face.json("/instances")) == 4
