@@ -17,7 +17,7 @@ from wherry import limits
 from wherry.dicom.elements import PIXEL_DATA, UNDEFINED, UnreadableError, type_data
 from wherry.dicom.json import readable
 from wherry.dicom.tags import tag_of
-from wherry.dicom.tree import Element, Tree, type_dataset
+from wherry.dicom.tree import Element, Selection, Tree, type_dataset
 from wherry.errors import BadFileFormat
 
 _MOST_DIGITS: Final = 9
@@ -45,8 +45,11 @@ def look_up(data: type_data, path: Sequence[str]) -> type_answer:
     """
     steps = [_number(step) if turn % 2 else _tag(step) for turn, step in enumerate(path)]
     with readable(data):
-        tree = Tree(data, whole=True)
-        return _follow(tree, steps)
+        if steps and steps[0] is not None:
+            tree: Tree = Selection(data, (steps[0],))
+            if steps[0] in tree.root:
+                return _follow(tree, steps)
+        return _follow(Tree(data, whole=True), steps)
 
 
 def _follow(tree: Tree, steps: list[int | None]) -> type_answer:

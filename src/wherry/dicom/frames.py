@@ -14,7 +14,7 @@ from wherry import limits
 from wherry.dicom.content import parts_of
 from wherry.dicom.elements import PIXEL_DATA, UNDEFINED, type_data
 from wherry.dicom.json import readable
-from wherry.dicom.tree import Element, Tree
+from wherry.dicom.tree import Element, Selection, Tree
 from wherry.errors import BadFileFormat, InexistentTag, ParameterOutOfRange
 
 _FRAMES: Final = 0x00280008
@@ -26,6 +26,17 @@ _ROWS, _COLUMNS, _BITS, _SAMPLES, _PHOTOMETRIC = (
     0x00280004,
 )
 _EXTENDED_OFFSETS: Final = 0x7FE00001
+
+_NEEDED: Final = (
+    PIXEL_DATA,
+    _FRAMES,
+    _ROWS,
+    _COLUMNS,
+    _BITS,
+    _SAMPLES,
+    _PHOTOMETRIC,
+    _EXTENDED_OFFSETS,
+)
 
 _TYPES: Final = {
     "1.2.840.10008.1.2.4.50": "image/jpeg",
@@ -71,7 +82,7 @@ def frame(data: type_data, number: int) -> Frame:
     ``BadFileFormat`` (pixel data that are not what the file says).
     """
     with readable(data):
-        tree = Tree(data)
+        tree = Selection(data, _NEEDED)
         pixels = tree.root.get(PIXEL_DATA)
         if pixels is None:
             raise InexistentTag("no PixelData")
