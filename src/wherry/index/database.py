@@ -193,6 +193,20 @@ class Index:
         """A consistent, read-only snapshot; from any thread. Do not nest: slots are bounded."""
         return self._read()
 
+    def take_idle(self) -> Connection | None:
+        """An idle read connection outside of a transaction, if there is one (see ``glance``)."""
+        try:
+            return None if self._closed else self._readers.pop()
+        except IndexError:
+            return None
+
+    def give_back(self, connection: Connection) -> None:
+        """The connection of ``take_idle`` is idle again."""
+        if connection.usable and not self._closed:
+            self._readers.append(connection)
+        else:
+            connection.close()
+
     @contextmanager
     def _read(self) -> Iterator[Transaction]:
         if not self._reader_slots.acquire(timeout=limits.INDEX_WAIT_S):
@@ -203,10 +217,7 @@ class Index:
                 yield connection
             finally:
                 connection.rollback()
-                if connection.usable and not self._closed:
-                    self._readers.append(connection)
-                else:
-                    connection.close()
+                self.give_back(connection)
         finally:
             self._reader_slots.release()
 

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from wherry.errors import UnknownResource
 from wherry.http.services import Services
 from wherry.index import resources
+from wherry.index.glance import glance
 from wherry.model import Attachment
 from wherry.storage.content import open_content
 
 
 def dicom_file(rooms: Services, orthanc_id: str) -> Attachment:
     """The DICOM attachment of an instance. Raises ``UnknownResource``."""
-    with rooms.index.read() as tx:
+    with glance(rooms.index) as tx:
         found = resources.files_of(tx, [orthanc_id]).get(orthanc_id)
     if found is None:
         raise UnknownResource
