@@ -204,9 +204,11 @@ def test_system_shows_what_is_configured(tmp_path: Path) -> None:
 
 def test_the_root_is_for_people(face: Face) -> None:
     reply = face.get("/")
-    assert reply.headers["content-type"].startswith("text/html")
+    assert (reply.status, reply.headers["location"]) == (301, "app/explorer.html")
+    reply = face.get("/app/explorer.html")
+    assert reply.headers["content-type"] == "text/html"
     for link in re.findall(r'href="([^"]+)"', reply.body.decode()):
-        assert face.get(f"/{link}").status == 200
+        assert face.get(f"/app/{link}").status == 200
 
 
 def test_times(face: Face) -> None:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from wherry import __version__, limits
 from wherry.config import Config
 from wherry.dicom.extra import signature
-from wherry.http.answers import Answer, json_answer
+from wherry.http.answers import Answer, empty_answer, json_answer
 from wherry.http.routing import quick
 from wherry.http.services import services
 from wherry.index import resources, schema
@@ -27,7 +27,8 @@ API_VERSION = 31
 def routes() -> list[Route]:
     """Routes of the server itself."""
     return [
-        Route("/", welcome),
+        Route("/", root),
+        Route("/app/explorer.html", welcome),
         Route("/system", system),
         Route("/statistics", statistics),
     ]
@@ -100,15 +101,20 @@ _WELCOME = """<!doctype html>
 <h1>Wherry is running</h1>
 <p>This address is for programs: it speaks the REST API of Orthanc. You may look at</p>
 <ul>
-<li><a href="system">system</a>: which server this is</li>
-<li><a href="statistics">statistics</a>: how much it holds</li>
-<li><a href="studies?expand">studies?expand</a>: what it holds</li>
-<li><a href="jobs?expand">jobs?expand</a>: what it is doing</li>
+<li><a href="../system">system</a>: which server this is</li>
+<li><a href="../statistics">statistics</a>: how much it holds</li>
+<li><a href="../studies?expand">studies?expand</a>: what it holds</li>
+<li><a href="../jobs?expand">jobs?expand</a>: what it is doing</li>
 </ul>
 """
 
 
+async def root(request: Request) -> Response:
+    """GET /: on to the page, as Orthanc does."""
+    return empty_answer(301, [(b"location", b"app/explorer.html")])
+
+
 async def welcome(request: Request) -> Response:
-    """GET /: for somebody who opens the address in a browser."""
+    """GET /app/explorer.html: for somebody who opens the address in a browser."""
     policy = [(b"content-security-policy", b"default-src 'none'")]
-    return Answer(_WELCOME.encode(), 200, b"text/html; charset=utf-8", policy)
+    return Answer(_WELCOME.encode(), 200, b"text/html", policy)
