@@ -22,6 +22,8 @@ from wherry.rest import find_files
 
 CODE = Dataset()
 CODE.CodeValue = "X"
+REQUEST = Dataset()
+REQUEST.RequestedProcedureID = "7"
 FILES = [
     make_instance(1, 1, 1, patient_id="P1", SliceThickness="5.0", ContentDate="20240301"),
     make_instance(1, 1, 2, patient_id="P1", SliceThickness="2.5", KVP="120"),
@@ -66,6 +68,8 @@ def found(store: Face, level: str, query: dict[str, str], **more: Any) -> list[i
         ("Instance", {"ContentDate": "-2023"}, []),
         ("Instance", {"ProcedureCodeSequence": "*"}, [4]),
         ("Instance", {"ProcedureCodeSequence": "X"}, []),
+        ("Series", {"RequestAttributesSequence": "*"}, []),
+        ("Study", {"RequestAttributesSequence": "*"}, []),
         ("Instance", {"PixelData": "*"}, [0, 1, 2, 3, 4]),
         ("Instance", {"0009,1010": "*"}, []),
         ("Series", {"SliceThickness": "5.0"}, [0]),
@@ -138,6 +142,31 @@ def test_without_access_to_files_only_the_index_is_searched(tmp_path: Path, acce
         assert ask(face, "/tools/count-resources", "Study", {"KVP": "*"}) == {"Count": 0}
         assert found(face, "Instance", {"SliceThickness": ""}) == [0]
         assert found(face, "Instance", {"PatientID": "P1"}, CaseSensitive=True) == [0]
+
+
+def test_extra_tags_come_from_the_index_and_from_older_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+    decide = find_files._decide
+    monkeypatch.setattr(find_files, "_decide", lambda *a: opened.append(a) or decide(*a))
+
+    with serving(tmp_path) as face:  # stored before anybody asked for these tags
+        face.upload(make_instance(1, KVP="120", RequestAttributesSequence=[REQUEST]))
+        face.upload(make_instance(2))
+    extra = {Level.SERIES: ("0018,0060", "0040,0275")}
+    with serving(tmp_path, extra_main_dicom_tags=extra) as face:
+        face.upload(make_instance(3, KVP="120", RequestAttributesSequence=[REQUEST]))
+        face.upload(make_instance(4))
+        for query in ({"KVP": "12*"}, {"RequestAttributesSequence": "*"}):
+            opened.clear()
+            assert found(face, "Series", query) == [0, 2]
+            assert len(opened) == 2
+            assert found(face, "Instance", query) == [0, 2]
+        opened.clear()
+        by_kvp = [{"Type": "DicomTag", "Key": "KVP", "Direction": "DESC"}]
+        assert found(face, "Series", {}, OrderBy=by_kvp) == [2, 0, 1, 3]
+        assert not opened
 
 
 def test_limits_of_results(tmp_path: Path) -> None:

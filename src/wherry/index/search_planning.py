@@ -27,6 +27,9 @@ MODALITIES_IN_STUDY: Final = "0008,0061"
 SOP_CLASS_UID: Final = "0008,0016"
 """No main tag, but kept of each instance."""
 
+_SEQUENCES: Final = frozenset({"0040,0275"})
+"""Called main tags, but kept only where somebody asks for it (``ExtraMainDicomTags``)."""
+
 _TAG = re.compile(r"[0-9a-f]{4},[0-9a-f]{4}")
 
 
@@ -69,7 +72,7 @@ def _add_tag(
         sql, params = _any(patterns, "c.sop_class_uid")
         made.add(f"EXISTS (SELECT 1 FROM instances c WHERE c.id = {row} AND {sql})", *params)
         return True
-    at = level_of(tag, made.level, MAIN_DICOM_TAGS)
+    at = None if tag in _SEQUENCES else level_of(tag, made.level, MAIN_DICOM_TAGS)
     certain = at is not None
     if at is None:
         at = level_of(tag, made.level, criteria.extra_tags)

@@ -16,6 +16,7 @@ from wherry.http.body import read_body, read_json
 from wherry.http.services import Services, services
 from wherry.http.threads import in_thread
 from wherry.index import search
+from wherry.index.glance import glance
 from wherry.index.search_plan import Plan
 from wherry.index.search_planning import plan
 from wherry.model import Level
@@ -49,7 +50,7 @@ async def find(request: Request) -> Response:
         return await in_thread(_found, rooms, question, made, since, limit)
     # The index works inside this process, and needs some microseconds: two switches between
     # threads would cost more.
-    with rooms.index.read() as tx:
+    with glance(rooms.index) as tx:
         ids = search.identifiers(tx, made, since, limit)
     if question.expand and not (len(ids) < limits.QUICK_RESOURCES and question.shape.is_plain):
         return await in_thread(_shown, rooms, question, ids)
@@ -115,7 +116,7 @@ def _limit(question: Question, config: Config) -> int:
 
 
 def _found(rooms: Services, question: Question, made: Plan, since: int, limit: int) -> Response:
-    with rooms.index.read() as tx:
+    with glance(rooms.index) as tx:
         ids = search.identifiers(tx, made, since, limit)
     return _shown(rooms, question, ids)
 
@@ -127,7 +128,7 @@ def _shown(rooms: Services, question: Question, ids: list[str]) -> Response:
 
 
 def _count(rooms: Services, made: Plan) -> int:
-    with rooms.index.read() as tx:
+    with glance(rooms.index) as tx:
         return search.count_rows(tx, made)
 
 
