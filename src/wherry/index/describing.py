@@ -19,12 +19,8 @@ import orjson
 from wherry import clock
 from wherry.index import completeness
 from wherry.index.database import Transaction
-from wherry.index.related import chain
+from wherry.index.related import BETWEEN, JOINED, chain
 from wherry.model import Level, Resource
-
-_JOIN: Final = {"sqlite": "group_concat", "postgresql": "string_agg"}
-_BETWEEN: Final = "\n"
-"""Between texts that are gathered: neither identifiers nor labels hold it."""
 
 _SECOND: Final = {
     "sqlite": "CAST(a.updated_at AS INTEGER)",
@@ -83,13 +79,13 @@ def following(
 @lru_cache(maxsize=16)
 def _select(level: Level, dialect: str) -> tuple[tuple[str, ...], str]:
     """The columns, and the statement from there up to its condition; ``r`` is the resource."""
-    gather, table = _JOIN[dialect], level.plural
-    labels = f"SELECT {gather}(l.label, '{_BETWEEN}') FROM labels l WHERE l.resource = r.id"
+    gather, table = JOINED[dialect], level.plural
+    labels = f"SELECT {gather}(l.label, '{BETWEEN}') FROM labels l WHERE l.resource = r.id"
     children, parent, upper = "NULL", "NULL", ""
     if level < Level.INSTANCE:
         below = Level(level + 1).plural
         children = (
-            f"(SELECT {gather}(c.orthanc_id, '{_BETWEEN}') FROM"
+            f"(SELECT {gather}(c.orthanc_id, '{BETWEEN}') FROM"
             f" (SELECT b.orthanc_id FROM {below} b WHERE b.parent = r.id ORDER BY b.id) c)"
         )
     if level > Level.PATIENT:
@@ -145,7 +141,7 @@ def _patient(row: Sequence[Any]) -> Resource:
         orthanc_id,
         orjson.loads(tags),
         parent,
-        tuple(children.split(_BETWEEN)) if children else (),
+        tuple(children.split(BETWEEN)) if children else (),
         orthanc_date(updated),
         bool(stable),
         bool(protected),
@@ -161,7 +157,7 @@ def _study(row: Sequence[Any]) -> Resource:
         orthanc_id,
         orjson.loads(tags),
         parent,
-        tuple(children.split(_BETWEEN)) if children else (),
+        tuple(children.split(BETWEEN)) if children else (),
         orthanc_date(updated),
         bool(stable),
         patient_tags=orjson.loads(patient_tags),
@@ -177,7 +173,7 @@ def _series(row: Sequence[Any]) -> Resource:
         orthanc_id,
         orjson.loads(tags),
         parent,
-        tuple(children.split(_BETWEEN)) if children else (),
+        tuple(children.split(BETWEEN)) if children else (),
         orthanc_date(updated),
         bool(stable),
         expected_instances=expected,
@@ -210,7 +206,7 @@ _MAKERS: Final = {
 
 
 def _sorted(labels: str) -> tuple[str, ...]:
-    return tuple(sorted(labels.split(_BETWEEN)))
+    return tuple(sorted(labels.split(BETWEEN)))
 
 
 def _origins(tx: Transaction, rows: list[int]) -> dict[int, dict[str, Any]]:

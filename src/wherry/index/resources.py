@@ -6,13 +6,13 @@ many resources take a fixed number of statements.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from wherry.index import totals
 from wherry.index.adding import add_instances
 from wherry.index.database import Transaction
 from wherry.index.describing import following, get, get_many
-from wherry.index.related import chain
+from wherry.index.related import BETWEEN, JOINED, chain
 from wherry.index.removing import delete, delete_many
 from wherry.model import Attachment, Level, Statistics
 
@@ -26,11 +26,11 @@ _FILE = (
 
 def list_ids(tx: Transaction, level: Level, since: int = 0, limit: int | None = None) -> list[str]:
     """Identifiers in order of arrival, after the first ``since``."""
-    rows = tx.all(
+    return _joined(
+        tx,
         f"SELECT orthanc_id FROM {level.plural} ORDER BY id LIMIT ? OFFSET ?",
         (_NO_LIMIT if limit is None else limit, since),
     )
-    return [row[0] for row in rows]
 
 
 def descendants(tx: Transaction, level: Level, orthanc_id: str, at: Level) -> list[str] | None:
@@ -38,12 +38,18 @@ def descendants(tx: Transaction, level: Level, orthanc_id: str, at: Level) -> li
     row = _row(tx, level, orthanc_id)
     if row is None:
         return None
-    rows = tx.all(
+    return _joined(
+        tx,
         f"SELECT l{at:d}.orthanc_id FROM {chain(level, at)} WHERE l{level:d}.id = ?"
         f" ORDER BY l{at:d}.id",
         (row,),
     )
-    return [found[0] for found in rows]
+
+
+def _joined(tx: Transaction, sql: str, params: Sequence[object]) -> list[str]:
+    """The identifiers that ``sql`` finds, in its order."""
+    row = tx.one(f"SELECT {JOINED[tx.dialect]}(f.orthanc_id, '{BETWEEN}') FROM ({sql}) f", params)
+    return row[0].split(BETWEEN) if row and row[0] else []
 
 
 def kin(tx: Transaction, named: Collection[tuple[Level, str]], at: Level) -> list[str]:
