@@ -7,8 +7,11 @@ run against a receiver that may die at any call; ``check`` against the restarted
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import sqlite3
+import time
+import zipfile
 from contextlib import closing, suppress
 from typing import Protocol
 
@@ -154,6 +157,47 @@ class Attachments:
             int(receiver.get(f"{self._path(n)}/compressed-size")[1]) for n in shown.values()
         )
         assert receiver.json("GET", "/statistics")["TotalDiskSize"] == str(sizes)
+
+
+class Recycling:
+    """Patients arrive in ZIP files at a store that holds one of them."""
+
+    name = "recycling"
+    config = {"MaximumPatientCount": 1}
+
+    def __init__(self, patients: list[list[bytes]]) -> None:
+        self._patients = patients
+        self._acknowledged = 0
+
+    def act(self, receiver: Server) -> None:
+        with suppress(*_DEAD):
+            for number, instances in enumerate(self._patients, 1):
+                status, answer = receiver.request("POST", "/instances", _zipped(instances))
+                assert status == 200, answer
+                self._acknowledged = number
+
+    def check(self, receiver: Server) -> None:
+        files = {receiver.get(f"/instances/{one}/file")[1] for one in visible(receiver)}
+        wholly = [number for number, p in enumerate(self._patients, 1) if files == set(p)]
+        assert wholly or not files, f"{len(files)} instances are visible: not one whole patient"
+        held = wholly[0] if wholly else 0
+        expected = (self._acknowledged, self._acknowledged + 1)
+        assert held in expected, f"patient {held} is there, {self._acknowledged} was acknowledged"
+        statistics = receiver.json("GET", "/statistics")
+        assert statistics["CountInstances"] == len(files)
+        assert statistics["TotalDiskSize"] == str(sum(map(len, files)))
+        deadline = time.monotonic() + 20
+        while receiver.files() - set(visible(receiver).values()) and time.monotonic() < deadline:
+            time.sleep(0.05)  # what was recycled is removed after the start
+        check_files(receiver)
+
+
+def _zipped(instances: list[bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for number, data in enumerate(instances):
+            archive.writestr(f"{number}.dcm", data)
+    return packed.getvalue()
 
 
 class Push:

@@ -16,8 +16,16 @@ from pathlib import Path
 import pytest
 
 from tests.crash.killpoints import KillPoints
-from tests.crash.scenarios import INSTANCES, Attachments, Pull, Push, Scenario, SingleIngest
-from tests.support.dicom_files import make_series
+from tests.crash.scenarios import (
+    INSTANCES,
+    Attachments,
+    Pull,
+    Push,
+    Recycling,
+    Scenario,
+    SingleIngest,
+)
+from tests.support.dicom_files import make_instance, make_series
 from tests.support.server import Server, running
 
 pytestmark = pytest.mark.crash
@@ -50,7 +58,8 @@ def run(folder: Path, shim: Path, scenario: Scenario, number: int) -> tuple[int,
     """One life, death and return of a receiver: calls made, and the fatal one."""
     folder.mkdir(parents=True)
     points = KillPoints(folder, shim)
-    receiver = Server(folder, CONFIG, environ=points.environ)
+    config = CONFIG | getattr(scenario, "config", {})
+    receiver = Server(folder, config, environ=points.environ)
     with running(receiver):
         points.arm(number)
         scenario.act(receiver)
@@ -103,6 +112,13 @@ def test_attachments(
     tmp_path: Path, shim: Path, instances: list[bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     kill_everywhere(tmp_path, shim, lambda: Attachments(instances[0]), capsys)
+
+
+def test_recycling(tmp_path: Path, shim: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    patients = [
+        [make_instance(patient_id=name, number=number) for number in range(1, 4)] for name in "ABC"
+    ]
+    kill_everywhere(tmp_path, shim, lambda: Recycling(patients), capsys)
 
 
 def test_push(
