@@ -191,7 +191,7 @@ class Application:
         path = scope["path"]
         scope["path"] = normalise(path)
         if scope["method"] != "GET" and "/.." in path and ".." in path.split("/"):
-            return empty_answer(400)  # else DELETE /instances/ID/labels/.. deletes the instance
+            return empty_answer(404)  # else DELETE /instances/ID/labels/.. deletes the instance
         admitted = self._guard.admits(scope)
         if admitted is None:
             raise _Undecided
