@@ -148,6 +148,10 @@ PACKED_IN_MEMORY_BYTES: Final = 2 * MIB
 """Compressed bytes of a new file that are held until its end, when the size is known that stands
 before them; those of a larger one go to its file at once."""
 
+PARKED_STREAMS: Final = 16
+"""Places in the middle of compressed files from which the next reader can go on; each holds up
+to 0.6 MiB."""
+
 UNPACKED_IN_MEMORY_BYTES: Final = 4 * MIB
 """A compressed file of this size is looked at in memory, a larger one in a nameless file."""
 

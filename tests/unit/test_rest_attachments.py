@@ -13,6 +13,7 @@ from tests.support.asgi import Reply
 from tests.support.dicom_files import make_instance
 from tests.support.face import Face, serving
 from wherry.config import WherryConfig
+from wherry.errors import MissingFile
 
 TEXT = b"some text"
 CONFLICT, OUT_OF_RANGE = 43, 3
@@ -379,3 +380,21 @@ def test_digests_that_are_not_shown(tmp_path: Path) -> None:
         assert store.put(store.mine, b"two", If_Match='"1-"').status == 409
         assert store.put(store.mine, b"two", If_Match='"0-"').headers["etag"] == '"1-"'
         assert store.post(f"{store.dicom}/verify-md5").status == 200
+
+
+def test_a_file_that_is_replaced_between_two_looks(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = store.face.rooms.storage
+    real = storage.open
+    before = store.file().name
+
+    def too_late(uuid: str) -> object:
+        if uuid == before and store.text(f"{store.dicom}/is-compressed") == "0":
+            monkeypatch.setattr(storage, "open", real)
+            store.post(f"{store.dicom}/compress")
+            raise MissingFile
+        return real(uuid)
+
+    monkeypatch.setattr(storage, "open", too_late)
+    assert store.get(f"{store.dicom}/data").body == store.data

@@ -16,6 +16,7 @@ from wherry.model import Attachment
 from wherry.storage.base import FileReader
 from wherry.storage.content import open_content
 from wherry.storage.filesystem import FilesystemStorage
+from wherry.storage.packed import _parking, _Stream
 
 FROM_ORTHANC = b"\t\0\0\0\0\0\0\0x\x9c+\xce\xcfMU(I\xad(\x01\x00\x11\xe8\x03\x9a"
 """What Debian's Orthanc 1.10.1 stores for ``some text``."""
@@ -143,3 +144,74 @@ def test_a_file_that_is_gone(tmp_path: Path) -> None:
     storage = FilesystemStorage(tmp_path)
     with pytest.raises(MissingFile):
         open_content(storage, Attachment(str(uuid4()), 1, 5, "", 5, "", 2))
+
+
+def test_portions_are_not_paid_for_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers that come one after the other go on where the last one has stopped."""
+    content = random.Random(3).randbytes(64) * 200_000
+    storage, uuid = FilesystemStorage(tmp_path), str(uuid4())
+    writer = storage.create(uuid)
+    stored = packed(content)
+    writer.write(stored)
+    writer.sync()
+    writer.close()
+    attachment = Attachment(uuid, 1, len(content), "", len(stored), "", 2)
+    inflated = []
+    real = _Stream._inflate
+
+    def counting(self: _Stream, most: int) -> bytes:
+        piece = real(self, most)
+        inflated.append(len(piece))
+        return piece
+
+    monkeypatch.setattr(_Stream, "_inflate", counting)
+    portion = 3_000_000
+    for start in (0, 3_000_000, 9_000_000, 6_000_000, 12_000_000):
+        reader = open_content(storage, attachment)
+        assert reader.read_at(start, portion) == content[start : start + portion]
+        reader.close()
+        reader.close()
+    assert sum(inflated) < 2 * len(content)
+
+
+def test_parked_streams_are_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PARKED_STREAMS", 2)
+    content = bytes(5_000_000)
+    for _ in range(5):
+        reader = opened(tmp_path, packed(content), len(content))
+        assert reader.read_at(2_000_000, 10) == bytes(10)
+        reader.close()
+    assert len(_parking._streams) == 2
+
+
+def test_a_stream_that_failed_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = random.Random(4)
+    content = some.randbytes(64) * 30_000 + some.randbytes(64) * 30_000
+    storage, uuid = FilesystemStorage(tmp_path), str(uuid4())
+    writer = storage.create(uuid)
+    stored = packed(content)
+    writer.write(stored)
+    writer.sync()
+    writer.close()
+    attachment = Attachment(uuid, 1, len(content), "", len(stored), "", 2)
+    reader = open_content(storage, attachment)
+    assert reader.read_at(0, 1_500_000) == content[:1_500_000]
+    real = _Stream._inflate
+    calls = []
+
+    def failing(self: _Stream, most: int) -> bytes:
+        calls.append(1)
+        if len(calls) == 2:
+            raise OSError
+        return real(self, min(most, 1000))
+
+    monkeypatch.setattr(_Stream, "_inflate", failing)
+    with pytest.raises(OSError):
+        reader.read_at(1_500_000, 100_000)
+    monkeypatch.undo()
+    reader.close()
+    again = open_content(storage, attachment)
+    assert again.read_at(1_600_000, 400_000) == content[1_600_000:2_000_000]
+    again.close()

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from wherry.errors import UnknownResource
+from wherry.errors import MissingFile, UnknownResource
 from wherry.http.answers import (
     content_answer,
     empty_answer,
@@ -40,6 +40,7 @@ from wherry.rest.revisions import (
     state_of,
     tag_header,
 )
+from wherry.storage.base import FileReader, StorageArea
 from wherry.storage.content import STORED_PLAIN, open_content
 
 _OPERATIONS: Final = (
@@ -139,31 +140,24 @@ def text(request: Request, level: Level, name: str) -> Response:
 
 def data(request: Request, level: Level) -> Response:
     """GET …/attachments/{name}/data: the plain bytes, ``?filename=``; ``Range`` is honoured."""
-    rooms, found = services(request), _found(request, level)
+    config = services(request).config
+    found, reader = _opened(request, level, open_content)
     extension = ".dcm" if found.content_type == DICOM_CONTENT else ""
     name = request.query_params.get("filename") or f"{found.uuid}{extension}"
-    state = state_of(rooms.config, found)
-    return not_modified(request, state) or content_answer(
-        _with_range(request),
-        open_content(rooms.storage, found),
+    return _content(
+        request,
+        found,
+        reader,
         found.uncompressed_size,
-        content_media(rooms.config, found.content_type),
+        content_media(config, found.content_type),
         {"Content-Disposition": f'filename="{inert_name(name)}"'},
-        tag=state.entity_tag,
     )
 
 
 def compressed_data(request: Request, level: Level) -> Response:
     """GET …/attachments/{name}/compressed-data: the bytes as they are stored."""
-    rooms, found = services(request), _found(request, level)
-    state = state_of(rooms.config, found)
-    return not_modified(request, state) or content_answer(
-        _with_range(request),
-        rooms.storage.open(found.uuid),
-        found.compressed_size,
-        "application/octet-stream",
-        tag=state.entity_tag,
-    )
+    found, reader = _opened(request, level, lambda storage, of: storage.open(of.uuid))
+    return _content(request, found, reader, found.compressed_size, "application/octet-stream", {})
 
 
 def verify(request: Request, level: Level) -> Response:
@@ -206,6 +200,41 @@ def _found(request: Request, level: Level) -> Attachment:
     number = content_number(services(request).config, request.path_params["name"])
     with services(request).index.read() as tx:
         return attachments.get(tx, level, request.path_params["id"], number)
+
+
+def _opened(
+    request: Request, level: Level, opening: Callable[[StorageArea, Attachment], FileReader]
+) -> tuple[Attachment, FileReader]:
+    """An attachment and its file; somebody may replace it between the two looks."""
+    found = _found(request, level)
+    try:
+        return found, opening(services(request).storage, found)
+    except MissingFile:
+        again = _found(request, level)
+        if again.uuid == found.uuid:
+            raise
+    return again, opening(services(request).storage, again)
+
+
+def _content(
+    request: Request,
+    found: Attachment,
+    reader: FileReader,
+    size: int,
+    media: str,
+    headers: dict[str, str],
+) -> Response:
+    """Bytes of a file with their entity tag, or 304. Takes over the reader."""
+    state = state_of(services(request).config, found)
+    try:
+        known = not_modified(request, state)
+    except BaseException:
+        reader.close()
+        raise
+    if known is not None:
+        reader.close()
+        return known
+    return content_answer(_with_range(request), reader, size, media, headers, tag=state.entity_tag)
 
 
 def _unless_known(request: Request, found: Attachment, answer: Callable[[], Response]) -> Response:
