@@ -10,6 +10,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.schemas import APIOperation
 
+from tests.support import postgres
 from tests.support.dicom_files import make_instance
 from tests.support.server import Server, running
 from wherry import rest, transfers
@@ -48,12 +50,24 @@ OPERATIONS: list[APIOperation[Any, Any, Any, Any]] = [
 ]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    config = {"OrthancPeers": {"dead": [DEAD_PEER]}, "Transfers": {"PeerConnectivityTimeout": 1}}
-    with running(Server(tmp_path_factory.mktemp("fuzz"), config)) as found:
-        yield found
-        log = (found.folder / "log").read_text(errors="replace")
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server on each kind of index, which must have logged no error at the end."""
+    config: dict[str, Any] = {
+        "OrthancPeers": {"dead": [DEAD_PEER]},
+        "Transfers": {"PeerConnectivityTimeout": 1},
+    }
+    with ExitStack() as stack:
+        if request.param == "postgresql":
+            conninfo = request.getfixturevalue("postgresql_conninfo")
+            uri = stack.enter_context(postgres.database(conninfo))
+            config["PostgreSQL"] = {"EnableIndex": True, "ConnectionUri": uri}
+        ANSWERS.clear()
+        folder = tmp_path_factory.mktemp(request.param)
+        yield stack.enter_context(running(Server(folder, config)))
+        log = (folder / "log").read_text(errors="replace")
         assert not [line for line in log.splitlines() if DEFECT in line]
 
 
