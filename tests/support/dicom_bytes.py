@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterable
 
 UNDEFINED = 0xFFFFFFFF
@@ -60,6 +61,12 @@ def fragments(*values: bytes) -> bytes:
     """Encapsulated pixel data, with their end."""
     items = b"".join(item(value) for value in values)
     return explicit(0x7FE00010, "OB", items, UNDEFINED) + implicit(SEQUENCE_END)
+
+
+def raw_deflate(data: bytes) -> bytes:
+    """``data`` as a deflated transfer syntax has it (PS3.5 §A.5)."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(data) + packer.flush()
 
 
 def pixels(count: int = 100) -> bytes:

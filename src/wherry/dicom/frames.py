@@ -144,7 +144,7 @@ def _offsets(
     if len(raw) == total * struct.calcsize(code):
         offsets = struct.unpack(f"{mark}{total}{code}", raw)
         starts = [known[offset] for offset in offsets if offset in known]
-        if starts == sorted(set(starts)):
+        if len(starts) == total and starts == sorted(set(starts)):
             return starts
     return [
         index

@@ -114,14 +114,14 @@ class Header(Tree):
         self.root = _Reader(self.data).top(start, EXPLICIT_LITTLE)
 
 
-def _inflated(data: type_data, position: int) -> bytes:
+def _inflated(data: type_data, position: int) -> bytearray:
     """The deflated data set at ``position``, about as far as ``limits.DICOM_HEADER_BYTES``."""
     whole = bytearray()
     for piece in inflate(data, position):
         whole += piece
         if len(whole) > limits.DICOM_HEADER_BYTES:
             break
-    return bytes(whole)
+    return whole
 
 
 class Selection(Tree):
