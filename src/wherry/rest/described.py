@@ -79,7 +79,8 @@ FORM = (
     _flag("short", "Tags as gggg,eeee"),
     _flag("full", "Tags as gggg,eeee with name and type"),
 )
-REQUESTED = Query("requestedTags", STRING, "Tags to add, separated by semicolons")
+REQUESTED = Query("requested-tags", STRING, "Tags to add, separated by semicolons")
+CONTENT = Query("response-content", STRING, "The only parts to show, separated by semicolons")
 PAGE = (
     Query("since", COUNT, "Skip so many"),
     Query("limit", COUNT, "At most so many"),
@@ -88,7 +89,7 @@ IGNORE_LENGTH = Query("ignore-length", STRING, "A tag to show whatever its lengt
 WHOLE = _flag("whole", "Also what lies behind the pixel data")
 SIMPLE = (_flag("simplify", "Keywords and bare values"), FORM[0], IGNORE_LENGTH)
 FILENAME = Query("filename", STRING, "Name of the download")
-SHOWN = (*FORM, REQUESTED)
+SHOWN = (*FORM, REQUESTED, CONTENT)
 CHILDREN = Operation((EXPAND, *SHOWN), answer=list_of({}))
 TEXT_OUT = Operation(answer=STRING, answer_type=TEXT)
 DONE = Operation(answer_type=TEXT)
