@@ -65,6 +65,18 @@ def test_a_store_that_is_full_refuses(tmp_path: Path) -> None:
         assert len(face.files()) == 1
 
 
+def test_what_users_attach_needs_room_too(tmp_path: Path) -> None:
+    with serving(tmp_path, maximum_storage_bytes=8000) as face:
+        ids = [face.upload(make_instance(patient_id=name))["ParentPatient"] for name in "12"]
+        path = f"/patients/{ids[1]}/attachments/1024"
+        assert face.request("PUT", path, b"x" * 4500).status == 200
+        assert face.json("/patients") == [ids[1]]
+        assert face.request("PUT", path, b"x" * 5000).status == 200
+        refused = face.request("PUT", path, b"x" * 8000)
+        assert (refused.status, refused.json()["OrthancStatus"]) == (507, 19)
+        assert len(face.get(f"{path}/data").body) == 5000
+
+
 def test_exports(tmp_path: Path) -> None:
     with serving(tmp_path) as face:
         assert face.json("/exports") == {"Exports": [], "Done": True, "Last": 0}

@@ -16,7 +16,8 @@ from wherry import clock
 from wherry.errors import NoRoom, UnknownResource
 from wherry.index import removing, totals
 from wherry.index.database import Transaction
-from wherry.model import Level
+from wherry.index.related import chain
+from wherry.model import Attachment, Level
 
 _AT_ONCE = 16
 
@@ -61,6 +62,20 @@ def make_room(tx: Transaction, bounds: Bounds, size: int, patients: Collection[s
             removing.delete_many(tx, going)
             return
     raise NoRoom("Cannot recycle more patients")
+
+
+def make_room_beside(
+    tx: Transaction, bounds: Bounds, level: Level, orthanc_id: str, attachment: Attachment
+) -> None:
+    """``make_room`` for a file that is put beside a resource, perhaps in place of another."""
+    found = tx.one(
+        f"SELECT l1.orthanc_id, a.compressed_size FROM {chain(Level.PATIENT, level)}"
+        f" LEFT JOIN attachments a ON a.resource = l{level:d}.id AND a.content_type = ?"
+        f" WHERE l{level:d}.orthanc_id = ?",
+        (attachment.content_type, orthanc_id),
+    )
+    if found is not None:  # else whoever puts it there will say so
+        make_room(tx, bounds, attachment.compressed_size - int(found[1] or 0), [found[0]])
 
 
 def is_protected(tx: Transaction, orthanc_id: str) -> bool:

@@ -13,8 +13,9 @@ from contextlib import closing
 
 from wherry import limits
 from wherry.errors import CorruptedFile, Unavailable
-from wherry.index import attachments
+from wherry.index import attachments, recycling
 from wherry.index.database import Index, Transaction
+from wherry.index.recycling import Bounds
 from wherry.ingest.deposit import Deposit
 from wherry.ingest.newfiles import NewFiles
 from wherry.ingest.recovery import Janitor
@@ -38,6 +39,7 @@ class Attaching:
         *,
         compress: bool,
         max_bytes: int,
+        bounds: Bounds | None = None,
     ) -> None:
         self._index = index
         self._storage = storage
@@ -45,6 +47,7 @@ class Attaching:
         self._janitor = janitor
         self._compress = compress
         self._max_bytes = max_bytes
+        self._bounds = bounds
 
     def deposit(self) -> Deposit:
         """Begin a new file; ``attach`` it, or ``abort`` it."""
@@ -63,10 +66,12 @@ class Attaching:
         """Make a written file visible, in place of the one with its number.
 
         When it raises, nothing has changed and the file is gone. Raises ``UnknownResource``,
-        ``BadRevision``.
+        ``BadRevision``, ``NoRoom``.
         """
 
         def work(tx: Transaction, attachment: Attachment) -> Attachment:
+            if self._bounds is not None:
+                recycling.make_room_beside(tx, self._bounds, level, orthanc_id, attachment)
             return attachments.put(
                 tx, level, orthanc_id, attachment, claimed=claimed, required=required
             )

@@ -61,6 +61,7 @@ class Ingest:
             janitor,
             compress=compress,
             max_bytes=max_instance_bytes,
+            bounds=bounds,
         )
         """Files that users put beside the instances."""
         self.reconstruction = Reconstruction(index, storage, signatures)
