@@ -48,3 +48,12 @@ def test_a_closed_index(index: Index) -> None:
     index.close()
     with pytest.raises(DatabaseUnavailable):
         value(index)
+
+
+@pytest.mark.parametrize("names", [[], ["a"], ["a", "b"], ["\ud7ff'"]])
+def test_lists_of_any_length(index: Index, names: list[str]) -> None:
+    for name in ("a", "b", "c", "\ud7ff'"):
+        index.write(lambda tx, name=name: settings.put(tx, name, "marked"))
+    with glance(index) as tx:
+        rows = tx.all("SELECT key FROM settings WHERE key IN ? AND key <> ?", (names, "c"))
+    assert sorted(row[0] for row in rows) == sorted(names)

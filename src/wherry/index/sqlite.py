@@ -151,9 +151,12 @@ class SqliteConnection(Connection):
                 done += size
 
     def _execute(self, sql: str, params: type_params) -> sqlite3.Cursor:
-        text, has_list = _translate(sql)
-        if has_list:
-            params = [orjson.dumps(p).decode() if type(p) is list else p for p in params]
+        text, of_one = _translate(sql)
+        if of_one:
+            if all(type(p) is not list or len(p) == 1 for p in params):
+                text, params = of_one, [p[0] if type(p) is list else p for p in params]
+            else:
+                params = [orjson.dumps(p).decode() if type(p) is list else p for p in params]
         try:
             return self._cursor.execute(text, params)
         except _ERRORS as error:
@@ -211,11 +214,13 @@ def _translate_error(error: Exception) -> WherryError:
 
 
 @lru_cache(maxsize=512)
-def _translate(sql: str) -> tuple[str, bool]:
-    """SQLite's text for a statement, and whether it has lists among its parameters."""
+def _translate(sql: str) -> tuple[str, str]:
+    """SQLite's text for a statement; and if it has lists among its parameters, a cheaper text for
+    lists of one, else nothing."""
     if " IN ?" not in sql:
-        return sql, False
-    return sql.replace(" IN ?", " IN (SELECT value FROM json_each(?))"), True
+        return sql, ""
+    many = sql.replace(" IN ?", " IN (SELECT value FROM json_each(?))")
+    return many, sql.replace(" IN ?", " = ?")
 
 
 @lru_cache(maxsize=128)
