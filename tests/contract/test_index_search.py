@@ -346,7 +346,10 @@ def studies(index: Index, **more: object) -> list[int]:
     ],
 )
 def test_labels(rich: Index, constraint: str, labels: tuple[str, ...], expected: list[int]) -> None:
-    assert studies(rich, labels=labels, labels_constraint=LabelsConstraint(constraint)) == expected
+    asked = {"labels": labels, "labels_constraint": LabelsConstraint(constraint)}
+    assert studies(rich, **asked) == expected
+    parents = ((Level.PATIENT, ORDERED[0].summary.identifiers.patient),)
+    assert studies(rich, **asked, parents=parents) == [n for n in expected if n < 2]
 
 
 @pytest.mark.parametrize(

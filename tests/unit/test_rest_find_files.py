@@ -15,6 +15,7 @@ from tests.support.asgi import http_scope
 from tests.support.dicom_files import make_instance
 from tests.support.face import Face, serving
 from wherry import limits
+from wherry.index import search
 from wherry.index.search_planning import plan
 from wherry.index.search_terms import Criteria
 from wherry.model import Level
@@ -102,6 +103,19 @@ def test_paging_order_and_case(store: Face, monkeypatch: pytest.MonkeyPatch) -> 
     assert whole["ID"] == store.json("/studies")[0]
 
 
+def watched(monkeypatch: pytest.MonkeyPatch, name: str) -> list[Any]:
+    """The arguments of each call of a function of ``find_files`` from now on."""
+    calls: list[Any] = []
+    function = getattr(find_files, name)
+
+    def call(*arguments: Any) -> Any:
+        calls.append(arguments)
+        return function(*arguments)
+
+    monkeypatch.setattr(find_files, name, call)
+    return calls
+
+
 def test_bound_on_files(store: Face, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SEARCH_FILES", 3)
     monkeypatch.setattr(limits, "SEARCH_FILES_AT_ONCE", 1)
@@ -119,9 +133,7 @@ def test_a_search_ends_when_its_client_has_gone(
     store: Face, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "SEARCH_FILES_AT_ONCE", 1)
-    portions = []
-    sift = find_files._sift
-    monkeypatch.setattr(find_files, "_sift", lambda *a: portions.append(a) or sift(*a))
+    portions = watched(monkeypatch, "_sift")
     made = plan(Criteria(Level.INSTANCE, (("0018,0060", "*"),)))
     assert made is not None
 
@@ -147,10 +159,7 @@ def test_without_access_to_files_only_the_index_is_searched(tmp_path: Path, acce
 def test_extra_tags_come_from_the_index_and_from_older_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = []
-    decide = find_files._decide
-    monkeypatch.setattr(find_files, "_decide", lambda *a: opened.append(a) or decide(*a))
-
+    opened = watched(monkeypatch, "_decide")
     with serving(tmp_path) as face:  # stored before anybody asked for these tags
         face.upload(make_instance(1, KVP="120", RequestAttributesSequence=[REQUEST]))
         face.upload(make_instance(2))
@@ -189,7 +198,7 @@ def test_a_file_that_was_lost_is_told_and_one_that_was_deleted_is_not(
         for file in FILES[:2]:
             face.upload(file)
         instance = face.json("/instances")[0]
-        look = find_files.search.files_to_look_into
+        look = search.files_to_look_into
 
         def deleted_meanwhile(*args: Any) -> Any:
             files = look(*args)
@@ -200,7 +209,7 @@ def test_a_file_that_was_lost_is_told_and_one_that_was_deleted_is_not(
             return files
 
         with monkeypatch.context() as patch:
-            patch.setattr(find_files.search, "files_to_look_into", deleted_meanwhile)
+            patch.setattr(search, "files_to_look_into", deleted_meanwhile)
             assert ask(face, "/tools/find", "Instance", {"KVP": "120"}) == face.json("/instances")
         for path in face.folder.joinpath("storage").rglob("*"):
             if path.is_file():

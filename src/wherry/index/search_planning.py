@@ -130,19 +130,28 @@ def _add_parents(made: Plan, criteria: Criteria) -> None:
 def _add_labels(made: Plan, criteria: Criteria) -> None:
     row = f"l{made.level:d}.id"
     labels = sorted(set(criteria.labels))
+    has = f"EXISTS (SELECT 1 FROM labels b WHERE b.resource = {row}"
     match criteria.labels_constraint:
         case LabelsConstraint.ALL:
             for label in labels:
-                made.add(f"{row} IN (SELECT resource FROM labels WHERE label = ?)", label)
+                _add_label(made, "label = ?", label)
         case LabelsConstraint.ANY if labels:
-            made.add(f"{row} IN (SELECT resource FROM labels WHERE label IN ?)", labels)
+            _add_label(made, "label IN ?", labels)
         case LabelsConstraint.NONE if labels:
-            made.add(
-                f"NOT EXISTS (SELECT 1 FROM labels b WHERE b.resource = {row} AND b.label IN ?)",
-                labels,
-            )
+            made.add(f"NOT {has} AND b.label IN ?)", labels)
         case LabelsConstraint.NONE:
-            made.add(f"NOT EXISTS (SELECT 1 FROM labels b WHERE b.resource = {row})")
+            made.add(f"NOT {has})")
+
+
+def _add_label(made: Plan, condition: str, param: object) -> None:
+    """Few rows are asked one by one; otherwise the search begins with those that have the label."""
+    row = f"l{made.level:d}.id"
+    if made.start is None:
+        made.add(f"{row} IN (SELECT resource FROM labels WHERE {condition})", param)
+    else:
+        made.add(
+            f"EXISTS (SELECT 1 FROM labels b WHERE b.resource = {row} AND b.{condition})", param
+        )
 
 
 def level_of(tag: str, level: Level, table: Mapping[Level, tuple[str, ...]]) -> Level | None:
