@@ -9,9 +9,10 @@ import pytest
 
 from tests.support.staged import staged, study
 from wherry import clock, limits
+from wherry.config.names import METADATA_NAMES
 from wherry.errors import BadFileFormat, UnknownResource
-from wherry.index import changes, deletions, resources, stability, staging
-from wherry.index.database import Index
+from wherry.index import changes, deletions, metadata, resources, stability, staging
+from wherry.index.database import Index, Transaction
 from wherry.model import ChangeType, Level, Origin, StagedInstance, Statistics, Stored, StoreStatus
 
 SUCCESS, ALREADY = StoreStatus.SUCCESS, StoreStatus.ALREADY_STORED
@@ -48,6 +49,13 @@ def log(index: Index) -> list[tuple[str, str]]:
     return [(change.change_type.name, change.orthanc_id) for change in found]
 
 
+def core_metadata(tx: Transaction, instance: str) -> dict[str, str]:
+    """By name."""
+    found = metadata.of_one(tx, Level.INSTANCE, instance)
+    assert found is not None
+    return {METADATA_NAMES[number]: entry.value for number, entry in found.items()}
+
+
 def journal(index: Index) -> set[str]:
     with index.read() as tx:
         return set(deletions.pending(tx, 10_000))
@@ -73,7 +81,7 @@ def test_one_instance_brings_its_parents(index: Index) -> None:
         assert resources.get(tx, Level.INSTANCE, ids.series) is None
         assert resources.attachment(tx, Level.INSTANCE, ids.instance) == one.attachment
         assert resources.attachment(tx, Level.INSTANCE, ids.instance, 1024) is None
-        metadata = resources.instance_metadata(tx, ids.instance)
+        noted = core_metadata(tx, ids.instance)
     assert patient and study_ and series and instance
     assert (patient.parent, patient.children) == (None, (ids.study,))
     assert patient.tags == {"0010,0020": "P1", "0010,0010": "DOE^JANE", "0010,1000": ""}
@@ -87,8 +95,9 @@ def test_one_instance_brings_its_parents(index: Index) -> None:
     assert (instance.parent, instance.children) == (ids.series, ())
     assert instance.index_in_series == 7
     assert (instance.file_size, instance.file_uuid) == (526_106, one.attachment.uuid)
-    assert metadata == {
+    assert noted == {
         "IndexInSeries": "7",
+        "RemoteAET": "",
         "ReceptionDate": "20240131T101112",
         "Origin": "RestApi",
         "TransferSyntax": "1.2.840.10008.1.2.1",
@@ -372,10 +381,10 @@ def test_what_an_origin_says_is_metadata(index: Index) -> None:
     one = staged(origin=origin)
     add(index, one)
     with index.read() as tx:
-        metadata = resources.instance_metadata(tx, one.summary.identifiers.instance)
-        assert resources.instance_metadata(tx, "unknown") == {}
-    assert (metadata["RemoteAET"], metadata["CalledAET"]) == ("SCU", "SCP")
-    assert metadata["Origin"] == "DicomProtocol"
+        noted = core_metadata(tx, one.summary.identifiers.instance)
+        assert metadata.of_one(tx, Level.INSTANCE, "unknown") is None
+    assert (noted["RemoteAET"], noted["CalledAET"]) == ("SCU", "SCP")
+    assert noted["Origin"] == "DicomProtocol"
 
 
 def test_the_journal_of_names_knows_what_is_attached(index: Index) -> None:

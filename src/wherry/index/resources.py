@@ -172,33 +172,6 @@ def locate(tx: Transaction, ids: Collection[str]) -> dict[str, Level]:
     return found
 
 
-_METADATA = (
-    ("IndexInSeries", "index_in_series"),
-    ("ReceptionDate", "reception_date"),
-    ("RemoteAET", "remote_aet"),
-    ("Origin", "origin"),
-    ("TransferSyntax", "transfer_syntax"),
-    ("SopClassUid", "sop_class_uid"),
-    ("RemoteIP", "remote_ip"),
-    ("CalledAET", "called_aet"),
-    ("HttpUsername", "username"),
-    ("PixelDataOffset", "pixel_data_offset"),
-)
-
-
-def instance_metadata(tx: Transaction, orthanc_id: str) -> dict[str, str]:
-    """Core metadata of an instance by Orthanc's names, those that it has."""
-    columns = ", ".join(column for _, column in _METADATA)
-    row = tx.one(f"SELECT {columns} FROM instances WHERE orthanc_id = ?", (orthanc_id,))
-    if row is None:
-        return {}
-    return {
-        name: str(value)
-        for (name, _), value in zip(_METADATA, row, strict=True)
-        if value is not None and value != ""
-    }
-
-
 def _row(tx: Transaction, level: Level, orthanc_id: str) -> int | None:
     row = tx.one(f"SELECT id FROM {level.plural} WHERE orthanc_id = ?", (orthanc_id,))
     return row[0] if row else None
@@ -217,7 +190,6 @@ __all__ = [
     "following",
     "get",
     "get_many",
-    "instance_metadata",
     "kin",
     "list_ids",
     "locate",
