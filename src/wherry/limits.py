@@ -352,6 +352,20 @@ synced once for many files."""
 COMMIT_INSTANCES: Final = 512
 """Single ingests that share one commit at most: bounds the wait of the first of them."""
 
+SMALL_FILE_BYTES: Final = 128 * KIB
+"""Largest file that goes through the log of small files: a larger one is cheaper by itself."""
+
+SMALL_RECORD_BYTES: Final = 1 * MIB
+"""One record of that log: what its buffer holds, and what a sync may have to wait for."""
+
+SMALL_FILES: Final = 32
+"""Small instances that are stored in one go."""
+
+SMALL_LOG_BYTES: Final = 4 * MIB
+SMALL_LOG_MOST_BYTES: Final = 64 * MIB
+"""Each of the two halves of the log, at first and after growing: each time one is full the file
+system is synced, and a start after a crash reads both."""
+
 FREE_DISK_BYTES: Final = 64 * MIB
 """Space of the storage disk that uploads leave free, so that the index can still be written."""
 

@@ -58,6 +58,11 @@ class Presence:
         self._seen = {row.id: self._seen[row.id] for row in rows if row.id in self._seen}
         return [row.id for row in rows if row.id != self.id and self._is_dead(row)]
 
+    def known(self) -> set[str]:
+        """Identifiers of all processes that are announced, this one among them."""
+        with self._index.read() as tx:
+            return {row.id for row in processes.everyone(tx)}
+
     def bury(self, process_id: str) -> None:
         """All that a dead process held has been taken over."""
         self._index.write(lambda tx: processes.forget(tx, process_id))

@@ -12,6 +12,7 @@ import asyncio
 import ctypes
 import ipaddress
 import logging
+import resource
 import signal
 import socket
 import ssl
@@ -38,7 +39,7 @@ from wherry.index.database import Index
 from wherry.index.opening import IndexSettings, open_index
 from wherry.index.recycling import Bounds
 from wherry.ingest.ingest import Ingest
-from wherry.ingest.recovery import Janitor, reclaim
+from wherry.ingest.recovery import Janitor, reclaim, restore
 from wherry.jobs.engine import JobEngine
 from wherry.metrics import Metrics
 from wherry.model import Level
@@ -71,6 +72,7 @@ def serve(
     Raises ``ConfigurationError``, ``IncompatibleDatabase``, ``DatabaseError`` before that.
     """
     _tune_allocator()
+    _open_many_files()
     signals = _Signals()
     listener = _listen(config)
     while True:
@@ -129,9 +131,10 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
     index = open_index(index_settings(config))
     try:
         _make_folder(config.storage_directory, "StorageDirectory")
-        storage = CountingStorage(FilesystemStorage(config.storage_directory), metrics)
         presence = Presence(index)
         presence.register()
+        files = FilesystemStorage(config.storage_directory, presence.id)
+        storage = CountingStorage(files, metrics)
         janitor = Janitor(index, storage)
         ingest = Ingest(
             index,
@@ -182,6 +185,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             housekeeping.close()
             ingest.close()
             janitor.close()
+            storage.close()
             presence.leave()
     finally:
         index.close()
@@ -251,8 +255,12 @@ class Housekeeping:
 
     def bury_the_dead(self) -> None:
         """Take over jobs and leftovers of dead processes."""
+        index, storage = self._parts.index, self._parts.storage
+        logs_left = set(storage.logs())
         dead = self._presence.dead()
-        removed = reclaim(self._parts.index, self._parts.storage, dead, self._presence.id)
+        removed = reclaim(index, storage, dead, self._presence.id)
+        lost = [*dead, *logs_left.difference(self._presence.known())]
+        restored = sum(restore(index, storage, process_id) for process_id in lost)
         jobs = self._parts.jobs.adopt(dead)
         for process_id in dead:
             self._presence.bury(process_id)
@@ -260,8 +268,9 @@ class Housekeeping:
             return
         log.warning(
             "An earlier process ended without notice: %d unfinished files removed, "
-            "%d jobs taken over",
+            "%d files restored, %d jobs taken over",
             removed,
+            restored,
             jobs,
         )
 
@@ -397,6 +406,15 @@ def _tls(config: Config) -> ssl.SSLContext:
             f"with the certificate and its private key ({error})"
         ) from error
     return context
+
+
+def _open_many_files() -> None:
+    """Each connection is a descriptor, and the usual 1,024 are few; the system allows more to who
+    asks."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * limits.CONNECTIONS if hard < 0 else min(hard, 4 * limits.CONNECTIONS)
+    if 0 <= soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _tune_allocator() -> None:

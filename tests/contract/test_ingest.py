@@ -84,7 +84,7 @@ def stage(ingest: Ingest, data: bytes, piece: int = 1000) -> StagedInstance:
 
 
 def files(storage: FilesystemStorage, tmp_path: Path) -> set[str]:
-    return {path.name for path in (tmp_path / "storage").rglob("*") if path.is_file()}
+    return {path.name for path in (tmp_path / "storage").glob("??/*/*")}
 
 
 def visible(index: Index) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import uuid
 from collections.abc import Iterator
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from wherry import limits
 from wherry.errors import CannotWriteFile, MissingFile, ParameterOutOfRange
 from wherry.metrics import Metrics
-from wherry.storage.base import StorageArea
+from wherry.storage.base import SmallFile, StorageArea
 from wherry.storage.counting import CountingStorage
 from wherry.storage.filesystem import FilesystemStorage
 
@@ -180,3 +182,79 @@ def test_no_name_leaves_the_storage_area(storage: StorageArea, bad: str) -> None
 
 def test_there_is_room(storage: StorageArea) -> None:
     assert storage.free_bytes() > 0
+
+
+# --- small files --------------------------------------------------------------------------------
+def small(data: bytes, uuid_: str | None = None) -> SmallFile:
+    return SmallFile(uuid_ or name(), data, hashlib.md5(data).hexdigest())
+
+
+def test_small_files_are_there_at_once(storage: StorageArea) -> None:
+    files = [small(b"one"), small(b""), small(bytes(limits.SMALL_FILE_BYTES))]
+    storage.put(files)
+    assert [get(storage, file.uuid) for file in files] == [file.data for file in files]
+
+
+def test_small_files_are_all_there_or_none(storage: StorageArea) -> None:
+    taken = put(storage, b"taken")
+    files = [small(b"one"), small(b"two", taken), small(b"three")]
+    with pytest.raises(CannotWriteFile):
+        storage.put(files)
+    assert get(storage, taken) == b"taken"
+    for file in (files[0], files[2]):
+        with pytest.raises(MissingFile):
+            storage.open(file.uuid)
+
+
+def test_the_log_gives_back_what_was_put(tmp_path: Path) -> None:
+    storage = FilesystemStorage(tmp_path, "me")
+    files = [[small(bytes([n]) * (n * 700 + k)) for k in range(5)] for n in range(40)]
+    for handful in files:
+        storage.put(handful)
+    other = FilesystemStorage(tmp_path, "heir")
+    assert set(other.logs()) == {"me"}
+    found = {file.uuid: file for file in other.logged("me")}
+    assert all(found[file.uuid] == file for handful in files for file in handful)
+    other.drop_log("me")
+    assert not other.logs()
+    assert list(other.logged("me")) == []
+
+
+def test_a_full_log_goes_on_in_its_other_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SMALL_LOG_BYTES", limits.MIB)
+    monkeypatch.setattr(limits, "SMALL_LOG_MOST_BYTES", 2 * limits.MIB)
+    storage = FilesystemStorage(tmp_path, "me")
+    files = [small(bytes([n]) * 100_000) for n in range(100)]
+    for file in files:
+        storage.put([file])
+    assert {file.uuid for file in storage.logged("me")} >= {file.uuid for file in files[-5:]}
+    assert sum(path.stat().st_size for path in tmp_path.glob("*/me.*")) <= 4 * limits.MIB
+    assert [get(storage, file.uuid) for file in files] == [file.data for file in files]
+
+
+def test_a_clean_end_leaves_no_log(tmp_path: Path) -> None:
+    storage = FilesystemStorage(tmp_path, "me")
+    file = small(b"one")
+    storage.put([file])
+    storage.close()
+    assert not FilesystemStorage(tmp_path).logs()
+    storage.put([small(b"two")])  # without a log, one by one
+    assert not storage.logs()
+    assert get(storage, file.uuid) == b"one"
+
+
+@pytest.mark.parametrize("at", [0, 30, 200, 4096 + 200])
+def test_a_torn_or_damaged_log_gives_what_is_whole(tmp_path: Path, at: int) -> None:
+    storage = FilesystemStorage(tmp_path, "me")
+    files = [small(bytes([n]) * 1000) for n in range(3)]
+    for file in files:
+        storage.put([file])
+    with next(tmp_path.glob("*/me.0")).open("r+b") as log:
+        log.seek(at)
+        log.write(b"\xff" * 8)
+    found = list(storage.logged("me"))
+    assert all(file in files for file in found)
+    lost = 3 if at < 100 else 1
+    assert len(found) == 3 - lost

@@ -55,7 +55,7 @@ class Face:
 
     def files(self) -> list[str]:
         """Names of the stored files."""
-        return sorted(p.name for p in (self.folder / "storage").rglob("*") if p.is_file())
+        return sorted(p.name for p in (self.folder / "storage").glob("??/*/*"))
 
 
 @contextmanager

@@ -11,18 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
+from wherry import limits
 from wherry.errors import NoRoom, WherryError
 from wherry.index import recycling, resources
 from wherry.index.database import Index, Transaction
 from wherry.index.recycling import Bounds
 from wherry.ingest.attaching import Attaching
 from wherry.ingest.group import GroupCommit, type_done
+from wherry.ingest.handful import Handfuls
 from wherry.ingest.newfiles import NewFiles, left_to_next_start
 from wherry.ingest.reconstruction import Reconstruction
 from wherry.ingest.recovery import Janitor
 from wherry.ingest.staging import Staging
 from wherry.model import Level, Origin, StagedInstance, Stored, StoreStatus
-from wherry.storage.base import StorageArea
+from wherry.storage.base import StorageArea, type_buffer
 
 
 class Ingest:
@@ -67,6 +69,19 @@ class Ingest:
         self.reconstruction = Reconstruction(index, storage, signatures)
         """Describes what is stored anew."""
         self._group = GroupCommit(index, self._add_group, self._settle_group)
+        self._handfuls = Handfuls(storage, self._files.names, self.commit, max_instance_bytes)
+
+    def store(self, data: type_buffer, origin: Origin, done: type_done) -> bool:
+        """Take a small instance that is there as a whole; False when it is not for this way, and
+        ``stage`` is.
+
+        ``done(stored, None)`` is called after the instance is durable and visible,
+        ``done(None, error)`` when it is neither; from a thread that must not be held up.
+        """
+        if self.compress or not 0 < len(data) <= limits.SMALL_FILE_BYTES:
+            return False
+        self._handfuls.add(data, origin, done)
+        return True
 
     def stage(self, origin: Origin) -> Staging:
         """Begin one instance. Blocking methods, one thread at a time."""
@@ -128,6 +143,7 @@ class Ingest:
 
     def close(self) -> None:
         """A clean stop, after the last commit."""
+        self._handfuls.close()
         self._files.names.close()
 
     def _add(self, tx: Transaction, batch: Sequence[StagedInstance]) -> list[Stored]:

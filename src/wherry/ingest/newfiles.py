@@ -37,6 +37,7 @@ class NewFiles:
         prefixes = {uuid[:PREFIX_LENGTH] for uuid in uuids}
         if not staging.owned(tx, prefixes, self._owner):
             self.names.abandon()
+            self._storage.stop_logging()
             raise BadSequenceOfCalls("This process was taken for dead; send it again")
 
     def settle(self, uuid: str) -> None:

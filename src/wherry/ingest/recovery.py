@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
+from itertools import islice
 
-from wherry.errors import WherryError
+from wherry.errors import MissingFile, WherryError
 from wherry.index import deletions, staging
 from wherry.index.database import Index, Transaction
-from wherry.storage.base import StorageArea
+from wherry.ingest.deposit import md5_of
+from wherry.storage.base import SmallFile, StorageArea
 
 log = logging.getLogger(__name__)
 
 _PORTION = 500
+_RESTORE_PORTION = 64
 
 
 def sweep_block(index: Index, storage: StorageArea, prefix: str) -> int:
@@ -47,6 +50,49 @@ def remove_strays(index: Index, storage: StorageArea, prefix: str) -> int:
                 removed += 1
     storage.sync_removals([prefix])
     return removed
+
+
+def restore(index: Index, storage: StorageArea, owner: str) -> int:
+    """Give back the small files of a dead process that a power cut took from the file system,
+    then drop its log. Files that nobody can see are left to ``reclaim``. Returns the number of
+    files restored.
+    """
+    restored = []
+    for portion in _portions(storage.logged(owner), _RESTORE_PORTION):
+        with index.read() as tx:
+            attached = staging.attached(tx, [file.uuid for file in portion])
+        for file in portion:
+            if file.uuid in attached and not _is_whole(storage, file):
+                storage.delete(file.uuid)
+                writer = storage.create(file.uuid)
+                try:
+                    writer.write(file.data)
+                    writer.sync()
+                finally:
+                    writer.close()
+                restored.append(file.uuid)
+        # The others came back by themselves, but perhaps only into memory.
+        storage.sync(file.uuid for file in portion if file.uuid in attached)
+    storage.drop_log(owner)
+    return len(restored)
+
+
+def _is_whole(storage: StorageArea, file: SmallFile) -> bool:
+    try:
+        reader = storage.open(file.uuid)
+    except MissingFile:
+        return False
+    try:
+        with reader.map() as content:
+            return md5_of(content) == file.md5
+    finally:
+        reader.close()
+
+
+def _portions(files: Iterable[SmallFile], size: int) -> Iterator[list[SmallFile]]:
+    iterator = iter(files)
+    while portion := list(islice(iterator, size)):
+        yield portion
 
 
 def reclaim(index: Index, storage: StorageArea, dead: Collection[str], heir: str) -> int:

@@ -63,11 +63,21 @@ async def upload(request: Request) -> Response:
     except BaseException:  # cancelled: nobody may wait here
         post(intake.abort)
         raise
-    post(_finish, intake, decoder, first, settle)
+    if (
+        decoder is not None
+        or not _is_small_file(first)
+        or not rooms.ingest.store(first, origin, settle)
+    ):
+        post(_finish, intake, decoder, first, settle)
     answer = rendering_of(await stored)
     elapsed_ms = (clock.monotonic() - started) * 1000
     rooms.metrics.observe("orthanc_store_dicom_duration_ms", elapsed_ms)
     return answer
+
+
+def _is_small_file(body: bytes | bytearray | memoryview) -> bool:
+    """Whether a whole body may be one DICOM file rather than a ZIP."""
+    return bytes(body[:4]) not in (MAGIC, EMPTY_MAGIC)
 
 
 def _finish(

@@ -9,11 +9,20 @@ Not here: what a file means, whether anybody may see it (``index``), when to syn
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 type_buffer = bytes | bytearray | memoryview
+
+
+class SmallFile(NamedTuple):
+    """A whole file of at most ``limits.SMALL_FILE_BYTES``."""
+
+    uuid: str
+    data: type_buffer
+    md5: str
+    """Lower-case hex."""
 
 
 class FileWriter(Protocol):
@@ -67,6 +76,23 @@ class StorageArea(Protocol):
     def create(self, uuid: str) -> FileWriter:
         """Open a new, empty file. Raises ``CannotWriteFile`` when the name is taken."""
 
+    def put(self, files: Sequence[SmallFile]) -> None:
+        """Create small files, together at most ``limits.SMALL_RECORD_BYTES`` with their names;
+        they survive a power cut, if need be by way of a log. When it raises (``StorageFull``,
+        ``CannotWriteFile``), none of them is there."""
+
+    def logs(self) -> Iterable[str]:
+        """Processes that left a log of small files, and those that are writing one."""
+
+    def logged(self, owner: str) -> Iterator[SmallFile]:
+        """The files in the log of a process that has ended. They may be there, damaged or gone."""
+
+    def drop_log(self, owner: str) -> None:
+        """Everything in this log that is needed lies in synced files."""
+
+    def stop_logging(self) -> None:
+        """Others may have taken the log of this process away: ``put`` works without from now."""
+
     def reopen(self, uuid: str) -> FileWriter:
         """Open a file for ``write_at``, creating it when it is not there."""
 
@@ -89,6 +115,9 @@ class StorageArea(Protocol):
     def list(self, prefix: str) -> Iterator[str]:
         """Names that begin with ``prefix`` (at least 4 hex digits), in no particular order; in
         time proportional to the files that share the first four digits."""
+
+    def close(self) -> None:
+        """The end of this process: nothing is left to a log."""
 
     def free_bytes(self) -> int:
         """Space left for new files; the answer may be a moment old."""

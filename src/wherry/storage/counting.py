@@ -6,12 +6,12 @@ sends straight from a file, are seen by nobody and not counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
 from wherry import clock
 from wherry.metrics import Metrics
-from wherry.storage.base import FileReader, FileWriter, StorageArea, type_buffer
+from wherry.storage.base import FileReader, FileWriter, SmallFile, StorageArea, type_buffer
 
 CREATE = "orthanc_storage_create_duration_ms"
 READ = "orthanc_storage_read_duration_ms"
@@ -31,6 +31,27 @@ class CountingStorage:
         started = clock.monotonic()
         writer = self._inner.create(uuid)
         return _Writer(writer, self._metrics, clock.monotonic() - started)
+
+    def put(self, files: Sequence[SmallFile]) -> None:
+        started = clock.monotonic()
+        self._inner.put(files)
+        self._metrics.observe(CREATE, (clock.monotonic() - started) * 1000)
+        self._metrics.add(WRITTEN_BYTES, sum(len(file.data) for file in files))
+
+    def logs(self) -> Iterable[str]:
+        return self._inner.logs()
+
+    def logged(self, owner: str) -> Iterator[SmallFile]:
+        return self._inner.logged(owner)
+
+    def drop_log(self, owner: str) -> None:
+        self._inner.drop_log(owner)
+
+    def stop_logging(self) -> None:
+        self._inner.stop_logging()
+
+    def close(self) -> None:
+        self._inner.close()
 
     def reopen(self, uuid: str) -> FileWriter:
         return _Writer(self._inner.reopen(uuid), self._metrics, 0.0)

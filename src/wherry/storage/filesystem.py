@@ -18,14 +18,17 @@ from pathlib import Path
 
 from wherry import clock
 from wherry.errors import CannotWriteFile, MissingFile, ParameterOutOfRange, StorageFull
-from wherry.storage.base import FileReader, FileWriter, type_buffer
+from wherry.storage import smalllog
+from wherry.storage.base import FileReader, FileWriter, SmallFile, type_buffer
 from wherry.storage.direct import Buffers, Stream, start_writeback, write_all
+from wherry.storage.smalllog import SmallLog
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _PREFIX = re.compile(r"[0-9a-f]{4}[0-9a-f-]{0,32}")
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FREE_FOR_S = 0.25
 _SYNC_TOGETHER = 64
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _Sync = Callable[[str], None]
 
 
@@ -137,7 +140,8 @@ def _fsync(fd: int) -> None:
 class FilesystemStorage:
     """The ``StorageArea`` on a local or mounted POSIX file system."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, owner: str = "") -> None:
+        """``owner`` names the process in its log of small files."""
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -147,26 +151,86 @@ class FilesystemStorage:
         self._free = (0.0, 0)
         self._buffers = Buffers()
         self._mine = threading.local()
+        self._log_folder = f"{self._root}/small-files-log"
+        self._log: SmallLog | None = SmallLog(self._log_folder, owner or clock.new_uuid())
 
     def create(self, uuid: str) -> FileWriter:
-        return self._open_writer(uuid, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
+        return self._open_writer(uuid, _NEW)
 
     def reopen(self, uuid: str) -> FileWriter:
         return self._open_writer(uuid, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
 
+    def put(self, files: Sequence[SmallFile]) -> None:
+        log = self._log
+        if log is None:
+            self._put_synced(files)
+            return
+        made = []
+        try:
+            for file in files:
+                fd = self._open(file.uuid, _NEW)
+                made.append(file.uuid)
+                try:
+                    write_all(fd, file.data, 0)
+                finally:
+                    os.close(fd)
+            log.append(files)
+        except BaseException as error:
+            for uuid in made:
+                self.delete(uuid)
+            if isinstance(error, OSError):
+                raise _write_error(error) from error
+            raise
+
+    def _put_synced(self, files: Sequence[SmallFile]) -> None:
+        made = []
+        try:
+            for file in files:
+                writer = self.create(file.uuid)
+                made.append(file.uuid)
+                try:
+                    writer.write(file.data)
+                    writer.sync()
+                finally:
+                    writer.close()
+        except BaseException:
+            for uuid in made:
+                self.delete(uuid)
+            raise
+
+    def logs(self) -> Iterable[str]:
+        return smalllog.owners(self._log_folder)
+
+    def logged(self, owner: str) -> Iterator[SmallFile]:
+        return smalllog.read(self._log_folder, owner)
+
+    def drop_log(self, owner: str) -> None:
+        smalllog.remove(self._log_folder, owner)
+
+    def stop_logging(self) -> None:
+        log, self._log = self._log, None
+        if log is not None:
+            log.close()
+
+    def close(self) -> None:
+        self.stop_logging()
+
     def _open_writer(self, uuid: str, flags: int) -> FileWriter:
+        fd = self._open(uuid, flags)
+        return _Writer(uuid, fd, self._buffers, self._sync_folder)
+
+    def _open(self, uuid: str, flags: int) -> int:
         path = self._path(uuid)
         try:
             try:
-                fd = os.open(path, flags, 0o644)
+                return os.open(path, flags, 0o644)
             except FileNotFoundError:
                 self._synced_folders.discard(f"{uuid[:2]}/{uuid[2:4]}")
                 self._mine.folder = None
                 os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
-                fd = os.open(path, flags, 0o644)
+                return os.open(path, flags, 0o644)
         except OSError as error:
             raise _write_error(error) from error
-        return _Writer(uuid, fd, self._buffers, self._sync_folder)
 
     def sync(self, uuids: Iterable[str]) -> None:
         names = [*uuids]

@@ -1,0 +1,141 @@
+"""Small instances that are there as a whole: checked, written and committed by the handful.
+
+One thread does all of it, so that a handful costs one hand-over, one write to the log of the
+storage area and one commit of the index, however many clients wait; what arrives meanwhile is the
+next handful. Nobody waits for a timer: a lone instance is a handful of one.
+
+Not here: large instances, and those that come in pieces (``staging``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+from wherry import limits
+from wherry.dicom.scan import scan
+from wherry.errors import StorageFull, TooLarge
+from wherry.ingest.group import type_done
+from wherry.ingest.names import NameBlocks
+from wherry.ingest.staging import staged_instance
+from wherry.model import Origin, StagedInstance, Stored
+from wherry.storage.base import SmallFile, StorageArea, type_buffer
+
+_ENTRY_BYTES = 64
+"""More than a file costs in the log beside its bytes."""
+
+type_commit = Callable[[Sequence[StagedInstance]], list[Stored]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    data: type_buffer
+    origin: Origin
+    done: type_done
+
+
+class Handfuls:
+    """``commit`` makes a batch visible; when it raises, the files of the batch are gone."""
+
+    def __init__(
+        self, storage: StorageArea, names: NameBlocks, commit: type_commit, max_bytes: int
+    ) -> None:
+        self._storage = storage
+        self._names = names
+        self._commit = commit
+        self._max_bytes = max_bytes
+        self._queue: SimpleQueue[_Arrival | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
+        self._thread.start()
+
+    def add(self, data: type_buffer, origin: Origin, done: type_done) -> None:
+        """Store one instance of at most ``limits.SMALL_FILE_BYTES``; ``done`` is called from the
+        thread of this object, and ``data`` may change only after that."""
+        self._queue.put(_Arrival(data, origin, done))
+
+    def close(self) -> None:
+        """After the last ``add``: finish what waits."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        arrival = self._queue.get()
+        while arrival is not None:
+            handful, arrival = self._gather(arrival)
+            self._store(handful)
+            if arrival is _NOTHING:
+                arrival = self._queue.get()
+
+    def _gather(self, first: _Arrival) -> tuple[list[_Arrival], _Arrival | None]:
+        """What is there already and fits, and what came after it."""
+        handful, left = [first], limits.SMALL_RECORD_BYTES - _ENTRY_BYTES - _cost(first)
+        while len(handful) < limits.SMALL_FILES:
+            try:
+                arrival = self._queue.get_nowait()
+            except Empty:
+                return handful, _NOTHING
+            if arrival is None or (left := left - _cost(arrival)) < 0:
+                return handful, arrival
+            handful.append(arrival)
+        return handful, _NOTHING
+
+    def _store(self, handful: list[_Arrival]) -> None:
+        files: list[SmallFile] = []
+        batch: list[StagedInstance] = []
+        kept: list[_Arrival] = []
+        for arrival in handful:
+            try:
+                file, staged = self._examine(arrival)
+            except BaseException as error:
+                arrival.done(None, error)
+            else:
+                files.append(file)
+                batch.append(staged)
+                kept.append(arrival)
+        if not kept:
+            return
+        try:
+            stored = self._write(files, batch)
+        except BaseException as error:
+            if len(kept) == 1:
+                kept[0].done(None, error)
+                return
+            for arrival in kept:  # one of them is to blame: let it not hurt the others
+                self._store([arrival])
+            return
+        for arrival, result in zip(kept, stored, strict=True):
+            arrival.done(result, None)
+
+    def _examine(self, arrival: _Arrival) -> tuple[SmallFile, StagedInstance]:
+        data = arrival.data
+        if len(data) > self._max_bytes:
+            raise TooLarge(f"An instance may have at most {self._max_bytes} bytes")
+        summary = scan(memoryview(data) if isinstance(data, bytearray) else data)
+        if self._storage.free_bytes() < limits.FREE_DISK_BYTES:
+            raise StorageFull("No space left in the storage area")
+        md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        uuid = self._names.take()
+        return (
+            SmallFile(uuid, data, md5),
+            staged_instance(uuid, len(data), md5, summary, arrival.origin),
+        )
+
+    def _write(self, files: list[SmallFile], batch: list[StagedInstance]) -> list[Stored]:
+        try:
+            self._storage.put(files)
+        except BaseException:
+            for file in files:
+                self._names.settle(file.uuid)
+            raise
+        return self._commit(batch)
+
+
+def _cost(arrival: _Arrival) -> int:
+    return len(arrival.data) + _ENTRY_BYTES
+
+
+_NOTHING = _Arrival(b"", Origin(), lambda _stored, _error: None)
+"""Nothing came after a handful, yet."""
