@@ -74,6 +74,7 @@ class Application:
     ) -> None:
         self.state = SimpleNamespace(services=services)
         self.routes = table.routes
+        self.paths = frozenset(route.path for route in table.routes)
         self._table = table
         self._guard = guard
         self._describe_errors = describe_errors

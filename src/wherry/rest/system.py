@@ -34,10 +34,11 @@ def routes() -> list[Route]:
     ]
 
 
-async def system(request: Request) -> Response:
+@quick
+def system(request: Request) -> Response:
     """GET /system: who answers here, and what can be expected of it."""
     config = services(request).config
-    paths = {route.path for route in request.app.routes}
+    paths = request.app.paths
     return json_answer(
         {
             "ApiVersion": API_VERSION,
