@@ -11,7 +11,7 @@ from wherry.model import Level
 def test_first_file(index: Index) -> None:
     batch = study(6, series_size=2)
     for one in batch:
-        index.write(lambda tx, one=one: resources.add_instances(tx, [one]))  # type: ignore[misc]
+        index.write(lambda tx, one=one: resources.add_instances(tx, [one], overwrite=False))
     first, third = batch[0].summary.identifiers, batch[2].summary.identifiers
     assert first.series != third.series
     with index.read() as tx:
