@@ -94,7 +94,6 @@ def routes() -> list[Route]:
     return found
 
 
-@quick
 def listing(request: Request, level: Level) -> Response:
     """GET /{level}/{id}/attachments: names in the order of their numbers; ``?full``: numbers by
     name."""
