@@ -146,7 +146,7 @@ def test_a_sender_that_goes_away(server: Server) -> None:
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             connection.sendall(head + make_instance(pixel_bytes=60_000) + bytes(5_000_000))
         # the server is done with it once another connection has been served behind it
-        status, _ = server.request("POST", "/instances", bytes(200_000))
+        status, _ = server.request("POST", "/instances", b"x" * 200_000)
         assert status == 400
         while server.files():
             server.get("/system")
