@@ -288,8 +288,8 @@ PEER_STORE_CONNECTIONS: Final = 4
 by what arrives together."""
 
 PEER_STORE_SAVED: Final = 50
-"""Instances between two checkpoints of ``/peers/{}/store``: so many are sent twice after a
-crash."""
+"""Instances between two checkpoints of ``/peers/{}/store``, or a hundredth of all: so many are
+sent twice after a crash."""
 
 PEER_STORE_TOLD: Final = 100
 """Instances that a permissive ``/peers/{}/store`` names with the reason of their failure."""

@@ -393,3 +393,29 @@ def test_what_the_peer_refuses_straight(face: Face) -> None:
     assert (reply.status, reply.json()["OrthancStatus"]) == (500, 9)
     assert "Cannot send DICOM to remote peer: there" in reply.json()["Details"]
     assert "Cannot parse an invalid DICOM file" in reply.json()["Details"]
+
+
+def test_failures_outlive_a_pause(
+    face: Face, peer: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What failed before is still told after, and is not tried again; only a few are named."""
+    monkeypatch.setattr(limits, "PEER_STORE_CONNECTIONS", 1)
+    monkeypatch.setattr(limits, "PEER_STORE_TOLD", 1)
+    gate = Gate(passing=3)
+
+    def rule(name: str) -> tuple[int, bytes]:
+        gate(name)
+        return 400, b"{}"
+
+    peer.rule = rule
+    job = start(face, Permissive=True)
+    assert gate.held.acquire(timeout=DEADLINE_S)
+    face.request("POST", f"/jobs/{job}/pause")
+    eventually(lambda: face.json(f"/jobs/{job}")["State"] == "Paused")
+    peer.rule = lambda _: None
+    gate.open.set()
+    face.request("POST", f"/jobs/{job}/resume")
+    content = ended(face, job)["Content"]
+    assert content["FailedInstancesCount"] == 3
+    assert [one["ID"] for one in content["FailedInstances"]] == peer.uploads[:1]
+    assert len(peer.stored) == 2

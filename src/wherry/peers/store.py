@@ -18,7 +18,7 @@ from http import HTTPStatus
 
 import orjson
 
-from wherry import limits
+from wherry import clock, limits
 from wherry.config import Config
 from wherry.errors import NetworkProtocol, PeerUnavailable, WherryError
 from wherry.index.database import Index
@@ -37,6 +37,8 @@ from wherry.storage.base import StorageArea
 from wherry.storage.outgoing import FileRange
 
 TYPE = "OrthancPeerStore"
+_CHECKPOINTS = 100
+"""Checkpoints of a long job: its content may be long too."""
 _STORED = ("Success", "AlreadyStored")
 
 
@@ -59,12 +61,16 @@ class PeerStore:
         with self._index.read() as tx:
             files = files_of(tx, order)
         standing = Standing([name for name, _ in files], order.content(peer, len(files)), control)
+        standing.report()
         with connect(self._config, peer) as client:
             try:
                 _Sending(self._storage, client, order, files, standing, control).run()
             except Interrupted as interrupted:
                 if interrupted.reason in ("pause", "stop"):
                     standing.save()
+                raise
+            except WherryError:
+                control.report(standing.content(), None)
                 raise
 
     def settle(self, job: Job) -> None:
@@ -87,9 +93,12 @@ class Standing:
         self._digest = hashlib.sha256(orjson.dumps(instances)).hexdigest()
         self._lock = threading.Lock()
         self._done: set[int] = set()
-        self._failed: dict[int, list[str]] = {}
+        self._failed: set[int] = set()
+        self._told: list[dict[str, str]] = []
         self._sent_bytes = 0
         self._unsaved = 0
+        self._save_after = max(limits.PEER_STORE_SAVED, self._count // _CHECKPOINTS)
+        self._reported_at = float("-inf")
         self._saver = Saver(self._write)
         self._take_up(control.job.checkpoint)
 
@@ -108,7 +117,9 @@ class Standing:
     def failed(self, place: int, orthanc_id: str, cause: str) -> None:
         """The peer will not have this instance; nor will it be sent again."""
         with self._lock:
-            self._failed[place] = [orthanc_id, cause]
+            self._failed.add(place)
+            if len(self._told) < limits.PEER_STORE_TOLD:
+                self._told.append({"ID": orthanc_id, "Details": cause})
         self._step()
 
     def save(self) -> None:
@@ -118,33 +129,40 @@ class Standing:
     def content(self) -> dict[str, type_json]:
         """The public content of the job."""
         with self._lock:
-            told = [
-                {"ID": orthanc_id, "Details": cause}
-                for orthanc_id, cause in list(self._failed.values())[: limits.PEER_STORE_TOLD]
-            ]
             content = self._content | {
                 "FailedInstancesCount": len(self._failed),
                 "Size": str(self._sent_bytes),
                 "SizeMB": self._sent_bytes // limits.MIB,
             }
-        return content | {"FailedInstances": told} if told else content
+            return content | {"FailedInstances": list(self._told)} if self._told else content
+
+    def report(self) -> None:
+        """Show how far it is, if that was not done a moment ago: contents may be long."""
+        now = clock.monotonic()
+        with self._lock:
+            due = now - self._reported_at >= limits.JOB_REPORT_S
+            if due:
+                self._reported_at = now
+        if due:
+            self._control.report(self.content(), self._share())
 
     def _take_up(self, checkpoint: dict[str, type_json]) -> None:
         if checkpoint.get("Instances") == self._digest:
             self._done = parse(checkpoint["Done"], self._count)
-            self._failed = {int(place): told for place, told in checkpoint["Failed"].items()}
+            self._failed = parse(checkpoint["Failed"], self._count)
+            self._told = checkpoint["Told"]
             self._sent_bytes = checkpoint["SentBytes"]
 
     def _step(self) -> None:
         with self._lock:
             self._unsaved += 1
-            due = self._unsaved >= limits.PEER_STORE_SAVED
+            due = self._unsaved >= self._save_after
             if due:
                 self._unsaved = 0
         if due:
             self.save()
         else:
-            self._control.report(self.content(), self._share())
+            self.report()
 
     def _share(self) -> float:
         with self._lock:
@@ -155,7 +173,8 @@ class Standing:
             checkpoint = {
                 "Instances": self._digest,
                 "Done": to_text(self._done),
-                "Failed": {str(place): told for place, told in self._failed.items()},
+                "Failed": to_text(self._failed),
+                "Told": list(self._told),
                 "SentBytes": self._sent_bytes,
             }
         self._control.save(checkpoint, self.content(), self._share())
