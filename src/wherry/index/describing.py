@@ -56,23 +56,26 @@ def following(
     after: int = 0,
     skip: int = 0,
 ) -> list[Resource]:
-    """At most ``limit`` resources in order of arrival, of those whose ``row`` is above ``after``
-    and that are below the resource ``under``; the first ``skip`` of them are left out."""
-    condition, params = "", []
+    """At most ``limit`` resources in order of arrival: those whose ``row`` is above ``after``,
+    without the first ``skip`` of them, and of these the ones below the resource ``under``."""
+    params: list[Any] = [after]
+    condition = "r.id > ?"
+    if skip:  # on the bare table, because a join would be made for each row that is skipped
+        condition = (
+            f"r.id >= (SELECT b.id FROM {level.plural} b WHERE b.id > ?"
+            " ORDER BY b.id LIMIT 1 OFFSET ?)"
+        )
+        params.append(skip)
     if under is not None:
         top, orthanc_id = under
         above = Level(level - 1)
-        condition = (
-            f"r.parent IN (SELECT l{above:d}.id FROM {chain(top, above)}"
-            f" WHERE l{top:d}.orthanc_id = ?) AND "
+        condition += (
+            f" AND r.parent IN (SELECT l{above:d}.id FROM {chain(top, above)}"
+            f" WHERE l{top:d}.orthanc_id = ?)"
         )
-        params = [orthanc_id]
+        params.append(orthanc_id)
     columns, source = _select(level, tx.dialect)
-    rows = tx.gather(
-        columns,
-        f"{source} WHERE {condition}r.id > ? ORDER BY r.id LIMIT ? OFFSET ?",
-        [*params, after, limit, skip],
-    )
+    rows = tx.gather(columns, f"{source} WHERE {condition} ORDER BY r.id LIMIT ?", [*params, limit])
     return _resources(tx, level, rows)
 
 
