@@ -35,12 +35,17 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]
 
 
 def head(
-    port: int, method: str, target: str, body: bytes = b""
+    port: int,
+    method: str,
+    target: str,
+    body: bytes = b"",
+    extra: dict[str, str] | None = None,
 ) -> tuple[int, dict[str, str], bytes]:
     """Status, headers with their names as they stand on the wire, and body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
-        connection.request(method, target, body, {"Accept-Encoding": "identity"})
+        headers = {"Accept-Encoding": "identity", **(extra or {})}
+        connection.request(method, target, body, headers)
         answer = connection.getresponse()
         return answer.status, dict(answer.getheaders()), answer.read()
     finally:
@@ -86,6 +91,15 @@ def test_heads(ports: tuple[int, int], method: str, target: str) -> None:
             headers.pop("Content-Length", None)
         shapes.append((status, headers))
     assert shapes[1] == shapes[0]
+
+
+@pytest.mark.parametrize("word", ["delete", "DELETE", "put", "GET", "HEAD", "PATCH", "x", ""])
+@pytest.mark.parametrize("target", ["/patients/x", "/instances/x/metadata/1024", "/system"])
+def test_methods_behind_a_post(ports: tuple[int, int], word: str, target: str) -> None:
+    """A header of a POST may say that it is a PUT or a DELETE; its query says nothing."""
+    override = {"X-HTTP-Method-Override": word}
+    assert len({head(port, "POST", target, b"", override)[0] for port in ports}) == 1
+    assert len({head(port, "POST", f"{target}?_method={word}")[0] for port in ports}) == 1
 
 
 def anonymous(value: str) -> str:

@@ -40,6 +40,9 @@ _log = logging.getLogger(__name__)
 _READY = "wherry.ready"
 """In the ASGI scope: the response, found by ``at_once``."""
 
+_OVERRIDES = ("PUT", "DELETE", "POST")
+"""What a POST may stand for. Never GET: what is read may be kept by what lies between."""
+
 _TRIED = "wherry.tried"
 """In the ASGI scope: ``at_once`` has tried, and it did not do."""
 
@@ -210,8 +213,9 @@ def _method(scope: Scope) -> str:
     method = str(scope["method"])
     if method == "POST":
         for name, value in scope["headers"]:
-            if name == b"x-http-method-override":
-                scope["method"] = method = value.decode("latin-1").upper()
+            if name == b"x-http-method-override" and value:
+                wanted = value.decode("latin-1").upper()
+                scope["method"] = method = wanted if wanted in _OVERRIDES else "?"
     return method
 
 
