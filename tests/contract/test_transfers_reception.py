@@ -21,6 +21,7 @@ from wherry.errors import (
     CorruptedFile,
     DatabaseUnavailable,
     NetworkProtocol,
+    NoRoom,
     ParameterOutOfRange,
     StorageFull,
     TooLarge,
@@ -28,9 +29,10 @@ from wherry.errors import (
     UnknownResource,
     WherryError,
 )
-from wherry.index import resources, staging, transfers
+from wherry.index import deletions, recycling, resources, staging, transfers
 from wherry.index.database import Index
 from wherry.index.opening import IndexSettings, open_index
+from wherry.index.recycling import Bounds
 from wherry.ingest.ingest import Ingest
 from wherry.ingest.recovery import Janitor
 from wherry.model import Bucket, Chunk, Level, Manifest, ManifestInstance
@@ -48,7 +50,13 @@ class House:
     """Index, storage and door of one process."""
 
     def __init__(
-        self, index: Index, folder: Path, name: str = "process-1", *, compress: bool = False
+        self,
+        index: Index,
+        folder: Path,
+        name: str = "process-1",
+        *,
+        compress: bool = False,
+        bounds: Bounds | None = None,
     ) -> None:
         self.index = index
         self.folder = folder
@@ -62,6 +70,7 @@ class House:
             overwrite=False,
             max_instance_bytes=limits.GIB,
             compress=compress,
+            bounds=bounds,
         )
         self.reception = Reception(index, self.storage, self.ingest, Quota())
 
@@ -278,6 +287,39 @@ def test_what_is_stored_already_leaves_no_second_file(house: House) -> None:
         house.reception.commit(transfer)
     assert house.content() == study.files
     assert house.bare()
+
+
+def test_a_transfer_makes_room_for_itself_or_waits_for_it(index: Index, tmp_path: Path) -> None:
+    house = House(index, tmp_path / "storage", bounds=Bounds(maximum_patients=2))
+    first, *others = [
+        Study([make_instance(patient_id=name), make_instance(number=2, patient_id=name)])
+        for name in "1234"
+    ]
+
+    def patients() -> list[str]:
+        with index.read() as tx:
+            return [row[0] for row in tx.all("SELECT patient_id FROM patients ORDER BY id")]
+
+    for study in (first, *others[:2]):
+        transfer = house.reception.open_push(study.manifest)
+        put_all(house, study, transfer)
+        house.reception.commit(transfer)
+    assert patients() == ["2", "3"]
+    with index.read() as tx:
+        ids = resources.list_ids(tx, Level.PATIENT)
+        assert len(deletions.pending(tx, 10)) == 2
+    for orthanc_id in ids:
+        index.write(lambda tx, one=orthanc_id: recycling.protect(tx, one, True))
+    transfer = house.reception.open_push(others[2].manifest)
+    put_all(house, others[2], transfer)
+    with pytest.raises(NoRoom):
+        house.reception.commit(transfer)
+    assert patients() == ["2", "3"]
+    index.write(lambda tx: recycling.protect(tx, ids[0], False))
+    house.reception.commit(transfer)  # nothing is sent again
+    assert patients() == ["3", "4"]
+    assert house.content() == others[1].files | others[2].files
+    house.ingest.close()
 
 
 def test_nothing_is_committed_too(house: House) -> None:
@@ -681,6 +723,10 @@ def test_a_declaration_beyond_the_quota_is_refused(
         house.reception.open_push(big(1001))
     house.reception.open_push(big(1000))
     assert house.files() == set()
+    bounded = Quota(store_bytes=2000)
+    bounded.check(big(1000, 2), limits.GIB)
+    with pytest.raises(NoRoom):
+        bounded.check(big(1001, 2), limits.GIB)
 
 
 def test_slots_are_not_taken_from_the_living(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from wherry import clock, limits
-from wherry.errors import StorageFull, TooLarge, Unavailable
+from wherry.errors import NoRoom, StorageFull, TooLarge, Unavailable
 from wherry.index import staging, transfers
 from wherry.index.database import Transaction
 from wherry.index.transfers import BucketRow, InstanceRow, TransferRow, type_kind
@@ -23,6 +23,8 @@ class Quota:
     total_bytes: int = limits.TRANSFER_BYTES
     instance_bytes: int = limits.INSTANCE_BYTES
     pushes: int = 4
+    store_bytes: int = 0
+    """What the whole store may hold, where that can be compared with what is declared; 0 = all."""
 
     def check(self, manifest: Manifest, free_bytes: int) -> None:
         """Raises ``TooLarge``, or ``StorageFull`` when the disk has no room for it."""
@@ -35,6 +37,8 @@ class Quota:
             raise TooLarge(f"An instance may have at most {self.instance_bytes} bytes")
         if any(bucket.size > limits.BUCKET_BYTES for bucket in manifest.buckets):
             raise TooLarge(f"A bucket may have at most {limits.BUCKET_BYTES} bytes")
+        if self.store_bytes and total > self.store_bytes:
+            raise NoRoom("The store may not grow so large (MaximumStorageSize)")
         if total > max(0, free_bytes - limits.FREE_DISK_BYTES):
             raise StorageFull("The storage area has no room for this transfer")
 

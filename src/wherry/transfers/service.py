@@ -63,6 +63,7 @@ class TransferService:
                 total_bytes=config.wherry.maximum_transfer_bytes,
                 instance_bytes=config.wherry.maximum_instance_bytes,
                 pushes=config.transfers.max_push_transactions,
+                store_bytes=0 if config.storage_compression else config.maximum_storage_bytes,
             ),
         )
         self._config = config
