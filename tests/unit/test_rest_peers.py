@@ -17,6 +17,7 @@ from tests.support.face import Face, serving
 from tests.support.jobs import DEADLINE_S, eventually
 from tests.support.receiver import Receiver, receiving
 from wherry import limits
+from wherry.dicom.scan import scan
 from wherry.model import Peer
 
 FILES = make_series(5)
@@ -366,7 +367,9 @@ def test_resources_that_change_meanwhile_are_sent_whole(
     assert gate.held.acquire(timeout=DEADLINE_S)
     face.request("POST", f"/jobs/{job}/pause")
     eventually(lambda: face.json(f"/jobs/{job}")["State"] == "Paused")
-    face.upload(make_instance(number=50))
+    first = min(face.json("/instances"))
+    others = (make_instance(number=number) for number in range(50, 150))
+    face.upload(next(data for data in others if scan(data).identifiers.instance < first))
     gate.open.set()
     face.request("POST", f"/jobs/{job}/resume")
     found = ended(face, job)
