@@ -122,7 +122,7 @@ def test_what_is_shown_although_it_is_empty(index: Index) -> None:
         assert series is not None
         assert series[3] == Entry("", 0)
         shown[kind] = sorted(n for n, entry in found.items() if entry.value == "")
-    assert shown == {"RestApi": [3, 13], "Plugins": [], "DicomProtocol": []}
+    assert shown == {"RestApi": [3, 13], "Plugins": [3], "DicomProtocol": [3]}
 
 
 def test_labels(index: Index, study: str) -> None:

@@ -98,11 +98,9 @@ def of_one(tx: Transaction, level: Level, orthanc_id: str) -> dict[int, Entry] |
 
 def _shown_empty(level: Level, entries: dict[int, Entry]) -> tuple[int, ...]:
     """What Orthanc writes down although there is nothing to write."""
-    if level is Level.SERIES:
-        return (_REMOTE_AET,)
     if level is Level.INSTANCE and entries.get(_ORIGIN, ("",))[0] == "RestApi":
         return (_REMOTE_AET, _USERNAME)
-    return ()
+    return (_REMOTE_AET,) if level >= Level.SERIES else ()
 
 
 def put(
