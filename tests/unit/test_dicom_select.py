@@ -79,6 +79,7 @@ def test_nothing_behind_the_last_tag_is_looked_at() -> None:
     head = meta() + data_set(*NAMES)
     for tail in (b"garbage", explicit(0x40000010, "SQ", item(b"garbage")), b"\0" * 7):
         assert values(head + tail, ["0010,0010"]) == {"0010,0010": "Müller"}
+        assert values(head + explicit(0x40000009, "LO") + tail, ["0010,0011"]) == {}
     deep = explicit(0x40000010, "SQ", open_item()) * 300_001
     assert values(head + deep, ["0008,0018"]) == {"0008,0018": "1.2.3.3"}
 

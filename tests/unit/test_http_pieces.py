@@ -85,6 +85,7 @@ def test_what_fails_later_breaks_the_answer() -> None:
 
 def test_a_client_that_leaves_is_not_served() -> None:
     source = Source(*[BIG] * 50)
-    bodies = sent(pieces_answer(source.run(), b"text/plain"), leaves=True)
+    answer = pieces_answer(source.run(), b"text/plain")
+    bodies = sent(answer, leaves=True)
     assert len(bodies) < 10
     assert source.is_closed
