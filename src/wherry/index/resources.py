@@ -142,24 +142,26 @@ def statistics(tx: Transaction) -> Statistics:
 
 def statistics_of(tx: Transaction, level: Level, orthanc_id: str) -> Statistics | None:
     """Totals of one resource and all below it, itself counted; None when it is unknown."""
-    row = _row(tx, level, orthanc_id)
-    if row is None:
-        return None
+    below = [Level(at) for at in range(level, Level.INSTANCE + 1)]
+    family = " UNION ALL ".join(
+        f"SELECT {at:d} AS level, l{at:d}.id AS id FROM {chain(level, at)}"
+        f" WHERE l{level:d}.orthanc_id = ?"
+        for at in below
+    )
     counts = [0, 0, 0, 0]
     sizes = [0, 0, 0, 0]
-    for at in range(level, Level.INSTANCE + 1):
-        found = tx.one(
-            f"SELECT count(DISTINCT l{at}.id),"
-            " coalesce(sum(a.compressed_size), 0), coalesce(sum(a.uncompressed_size), 0),"
-            " coalesce(sum(CASE a.content_type WHEN 1 THEN a.compressed_size END), 0),"
-            " coalesce(sum(CASE a.content_type WHEN 1 THEN a.uncompressed_size END), 0)"
-            f" FROM {chain(level, Level(at))}"
-            f" LEFT JOIN attachments a ON a.resource = l{at}.id WHERE l{level:d}.id = ?",
-            (row,),
-        )
-        assert found is not None
-        counts[at - 1] = found[0]
-        sizes = [have + int(more) for have, more in zip(sizes, found[1:], strict=True)]
+    for found in tx.all(
+        "SELECT f.level, count(DISTINCT f.id),"
+        " coalesce(sum(a.compressed_size), 0), coalesce(sum(a.uncompressed_size), 0),"
+        " coalesce(sum(CASE a.content_type WHEN 1 THEN a.compressed_size END), 0),"
+        " coalesce(sum(CASE a.content_type WHEN 1 THEN a.uncompressed_size END), 0)"
+        f" FROM ({family}) f LEFT JOIN attachments a ON a.resource = f.id GROUP BY f.level",
+        (orthanc_id,) * len(below),
+    ):
+        counts[found[0] - 1] = found[1]
+        sizes = [have + int(more) for have, more in zip(sizes, found[2:], strict=True)]
+    if not any(counts):
+        return None
     return Statistics(*counts, *sizes)
 
 
