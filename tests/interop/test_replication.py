@@ -302,3 +302,24 @@ def test_replicate_notices_bytes_that_changed_on_the_way(tmp_path: Path) -> None
         assert found.returncode == 1
         assert number(found.stdout, "FAILED: the source gives other bytes") == 3
         assert target.json("GET", "/instances") == []
+
+
+def test_replicate_notices_a_target_that_stored_something_else(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        source, target = (
+            stack.enter_context(running(server("wherry", tmp_path / role)))
+            for role in ("source", "target")
+        )
+        for data in FILES[:3]:
+            source.request("POST", "/instances", data)
+        proxy = stack.enter_context(proxied(target.port))
+
+        def lie(message: Message) -> bool:
+            if message.path.endswith("/md5"):
+                message.answer = b"0" * 32
+            return True
+
+        proxy.after = lie
+        found = wherry("replicate", source.url, proxy.url)
+        assert found.returncode == 1
+        assert number(found.stdout, "FAILED: the target has stored something else") == 3

@@ -115,6 +115,27 @@ def test_a_server_that_knows_no_digests(tmp_path: Path) -> None:
     assert sum(steps) == report.done_bytes == sum(map(len, FILES))
 
 
+class Mistaken(Counting):
+    """Says of everything that it has other bytes."""
+
+    def look(self, path: str) -> bytes | None:
+        return b"0" * 32 if path.endswith("/md5") else super().look(path)
+
+
+def test_a_server_that_stored_something_else(tmp_path: Path) -> None:
+    a_folder(tmp_path)
+    receiver = Mistaken()
+    try:
+        report, _ = imported(receiver, tmp_path)
+        assert list(report.failed) == ["the server has stored something else"]
+        assert (report.done, report.failures) == (0, 3)
+        report, _ = imported(receiver, tmp_path)
+        assert list(report.failed)[0].startswith("the server has other bytes")
+        assert (report.there, report.failures) == (0, 3)
+    finally:
+        receiver.close()
+
+
 def test_what_is_packed_like_a_bomb_or_damaged_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
