@@ -130,7 +130,7 @@ def test_a_server_that_stored_something_else(tmp_path: Path) -> None:
         assert list(report.failed) == ["the server has stored something else"]
         assert (report.done, report.failures) == (0, 3)
         report, _ = imported(receiver, tmp_path)
-        assert list(report.failed)[0].startswith("the server has other bytes")
+        assert next(iter(report.failed)).startswith("the server has other bytes")
         assert (report.there, report.failures) == (0, 3)
     finally:
         receiver.close()
