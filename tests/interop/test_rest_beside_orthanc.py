@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(
 
 START_S = 60.0
 
-ADDED_LATER = {"Labels", "IsProtected", "TimezoneOffsetFromUTC", "0008,0201"}
+ADDED_LATER = {"Labels", "IsProtected", "TimezoneOffsetFromUTC", "0008,0201", "First"}
 """Members that releases after 1.10 add, and we with them."""
 
 FILES = [
@@ -243,8 +243,17 @@ def test_each_instance(both: tuple[Client, Client]) -> None:
 def test_the_log_of_changes(both: tuple[Client, Client]) -> None:
     for query in ("", "?limit=4", "?since=5&limit=3", "?since=100000", "?last", "?limit=0"):
         compare(both, "GET", f"/changes{query}")
-    for query in ("?limit=1000", "?since=abc"):
+    for query in ("?limit=1000", "?since=abc", "?limit=-1", "?limit=1.5", "?since=3&limit=0"):
         compare(both, "GET", f"/changes{query}")
+    for query in ("", "?limit=0", "?limit=-1&since=abc", "?last"):
+        compare(both, "GET", f"/exports{query}")
+
+
+def test_protection(both: tuple[Client, Client]) -> None:
+    path = f"/patients/{ids(both[0], 'patients')[0]}/protected"
+    for body in (b"1", b"maybe", b"", b"True", b" false\n", b"true", b"2", b"0"):
+        compare(both, "PUT", path, body)
+        compare(both, "GET", path)
 
 
 def test_statistics(both: tuple[Client, Client]) -> None:
