@@ -117,6 +117,9 @@ CACHED_FILE_BYTES: Final = 1 * MIB
 REQUEST_IDLE_S: Final = 60.0
 """Longest silence inside a request body."""
 
+LAST_REQUEST_S: Final = 0.1
+"""A stopping server waits so long for the requests of connections that it has just let in."""
+
 LINGER_S: Final = 2.0
 """A sender that is refused in the middle of its body is read for this long, so that it sees the
 answer before its connection is closed."""

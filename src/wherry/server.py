@@ -344,6 +344,13 @@ class _Server(uvicorn.Server):
         """Ten times a second: whether it is over."""
         return self._signals.came or self._lifecycle.ending or await super().on_tick(counter)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let nobody in any more, and hear out who was let in at the last moment."""
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(limits.LAST_REQUEST_S)
+        await super().shutdown(sockets)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._announce()
