@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Collection
 from contextlib import suppress
+from functools import lru_cache
 from typing import NamedTuple
 
 from wherry import limits
@@ -146,8 +147,8 @@ class Selection(Tree):
 
     def _chosen(self, position: int, wanted: Collection[int]) -> type_dataset:
         encoding = self.encoding
-        keys = frozenset(map(encoding.tag_key, wanted))
-        places = find(self.data, position, encoding, keys, max(wanted, default=0) >> 16)
+        keys, last_group = _keys(encoding, frozenset(wanted))
+        places = find(self.data, position, encoding, keys, last_group)
         reader = _Reader(self.data)
         root = {}
         for key, (vr_key, start, length) in places.items():
@@ -155,9 +156,18 @@ class Selection(Tree):
             vr = encoding.vr_names.get(vr_key, "")
             if start + (0 if length == UNDEFINED else length) > len(self.data):
                 raise UnreadableError("a value longer than what holds it")
-            items = reader.sequence(tag, vr, start, length, encoding)
-            root[tag] = Element(vr, start, length if items is None else 0, items)
+            if length == UNDEFINED or vr == "SQ" or vr == "":
+                items = reader.sequence(tag, vr, start, length, encoding)
+                root[tag] = Element(vr, start, length if items is None else 0, items)
+            else:
+                root[tag] = _new(Element, (vr, start, length, None))
         return root
+
+
+@lru_cache(maxsize=256)
+def _keys(encoding: Encoding, wanted: frozenset[int]) -> tuple[frozenset[int], int]:
+    """The wanted tags as ``find`` wants them, and the last group of them."""
+    return frozenset(map(encoding.tag_key, wanted)), max(wanted, default=0) >> 16
 
 
 class _Reader:

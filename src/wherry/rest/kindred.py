@@ -58,15 +58,16 @@ def shared_tags(request: Request, level: Level) -> Response:
     """GET /{level}/{id}/shared-tags: text that is the same in all instances."""
     form, rooms = form_of(request), services(request)
     shared: type_object = {}
+    wanted: frozenset[int] = frozenset()
     for number, (_, attachment) in enumerate(_files(rooms, request, level)):
         with mapped(rooms, attachment) as content:
-            if not number:
-                found = to_json(content, "full")
-                shared = {tag: one for tag, one in found.items() if one["Type"] == "String"}
-                continue
+            found = chosen(content, wanted, "full") if number else to_json(content, "full")
+        if not number:
+            shared = {tag: one for tag, one in found.items() if one["Type"] == "String"}
+        elif found != shared:
+            shared = {tag: one for tag, one in shared.items() if found.get(tag) == one}
+        if len(wanted) != len(shared):
             wanted = frozenset(int(tag.replace(",", ""), 16) for tag in shared)
-            found = chosen(content, wanted, "full")
-        shared = {tag: one for tag, one in shared.items() if found.get(tag) == one}
     return json_answer(_in_form(shared, form))
 
 
