@@ -92,6 +92,26 @@ def test_peers_of_the_database_only(tmp_path: Path) -> None:
             face.request("PUT", "/peers/declared", b'["http://b/"]')
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"Url": "http://a..b/"},
+        {"Url": f"http://{'a' * 64}.example/"},
+        {"Url": "{}ä/"},
+        {"Url": "{}", "HttpHeaders": {"X": "\u2014"}},
+        {"Url": "{}", "HttpHeaders": {"X y": "z"}},
+        {"Url": "{}", "HttpHeaders": {"Ä": "z"}},
+        {"Url": "{}", "HttpHeaders": {"X": "a\u0000b"}},
+    ],
+)
+def test_a_peer_that_cannot_be_spoken_to(face: Face, peer: Receiver, entry: Any) -> None:
+    """Refused when it is declared, or when it is used; never a defect of the server."""
+    entry = entry | {"Url": entry["Url"].replace("{}", peer.url)}
+    if face.request("PUT", "/peers/odd", json.dumps(entry).encode()).status == 200:
+        reply = face.get("/peers/odd/system")
+        assert (reply.status, reply.json()["OrthancStatus"]) == (500, 9)
+
+
 # --- the order -----------------------------------------------------------------------------
 @pytest.mark.parametrize("form", ["plain", "text", "list", "object"])
 def test_the_forms_of_an_order(face: Face, peer: Receiver, form: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +25,9 @@ _KNOWN = (
     "RemoteSelf",
 )
 _SECONDS_HIGH = 24 * 3600
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
+"""RFC 9110 §5.1 and §5.5."""
 
 
 def read_peer(
@@ -95,7 +99,7 @@ def _url(value: Any, place: Place) -> str:
 def _headers(value: Any, place: Place) -> dict[str, str]:
     headers = check.texts(value, place)
     for name, text in headers.items():
-        if not name or any(c in "\r\n:" for c in name) or any(c in "\r\n" for c in text):
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(text):
             raise place.inner(name).error("is no valid HTTP header")
     return headers
 

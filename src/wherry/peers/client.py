@@ -207,24 +207,11 @@ class PeerClient:
             return self._read(line, request, response, read)
 
     def _send(self, line: _Line, request: Request) -> http.client.HTTPResponse:
-        connection = line.http
-        timeout_s = request.timeout_s or self._timeout_s
-        if connection.sock is None:
-            connection.timeout = min(timeout_s, self._timeout_s)
-            connection.connect()
-            self._check_alive()  # abort() found no socket to cut a moment ago
-        connection.sock.settimeout(timeout_s)
-        body = request.body
-        connection.putrequest(
-            request.method, self._prefix + request.target, skip_accept_encoding=True
-        )
-        for name, value in {
-            **self._headers,
-            **request.headers,
-            **(body.headers if body is not None else {}),
-        }.items():
-            connection.putheader(name, value)
-        connection.endheaders()
+        connection, body = line.http, request.body
+        try:
+            self._send_head(connection, request)
+        except ValueError as error:  # names and headers that no protocol has letters for
+            raise self._nonsense(request, "its address or a header cannot be sent") from error
         if body is not None:
             outlet = Outlet(connection.sock)
             try:
@@ -233,6 +220,24 @@ class PeerClient:
                 return _early_answer(connection, broken)
             line.sent = outlet.sent
         return connection.getresponse()
+
+    def _send_head(self, connection: http.client.HTTPConnection, request: Request) -> None:
+        timeout_s = request.timeout_s or self._timeout_s
+        if connection.sock is None:
+            connection.timeout = min(timeout_s, self._timeout_s)
+            connection.connect()
+            self._check_alive()  # abort() found no socket to cut a moment ago
+        connection.sock.settimeout(timeout_s)
+        connection.putrequest(
+            request.method, self._prefix + request.target, skip_accept_encoding=True
+        )
+        for name, value in {
+            **self._headers,
+            **request.headers,
+            **(request.body.headers if request.body is not None else {}),
+        }.items():
+            connection.putheader(name, value)
+        connection.endheaders()
 
     def _read(
         self,
