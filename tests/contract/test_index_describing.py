@@ -45,6 +45,28 @@ def test_the_next_resources_in_order_of_arrival(store: Index) -> None:
     assert found == [ids(n)(Level.INSTANCE) for n in (0, 1, 3, 4)]
 
 
+def test_gathered_rows_are_those_of_a_plain_statement(store: Index) -> None:
+    source = "FROM instances WHERE id > ? ORDER BY id DESC"
+    columns = ("id", "orthanc_id", "pixel_data_offset", "NULL", "tags")
+    with store.read() as tx:
+        plain = tx.all(f"SELECT {', '.join(columns)} {source}", (0,))
+        assert len(plain) == 5
+        assert [tuple(row) for row in tx.gather(columns, source, (0,))] == plain
+        assert list(tx.gather(columns, source, (10**6,))) == []
+
+
+@pytest.mark.parametrize("text", ['"', "\\", "\x1f\n\t", "é😀", "\u2028", "','"])
+def test_any_text_comes_back_as_it_was(index: Index, text: str) -> None:
+    one = staged(tags=({}, {"0008,1030": text}, {}, {}))
+    index.write(lambda tx: resources.add_instances(tx, [one], overwrite=False))
+    study = one.summary.identifiers.study
+    with index.read() as tx:
+        (found,) = resources.following(tx, Level.STUDY, 10)
+        assert found == resources.get(tx, Level.STUDY, study)
+        assert [found] == resources.get_many(tx, Level.STUDY, [study])
+    assert found.tags["0008,1030"] == text
+
+
 @pytest.mark.parametrize("level", [Level.PATIENT, Level.STUDY, Level.SERIES])
 def test_children_are_in_order_of_arrival(store: Index, level: Level) -> None:
     with store.read() as tx:
