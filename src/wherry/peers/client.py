@@ -210,6 +210,8 @@ class PeerClient:
         connection, body = line.http, request.body
         try:
             self._send_head(connection, request)
+        except OSError:  # among them certificates, whose errors are ValueErrors too
+            raise
         except ValueError as error:  # names and headers that no protocol has letters for
             raise self._nonsense(request, "its address or a header cannot be sent") from error
         if body is not None:
