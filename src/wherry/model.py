@@ -15,6 +15,10 @@ from typing import Any, NamedTuple
 type_json = Any
 """A value made of what ``json`` can hold."""
 
+type_tags = dict[str, Any]
+"""Tag ``gggg,eeee`` → Unicode value; for a sequence, which only ``ExtraMainDicomTags`` can name,
+the list of its items as ``/tags?short`` shows them."""
+
 
 class Level(IntEnum):
     """Level of the patient/study/series/instance hierarchy; the numbers are Orthanc's."""
@@ -97,9 +101,9 @@ class Summary:
     """What a header scan knows of one DICOM file."""
 
     identifiers: Identifiers
-    tags: tuple[dict[str, str], dict[str, str], dict[str, str], dict[str, str]]
-    """Main DICOM tags of patient, study, series and instance: ``gggg,eeee`` → Unicode value,
-    only those present in the file. The UIDs and PatientID are among them."""
+    tags: tuple[type_tags, type_tags, type_tags, type_tags]
+    """Main DICOM tags of patient, study, series and instance, only those present in the file. The
+    UIDs and PatientID are among them."""
     transfer_syntax: str
     """UID, PS3.5 §10."""
     sop_class_uid: str
@@ -107,7 +111,7 @@ class Summary:
     """Byte offset of the element (7FE0,0010) in the file; None without pixel data, or when the
     data set is deflated."""
 
-    def tags_at(self, level: Level) -> dict[str, str]:
+    def tags_at(self, level: Level) -> type_tags:
         """Main DICOM tags of one level."""
         return self.tags[level - 1]
 
