@@ -155,3 +155,24 @@ def test_the_bound_on_labels(index: Index, study: str, monkeypatch: pytest.Monke
     index.write(lambda tx: labels.put(tx, Level.STUDY, study, "a"))
     with pytest.raises(TooLarge):
         index.write(lambda tx: labels.put(tx, Level.STUDY, study, "b"))
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ({"0020,0013": "7"}, "7"),
+        ({"0020,0013": ""}, ""),
+        ({"0020,0013": " a "}, "a"),
+        ({"0054,1330": "x"}, "x"),
+        ({}, None),
+    ],
+)
+def test_the_index_in_the_series_is_a_text(
+    index: Index, tags: dict[str, str], expected: str | None
+) -> None:
+    one = staged(tags=({}, {}, {}, tags))
+    index.write(lambda tx: resources.add_instances(tx, [one], overwrite=False))
+    with index.read() as tx:
+        found = metadata.of_one(tx, Level.INSTANCE, one.summary.identifiers.instance)
+    assert found is not None
+    assert (found[1].value if 1 in found else None) == expected

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from hashlib import md5
 from typing import Final, NamedTuple
 
+import orjson
+
 from wherry import clock, limits
 from wherry.errors import TooLarge, UnknownResource
 from wherry.index import revisions
@@ -42,9 +44,13 @@ SERIES_COLUMNS: Final = {3: "remote_aet", 4: "expected_instances"}
 COLUMNS: Final = {Level.INSTANCE: INSTANCE_COLUMNS, Level.SERIES: SERIES_COLUMNS}
 
 
+_INDEX_IN_SERIES: Final = 1
 _REMOTE_AET: Final = 3
 _ORIGIN: Final = 8
 _USERNAME: Final = 13
+
+_INSTANCE_NUMBER, _IMAGE_INDEX = "0020,0013", "0054,1330"
+_TAGS_WITHOUT_INDEX: Final = ", CASE WHEN r.index_in_series IS NULL THEN r.tags END"
 
 
 class Entry(NamedTuple):
@@ -66,7 +72,7 @@ def of_many(
     columns = COLUMNS.get(level, {})
     times = level is not Level.INSTANCE
     extra = "".join(f", r.{column}" for column in columns.values())
-    extra += ", a.updated_at" if times else ""
+    extra += ", a.updated_at" if times else _TAGS_WITHOUT_INDEX
     join = " JOIN activity a ON a.resource = r.id" if times else ""
     rows = tx.all(
         f"SELECT r.id, r.orthanc_id{extra} FROM {level.plural} r{join} WHERE r.orthanc_id IN ?",
@@ -81,6 +87,8 @@ def of_many(
                 entries[number] = Entry(str(value), 0)
         for number in _shown_empty(level, entries):
             entries.setdefault(number, Entry("", 0))
+        if not times and row[-1] is not None:
+            _add_index_that_is_no_number(entries, row[-1])
         if times:
             date = clock.orthanc_date(datetime.fromtimestamp(row[-1], UTC))
             entries[LAST_UPDATE] = Entry(date, 0)
@@ -101,6 +109,14 @@ def _shown_empty(level: Level, entries: dict[int, Entry]) -> tuple[int, ...]:
     if level is Level.INSTANCE and entries.get(_ORIGIN, ("",))[0] == "RestApi":
         return (_REMOTE_AET, _USERNAME)
     return (_REMOTE_AET,) if level >= Level.SERIES else ()
+
+
+def _add_index_that_is_no_number(entries: dict[int, Entry], tags: str) -> None:
+    """``IndexInSeries`` is the text of a tag, whatever it is; the column knows numbers only."""
+    values = orjson.loads(tags)
+    text = values.get(_INSTANCE_NUMBER, values.get(_IMAGE_INDEX))
+    if text is not None:
+        entries[_INDEX_IN_SERIES] = Entry(text.strip(), 0)
 
 
 def put(
