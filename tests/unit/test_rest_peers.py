@@ -187,6 +187,18 @@ def test_compressed(
         assert content["Size"] == str(peer.body_bytes)
 
 
+@pytest.mark.parametrize("compress", [False, True])
+def test_files_that_are_stored_compressed_are_sent_plain(
+    tmp_path: Path, peer: Receiver, compress: bool
+) -> None:
+    peers = {"there": Peer("there", peer.url)}
+    with serving(tmp_path, orthanc_peers=peers, storage_compression=True) as face:
+        for data in FILES:
+            face.upload(data)
+        store(face, Compress=compress)
+    assert sorted(peer.stored.values()) == sorted(FILES)
+
+
 BAD = [
     (b"", 400, 15, "Must provide a JSON value"),
     (b"nope", 400, 15, "Must provide a JSON value"),
