@@ -92,6 +92,16 @@ def test_a_long_extra_tag_is_left_out_and_the_file_is_kept(tmp_path: Path) -> No
         assert "EncapsulatedDocument" not in shown(face, Level.INSTANCE)
 
 
+def test_a_long_sequence_is_left_out(tmp_path: Path) -> None:
+    tags = {Level.STUDY: ("0008,1110", "0008,1032")}
+    with serving(tmp_path, extra_main_dicom_tags=tags) as face:
+        many = [referenced(f"1.2.840.{number}") for number in range(5000)]
+        face.upload(make_instance(ReferencedStudySequence=many, ProcedureCodeSequence=many[:3]))
+        found = shown(face, Level.STUDY)
+        assert "ReferencedStudySequence" not in found
+        assert len(found["ProcedureCodeSequence"]) == 3
+
+
 @pytest.mark.parametrize("way", ["everything", "Patient", "Study", "Series", "Instance"])
 def test_reconstruction_finds_what_was_not_kept(tmp_path: Path, way: str) -> None:
     with serving(tmp_path) as face:

@@ -16,6 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import orjson
+
 from wherry import limits
 from wherry.dicom import select
 from wherry.dicom.charsets import CharacterSet, assumed, character_set
@@ -188,12 +190,18 @@ def scan(data: type_data) -> Summary:
 
 
 def _add_sequences(summary: Summary, data: type_data) -> None:
-    """A file whose sequences cannot be shown is stored without them."""
+    """A file whose sequences cannot be shown, or are too long to be kept, is stored without."""
     with suppress(BadFileFormat):
         found = select.values(data, {tag for tags in _wanted.sequences.values() for tag in tags})
         for level, tags in _wanted.sequences.items():
-            shown = {tag: found[tag] for tag in tags if isinstance(found.get(tag), list)}
-            summary.tags_at(level).update(shown)
+            kept = {tag: found[tag] for tag in tags if _is_kept(found.get(tag))}
+            summary.tags_at(level).update(kept)
+
+
+def _is_kept(sequence: object) -> bool:
+    if not isinstance(sequence, list):
+        return False
+    return len(orjson.dumps(sequence)) <= limits.DICOM_VALUE_BYTES
 
 
 def _values(
