@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from wherry.config import Config
+import json
+from pathlib import Path
+
+import pytest
+
+from wherry.config import Config, load
 from wherry.config.keys import TRANSFER_SYNTAX_GROUPS
 from wherry.dicom import uids
+from wherry.errors import ConfigurationError
 from wherry.receiving import Receiving, matching
 
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
@@ -61,3 +67,45 @@ def test_storage_classes_are_things_that_can_be_stored() -> None:
     assert "1.2.840.10008.1.20.1" not in found  # storage commitment
     assert "1.2.840.10008.1.3.10" not in found  # a DICOMDIR
     assert len(found) > 150
+
+
+# --- from the configuration ----------------------------------------------------------------
+def loaded(folder: Path, **values: object) -> Config:
+    file = folder / "c.json"
+    file.write_text(json.dumps(values))
+    config, warnings = load([file], {})
+    assert warnings == []
+    return config
+
+
+def test_what_is_configured(tmp_path: Path) -> None:
+    config = loaded(
+        tmp_path,
+        AcceptedTransferSyntaxes=["1.2.840.10008.1.2.4.*"],
+        JpegTransferSyntaxAccepted=False,
+        RleTransferSyntaxAccepted=True,
+        AcceptedSopClasses=[],
+        RejectedSopClasses=["1.2.3"],
+        UnknownSopClassAccepted=True,
+        DicomDefaultRetrieveMethod="C-GET",
+    )
+    rules = Receiving(config)
+    assert rules.transfer_syntaxes[0] == "1.2.840.10008.1.2.4.80"
+    assert len(rules.sop_classes()) == len(uids.storage_classes())
+    assert rules.unknown_sop_class_accepted
+    assert config.rejected_sop_classes == ("1.2.3",)
+    assert config.dicom_default_retrieve_method == "C-GET"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"DicomDefaultRetrieveMethod": "C-STORE"},
+        {"JpegTransferSyntaxAccepted": 1},
+        {"AcceptedTransferSyntaxes": "1.2"},
+        {"AcceptedSopClasses": [1]},
+    ],
+)
+def test_mistakes_name_the_key(wrong: dict[str, object], tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        loaded(tmp_path, **wrong)
