@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -56,12 +56,8 @@ class Wire(asyncio.Transport):
         return b"".join(self.writes)
 
 
-def spoken(
-    app: Callable[..., Any],
-    sent: bytes,
-    then: Callable[[BoundedProtocol, Wire], None] | None = None,
-) -> Wire:
-    """Give ``sent`` to a connection; run the loop until there is nothing to do."""
+def talked(app: Callable[..., Any], dialogue: Callable[[BoundedProtocol], Awaitable[None]]) -> Wire:
+    """A connection on a loop of its own."""
 
     async def main() -> Wire:
         config = uvicorn.Config(app, http=BoundedProtocol, lifespan="off", log_config=None)
@@ -70,15 +66,29 @@ def spoken(
         wire = Wire()
         connection = BoundedProtocol(config, ServerState(), {})
         connection.connection_made(wire)
-        connection.data_received(sent)
-        for _ in range(20):
-            await asyncio.sleep(0)
-        if then is not None:
-            then(connection, wire)
+        await dialogue(connection)
         connection.connection_lost(ConnectionResetError())
         return wire
 
     return asyncio.run(main())
+
+
+def spoken(
+    app: Callable[..., Any],
+    sent: bytes,
+    then: Callable[[BoundedProtocol, Wire], None] | None = None,
+) -> Wire:
+    """Give ``sent`` to a connection; run the loop until there is nothing to do."""
+
+    async def dialogue(connection: BoundedProtocol) -> None:
+        connection.data_received(sent)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        if then is not None:
+            assert isinstance(connection.transport, Wire)
+            then(connection, connection.transport)
+
+    return talked(app, dialogue)
 
 
 def answering(
@@ -201,6 +211,43 @@ def test_pipelined_requests_are_answered_in_order() -> None:
     wire = spoken(app, b"".join(f"GET {t} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for t in targets))
     bodies = [part.split(b"\r\n\r\n")[1] for part in wire.sent.split(b"HTTP/1.1 ")[1:]]
     assert bodies == [b"/slow", b"/ab=%20", b"/c/d", b"/last"]
+
+
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+
+
+@pytest.mark.parametrize("cut", [0, 50, 130, 170, 200, 205])
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [
+        (b"Content-Length: 5\r\n", b"hello"),
+        (b"Transfer-Encoding: chunked\r\n", b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"),
+    ],
+)
+def test_wishes_for_another_protocol_are_ignored(framing: bytes, body: bytes, cut: int) -> None:
+    """As clients make them that would like HTTP/2: curl --http2, Java's HttpClient."""
+
+    async def echo(scope: Any, receive: Any, send: Any) -> None:
+        taken, more = b"", True
+        while more:
+            message = await receive()
+            taken, more = taken + bytes(message["body"]), message["more_body"]
+        await answering(200, [], scope["path"].encode() + b":" + taken)(scope, receive, send)
+
+    sent = b"POST /a HTTP/1.1\r\nHost: x\r\n" + H2C + framing + b"\r\n" + body
+    sent += b"GET /b HTTP/1.1\r\nHost: x\r\n" + H2C + b"\r\n" + b"GET /c HTTP/1.1\r\n\r\n"
+
+    async def later(connection: BoundedProtocol) -> None:
+        for piece in (sent[:cut], sent[cut:]):
+            if piece:
+                connection.data_received(piece)
+            for _ in range(20):
+                await asyncio.sleep(0)
+
+    wire = talked(echo, later)
+    bodies = [part.split(b"\r\n\r\n")[1] for part in wire.sent.split(b"HTTP/1.1 200 OK")[1:]]
+    assert bodies == [b"/a:hello", b"/b:", b"/c:"]
+    assert not wire.closed
 
 
 def test_a_body_on_get_is_read_and_the_next_request_seen() -> None:

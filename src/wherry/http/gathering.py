@@ -39,6 +39,8 @@ class GatheringProtocol(HttpToolsProtocol):
         self._direct: memoryview | None = None
         """Where the body is received; None while the parser reads."""
         self._filled = 0
+        self._upgrading = False
+        """The parser takes the end of this head for the end of the request."""
 
     # --- reading the socket -----------------------------------------------------------------
     def get_buffer(self) -> memoryview:
@@ -56,6 +58,32 @@ class GatheringProtocol(HttpToolsProtocol):
         self._left -= size
         if self._filled == len(self._direct) or self.loop.time() >= self._due:
             self._end_direct()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse. A wish to change the protocol is ignored, as RFC 9110 §7.8 allows: some clients
+        wish for HTTP/2 with the first request of each connection, and have a body with it."""
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._resume(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("")
+
+    def _resume(self, rest: bytes) -> None:
+        """Go on behind a head after which the parser has stopped."""
+        if self._upgrading:
+            self._upgrading = False
+            self.parser = httptools.HttpRequestParser(_Resumed(self))
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n")
+            for name, value in self.headers:
+                if name in (b"content-length", b"transfer-encoding"):
+                    self.parser.feed_data(name + b": " + value + b"\r\n")
+            self.parser.feed_data(b"\r\n")
+        else:
+            self.parser = httptools.HttpRequestParser(self)
+        if rest:
+            self.data_received(rest)
 
     def _receive_directly(self) -> None:
         """From here to the end of the body the parser sees nothing."""
@@ -93,6 +121,7 @@ class GatheringProtocol(HttpToolsProtocol):
                 has_body = True
             elif name == b"transfer-encoding":
                 has_body = True
+        self._upgrading = has_body and self.parser.should_upgrade()
         scope = cast(dict[str, Any], self.scope)
         scope["http_version"] = version = self.parser.get_http_version()
         scope["method"] = self.parser.get_method().decode("ascii")
@@ -138,6 +167,8 @@ class GatheringProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """A request is complete."""
+        if self._upgrading:
+            return
         self._left = 0
         if self.cycle.response_complete:
             self._pieces.clear()
@@ -163,6 +194,34 @@ class GatheringProtocol(HttpToolsProtocol):
         self._pieces.clear()
         self._gathered_bytes = 0
         self._due = self.loop.time() + limits.BODY_FLUSH_S
+
+
+class _Resumed:
+    """What a parser calls that begins in the middle of a request: its first head is known."""
+
+    def __init__(self, connection: GatheringProtocol) -> None:
+        self._connection = connection
+        self._known = True
+        self.on_body = connection.on_body
+        self.on_message_complete = connection.on_message_complete
+
+    def on_message_begin(self) -> None:
+        if not self._known:
+            self._connection.on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._known:
+            self._connection.on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._known:
+            self._connection.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self._known:
+            self._known = False
+        else:
+            self._connection.on_headers_complete()
 
 
 def _split(url: bytes) -> tuple[bytes, bytes]:
