@@ -13,6 +13,7 @@ REASONS = Path(__file__).with_name("differences.json")
 
 _ADDED_LATER = frozenset(
     (
+        "0008,0201",
         "Attachments",
         "Capabilities",
         "DatabaseServerIdentifier",
