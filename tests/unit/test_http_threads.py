@@ -85,3 +85,27 @@ def test_configure_changes_the_size_and_finishes_old_work() -> None:
 
     asyncio.run(main())
     threads.stop()
+
+
+def test_the_fewest_free_threads_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(threads.clock, "monotonic", lambda: now[0])
+    pool = threads.Pool(3)
+    started, go = threading.Barrier(3), threading.Event()
+
+    def hold() -> None:
+        started.wait()
+        go.wait()
+
+    try:
+        assert pool.least_available() == 3
+        for _ in range(2):
+            pool.post(hold, ())
+        started.wait()
+        assert pool.least_available() == 1
+        now[0] += 60  # they still work
+        assert pool.least_available() == 1
+    finally:
+        go.set()
+        pool.stop()
+    assert pool.least_available() == 3
