@@ -16,8 +16,9 @@ from typing import Final
 from wherry import limits
 from wherry.dicom.elements import PIXEL_DATA, UNDEFINED, UnreadableError, type_data
 from wherry.dicom.json import readable
+from wherry.dicom.reading import Element, type_dataset
 from wherry.dicom.tags import tag_of
-from wherry.dicom.tree import Element, Selection, Tree, type_dataset
+from wherry.dicom.tree import Selection, Tree
 from wherry.errors import BadFileFormat
 
 _MOST_DIGITS: Final = 9

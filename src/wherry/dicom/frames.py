@@ -14,7 +14,8 @@ from wherry import limits
 from wherry.dicom.content import parts_of
 from wherry.dicom.elements import PIXEL_DATA, UNDEFINED, type_data
 from wherry.dicom.json import readable
-from wherry.dicom.tree import Element, Selection, Tree
+from wherry.dicom.reading import Element
+from wherry.dicom.tree import Selection, Tree
 from wherry.errors import BadFileFormat, InexistentTag, ParameterOutOfRange
 
 _FRAMES: Final = 0x00280008

@@ -18,7 +18,8 @@ from wherry import limits
 from wherry.dicom.charsets import CharacterSet, assumed, character_set
 from wherry.dicom.dictionary import named, named_private
 from wherry.dicom.elements import UNDEFINED, UnreadableError, type_data
-from wherry.dicom.tree import Element, Header, Tree, type_dataset
+from wherry.dicom.reading import Element, type_dataset
+from wherry.dicom.tree import Header, Tree
 from wherry.dicom.values import NUMBER_VRS, TEXT_VRS, as_text, is_long, unknown_as_text
 from wherry.errors import BadFileFormat
 

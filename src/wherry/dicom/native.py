@@ -22,7 +22,8 @@ from wherry.dicom.charsets import CharacterSet, assumed, character_set
 from wherry.dicom.dictionary import UNKNOWN, lookup, lookup_private
 from wherry.dicom.elements import UNDEFINED
 from wherry.dicom.json import CHARACTER_SET, PIXEL_REPRESENTATION, UNTOLD_TEXT, Creators, vr_of
-from wherry.dicom.tree import Element, Tree, type_dataset
+from wherry.dicom.reading import Element, type_dataset
+from wherry.dicom.tree import Tree
 
 type_value = str | int | float | None
 

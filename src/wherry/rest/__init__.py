@@ -3,7 +3,8 @@
 arguments   what stands behind the question mark
 rendering   values of ``model`` → JSON of Orthanc
 resources   patients, studies, series and instances as such
-instances   what only instances have: file, tags, metadata
+instances   tags and header of an instance; ``contents`` single values, ``frames`` raw images
+kindred     tags of many instances: modules, shared tags; ``slices`` their order in space
 upload      POST /instances; ``zipped`` for archives
 search      /tools/find and /tools/lookup
 changes, jobs, peers, plugins, system, tools
