@@ -157,6 +157,15 @@ def test_notes_come_back_as_they_were(server: Server, instance: str, name: str) 
         inert(headers, body, target)
 
 
+def test_a_page_of_a_user_runs_in_a_world_of_its_own(server: Server, instance: str) -> None:
+    """The operator said that these attachments are HTML; who wrote them is another question."""
+    study = server.json("GET", "/studies")[0]
+    status, headers, body = raw(server, "GET", f"/studies/{study}/attachments/page/data")
+    assert (status, body) == (200, SCRIPT.encode())
+    assert dict(headers)["Content-Type"] == "text/html"
+    assert dict(headers)["Content-Security-Policy"] == "sandbox"
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_names_of_downloads(server: Server, instance: str, name: str) -> None:
     status, headers, _ = raw(server, "GET", f"/instances/{instance}/file?filename={quote(name)}")
