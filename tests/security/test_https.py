@@ -51,8 +51,10 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
     certificate(folder, "client", "authority")
     certificate(folder, "lonely")
     certificate(folder, "stranger")
-    trusted = (folder / "authority.crt").read_bytes() + (folder / "lonely.crt").read_bytes()
-    (folder / "trusted.pem").write_bytes(trusted)
+    certificate(folder, "known", "stranger")
+    certificate(folder, "unknown", "stranger")
+    trusted = [folder / f"{name}.crt" for name in ("authority", "lonely", "known")]
+    (folder / "trusted.pem").write_bytes(b"".join(path.read_bytes() for path in trusted))
     return folder
 
 
@@ -172,7 +174,7 @@ def test_old_protocols_and_plain_http_are_refused(server: Secure) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("client", ["client", "lonely"])
+@pytest.mark.parametrize("client", ["client", "lonely", "known"])
 def test_clients_with_a_trusted_certificate(choosy: Secure, client: str) -> None:
     connection = choosy.connect(client)
     connection.request("POST", "/instances", LARGE)
@@ -180,7 +182,7 @@ def test_clients_with_a_trusted_certificate(choosy: Secure, client: str) -> None
     connection.close()
 
 
-@pytest.mark.parametrize("client", ["", "stranger"])
+@pytest.mark.parametrize("client", ["", "stranger", "unknown"])
 def test_clients_without_one_see_nothing(choosy: Secure, client: str) -> None:
     connection = choosy.connect(client)
     with pytest.raises((ssl.SSLError, ConnectionError, http.client.HTTPException)):
