@@ -63,7 +63,7 @@ def test_upload(client: OrthancApiClient, tmp_path: Path) -> None:
 
 def test_system(client: OrthancApiClient) -> None:
     assert client.is_alive()
-    assert client.is_orthanc_version_at_least(1, 12, 11)
+    assert client.is_orthanc_version_at_least(1, 13, 0)
     assert client.has_loaded_plugin("transfers")
     assert client.capabilities.has_extended_find
     assert client.capabilities.has_extended_changes
