@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(
 
 START_S = 60.0
 
-ADDED_LATER = {"First", "Labels", "IsProtected", "TimezoneOffsetFromUTC", "0008,0201", "First"}
+ADDED_LATER = {"First", "Labels", "IsProtected", "TimezoneOffsetFromUTC", "0008,0201"}
 """Members that releases after 1.10 add, and we with them."""
 
 FILES = [
