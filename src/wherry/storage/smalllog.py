@@ -154,12 +154,14 @@ class _Half:
     def _settle(self) -> None:
         try:
             _sync_file_system(self._folder)
-            if self.size < limits.SMALL_LOG_MOST_BYTES:
-                self._grow(2 * self.size)
-            self.position = 0
-            self._error = None
         except OSError as error:
             self._error = error
+            return
+        self.position = 0
+        self._error = None
+        if self.size < limits.SMALL_LOG_MOST_BYTES:
+            with suppress(OSError):  # a full disk: it goes on as small as it is
+                self._grow(2 * self.size)
 
     def _grow(self, size: int) -> None:
         zeros = memoryview(mmap.mmap(-1, limits.SMALL_LOG_BYTES))
