@@ -10,8 +10,8 @@ import pytest
 
 from wherry import limits
 from wherry.errors import NetworkProtocol, TooLarge, UnknownResource, WherryError
-from wherry.model import Bucket, Chunk, Level, Manifest, ManifestInstance
 from wherry.jobs import ranges
+from wherry.model import Bucket, Chunk, Level, Manifest, ManifestInstance
 from wherry.transfers import orders, protocol
 
 ID = "0a1b2c3d-00000000-11111111-22222222-33333333"

@@ -10,6 +10,7 @@ Not here: large instances, and those that come in pieces (``staging``).
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from wherry.ingest.names import NameBlocks
 from wherry.ingest.staging import staged_instance
 from wherry.model import Origin, StagedInstance, Stored
 from wherry.storage.base import SmallFile, StorageArea, type_buffer
+
+log = logging.getLogger(__name__)
 
 _ENTRY_BYTES = 64
 """More than a file costs in the log beside its bytes."""
@@ -65,7 +68,12 @@ class Handfuls:
         arrival = self._queue.get()
         while arrival is not None:
             handful, arrival = self._gather(arrival)
-            self._store(handful)
+            try:
+                self._store(handful)
+            except Exception as error:  # a defect: let it not take the thread of all others
+                log.exception("A handful of instances was not stored")
+                for one in handful:
+                    one.done(None, error)
             if arrival is _NOTHING:
                 arrival = self._queue.get()
 
