@@ -9,7 +9,6 @@ Not here: large instances, and those that come in pieces (``staging``).
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -24,6 +23,11 @@ from wherry.ingest.names import NameBlocks
 from wherry.ingest.staging import staged_instance
 from wherry.model import Origin, StagedInstance, Stored
 from wherry.storage.base import SmallFile, StorageArea, type_buffer
+
+try:  # Giving the interpreter lock away and getting it back costs more than this digest.
+    from _md5 import md5 as _md5  # type: ignore[import-not-found]
+except ImportError:  # a Python that was built without
+    from hashlib import md5 as _md5
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +128,7 @@ class Handfuls:
         summary = scan(memoryview(data) if isinstance(data, bytearray) else data)
         if self._storage.free_bytes() < limits.FREE_DISK_BYTES:
             raise StorageFull("No space left in the storage area")
-        md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        md5 = _md5(data).hexdigest()
         uuid = self._names.take()
         return (
             SmallFile(uuid, data, md5),
