@@ -347,6 +347,16 @@ taken up elsewhere, as if the process had died."""
 JOBS_TRIMMED: Final = 1_000
 """Jobs removed from history in one transaction, when ``JobsHistorySize`` was lowered."""
 
+# --- Answers that are remembered -----------------------------------------------------------
+REMEMBERED_BYTES: Final = 16 * MIB
+"""Answers that are given again while the index does not change."""
+
+REMEMBERED_ANSWER_BYTES: Final = 1 * MIB
+"""The largest of them."""
+
+REMEMBERED_OVERHEAD_BYTES: Final = 1 * KIB
+"""What one costs beside its body, roughly: so it bounds their number too."""
+
 # --- Staging -------------------------------------------------------------------------------
 STAGING_BLOCK_FILES: Final = 1_000
 """File names taken from one journaled block. They share a folder, so that a folder is made and

@@ -28,6 +28,7 @@ from wherry.http.answers import Answer, empty_answer, error_answer, unauthorized
 from wherry.http.auth import Guard
 from wherry.http.body import BODY_READ
 from wherry.http.compression import compressing
+from wherry.http.remembered import Remembered
 from wherry.http.routing import METHODS, Table, normalise, type_async, type_blocking
 from wherry.http.services import Services
 from wherry.http.threads import in_thread
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from wherry.config import Config
 
 _log = logging.getLogger(__name__)
+
+_SEEN = "wherry.seen"
+"""Set in the ASGI scope of a request for what shows the index alone: its state, before."""
 
 _READY = "wherry.ready"
 """In the ASGI scope: the response, found by ``at_once``."""
@@ -83,6 +87,7 @@ class Application:
         self._describe_errors = describe_errors
         self._compress = compress
         self._embedded = services.index.embedded
+        self.remembered = Remembered(services.index.state)
         self._metrics = services.metrics
         self._active = 0
 
@@ -98,6 +103,7 @@ class Application:
         try:
             request = Request(scope, receive, send)
             response = await self._answer(request)
+            self._remember(scope, response)
             status = response.status_code
             if response.status_code >= 400 and _may_have_unread_body(scope):
                 await _send_and_linger(response, scope, receive, send)
@@ -114,8 +120,15 @@ class Application:
         if not self._embedded or scope["method"] != "GET":
             return None
         found = self._table.find(scope["path"])
-        attempt = None if found is None else found[0].quick.get("GET")
-        if found is None or attempt is None:
+        if found is None:
+            return None
+        attempt = found[0].quick.get("GET")
+        if found[0].of_index and not self._compress:
+            try:
+                scope[_SEEN] = self.remembered.look()
+            except WherryError:
+                return None  # the ordinary way will say what is wrong
+        elif attempt is None:
             return None
         started = clock.monotonic()
         self._metrics.observe("orthanc_rest_api_active_requests", self._active + 1)
@@ -125,7 +138,11 @@ class Application:
             response = self._refusal(request)
         except _Undecided:
             return None
+        if response is None and _SEEN in scope:
+            response = self.remembered.get((scope["path"], scope["query_string"]))
         if response is None:
+            if attempt is None:
+                return None
             place, values = found
             scope["path_params"] = dict(zip(place.names["GET"], values, strict=True))
             try:
@@ -138,8 +155,15 @@ class Application:
         if type(response) is not Answer or self._compress:  # to be sent piece by piece
             scope[_READY] = response
             return None
+        self._remember(scope, response)
         self._answered(scope, response.status_code, started)
         return response
+
+    def _remember(self, scope: Scope, response: Response) -> None:
+        """Keep the answer, when it shows the index alone, for as long as that does not change."""
+        if _SEEN in scope and type(response) is Answer and response.status_code == 200:
+            key = (scope["path"], scope["query_string"])
+            self.remembered.put(key, response, len(response.body), scope[_SEEN])
 
     def _answered(self, scope: Scope, status: int, started: float) -> None:
         """One request is over; status 0 = nobody waited for the answer."""

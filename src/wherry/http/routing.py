@@ -14,7 +14,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,6 +25,8 @@ type_blocking = Callable[[Request], Response]
 type_attempt = Callable[[Request], Response | None]
 type_endpoint = type_async | type_blocking
 type_quick = TypeVar("type_quick", bound=Callable[..., Response])
+
+type_endpoint_of_index = TypeVar("type_endpoint_of_index", bound=Callable[..., Any])
 
 _QUICK = "wherry_quick"
 
@@ -47,6 +49,16 @@ def quick_when(attempt: type_attempt) -> Callable[[type_blocking], type_blocking
     return mark
 
 
+_OF_INDEX = "wherry_of_index"
+
+
+def of_index(endpoint: type_endpoint_of_index) -> type_endpoint_of_index:
+    """Marks the function of a GET whose answer depends on the path, the arguments and the state of
+    the index, and on nothing else: not on headers, files or the time."""
+    setattr(endpoint, _OF_INDEX, True)
+    return endpoint
+
+
 METHODS = ("GET", "POST", "PUT", "DELETE")
 """The methods that routes may have; what becomes of others is ``app``'s business."""
 
@@ -65,6 +77,9 @@ class Place:
     """Per method, whether its function is a plain ``def``, to be run in a worker thread."""
     quick: dict[str, type_attempt] = field(default_factory=dict)
     """Per method, what may be tried on the event loop; it answers None when that does not do."""
+
+    of_index: bool = False
+    """Whether the function for GET is marked ``of_index``."""
 
     @property
     def allow(self) -> str:
@@ -147,7 +162,15 @@ class Table:
             attempt = _attempt(route.endpoint)
             if attempt is not None:
                 place.quick[method] = attempt
+            if method == "GET":
+                place.of_index = _is_of_index(route.endpoint)
             place.names[method] = tuple(names)
+
+
+def _is_of_index(endpoint: object) -> bool:
+    while isinstance(endpoint, partial):
+        endpoint = endpoint.func
+    return getattr(endpoint, _OF_INDEX, False)
 
 
 def _attempt(endpoint: Callable[..., object]) -> type_attempt | None:

@@ -88,6 +88,11 @@ class Connection(Transaction):
     def rollback(self) -> None:
         """Undo. Never raises: a connection that cannot roll back closes itself."""
 
+    def state(self) -> int | None:
+        """A number that is another one after each commit that this connection did not make; None
+        when the database has none."""
+        return None
+
     @property
     @abstractmethod
     def usable(self) -> bool:
@@ -172,6 +177,8 @@ class Index:
         self._readers: list[Connection] = []
         self._reader_slots = threading.BoundedSemaphore(limits.INDEX_READERS)
         self._writer: Connection | None = None
+        self._watcher: Connection | None = None
+        """Asked for ``state`` and nothing else."""
         self._turn = threading.Lock()
         """Whoever has it uses ``_writer``: the writer thread, or a ``write`` that found it free."""
         self._holder: int | None = None
@@ -192,6 +199,16 @@ class Index:
     def read(self) -> AbstractContextManager[Transaction]:
         """A consistent, read-only snapshot; from any thread. Do not nest: slots are bounded."""
         return self._read()
+
+    def state(self) -> int | None:
+        """A number that is another one after each commit, of whatever process; None where nobody
+        knows. Cheap; from one thread only. Raises ``DatabaseUnavailable``."""
+        if not self.embedded:
+            return None
+        if self._watcher is None:
+            self._check_open()
+            self._watcher = self._backend.reader()
+        return self._watcher.state()
 
     def take_idle(self) -> Connection | None:
         """An idle read connection outside of a transaction, if there is one (see ``glance``)."""
@@ -283,6 +300,8 @@ class Index:
         if first:
             while self._readers:
                 self._readers.pop().close()
+            if self._watcher is not None:
+                self._watcher.close()
             self._backend.close()
 
     def _check_open(self) -> None:

@@ -164,6 +164,10 @@ class SqliteConnection(Connection):
 
     # --- Connection --------------------------------------------------------------------------
 
+    def state(self) -> int | None:
+        row = self.one("PRAGMA data_version")
+        return None if row is None else int(row[0])
+
     def begin(self) -> None:
         self._execute(self._begin, ())
 

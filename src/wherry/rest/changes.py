@@ -16,7 +16,7 @@ from starlette.routing import Route
 from wherry import limits
 from wherry.errors import ParameterOutOfRange
 from wherry.http.answers import JSON, Answer, empty_answer
-from wherry.http.routing import quick_when
+from wherry.http.routing import of_index, quick_when
 from wherry.http.services import services
 from wherry.index import changes
 from wherry.index.database import Transaction
@@ -61,6 +61,7 @@ def _short_page(request: Request) -> Response | None:
     return page(request)
 
 
+@of_index
 @quick_when(_short_page)
 def page(request: Request) -> Response:
     """GET /changes, ``?since``, ``?to``, ``?limit``, ``?type``; or ``?last``."""

@@ -16,6 +16,7 @@ from wherry.dicom.native_json import to_dicom_json
 from wherry.dicom.native_xml import to_dicom_xml
 from wherry.http.answers import DICOM, Answer, content_answer
 from wherry.http.pieces import pieces_answer, type_pieces
+from wherry.http.remembered import Remembered
 from wherry.http.routing import quick_when
 from wherry.http.services import Services, services
 from wherry.model import Attachment
@@ -39,12 +40,24 @@ def _held(request: Request) -> Response | None:
     if _translation(request) is not None:
         return None
     rooms = services(request)
-    attachment = dicom_file(rooms, request.path_params["id"])
+    attachment = _attachment(request)
     content = rooms.files.get(attachment.uuid)
     if content is None:
         return None
     disposition = b'filename="%s"' % rendering.file_name(attachment).encode("ascii")
     return Answer(content, 200, DICOM, [(b"content-disposition", disposition)])
+
+
+def _attachment(request: Request) -> Attachment:
+    """As ``dicom_file``, without asking the index again while nothing changes there."""
+    memory: Remembered = request.app.remembered
+    orthanc_id = request.path_params["id"]
+    key, state = (file, orthanc_id), memory.look()
+    found: Attachment | None = memory.get(key)
+    if found is None:
+        found = dicom_file(services(request), orthanc_id)
+        memory.put(key, found, 0, state)
+    return found
 
 
 @quick_when(_held)

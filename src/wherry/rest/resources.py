@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from wherry.errors import UnknownResource
 from wherry.http.answers import empty_answer, json_answer
+from wherry.http.routing import of_index
 from wherry.http.services import Services, services
 from wherry.http.threads import in_thread
 from wherry.index import resources
@@ -47,6 +48,7 @@ def routes() -> list[Route]:
     return found
 
 
+@of_index
 async def listing(request: Request, level: Level) -> Response:
     """GET /{level}: identifiers in order of arrival, or whole resources."""
     rooms, shape = services(request), shape_of(request)
@@ -61,6 +63,7 @@ def _identifiers(rooms: Services, level: Level, since: int, limit: int | None) -
         return json_answer(resources.list_ids(tx, level, since, limit))
 
 
+@of_index
 async def single(request: Request, level: Level) -> Response:
     """GET /{level}/{id}; 404 without a body when unknown."""
     orthanc_id = request.path_params["id"]
@@ -68,6 +71,7 @@ async def single(request: Request, level: Level) -> Response:
     return empty_answer(404) if found is None else json_answer(found)
 
 
+@of_index
 async def parent(request: Request, level: Level, at: Level) -> Response:
     """GET /{level}/{id}/{upper level}."""
     orthanc_id = request.path_params["id"]
@@ -109,6 +113,7 @@ def delete(request: Request, level: Level) -> Response:
     )
 
 
+@of_index
 def statistics(request: Request, level: Level) -> Response:
     """GET /{level}/{id}/statistics."""
     with services(request).index.read() as tx:
@@ -118,6 +123,7 @@ def statistics(request: Request, level: Level) -> Response:
     return json_answer(rendering.resource_statistics(level, found))
 
 
+@of_index
 async def children(request: Request, level: Level, at: Level) -> Response:
     """GET /{level}/{id}/{lower level}: whole resources, unless ``?expand=false``."""
     rooms, shape = services(request), shape_of(request)

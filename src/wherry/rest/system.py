@@ -13,7 +13,7 @@ from wherry import __version__, limits
 from wherry.config import Config
 from wherry.dicom.extra import signature
 from wherry.http.answers import Answer, empty_answer, json_answer
-from wherry.http.routing import quick
+from wherry.http.routing import of_index, quick
 from wherry.http.services import services
 from wherry.index import resources, schema
 from wherry.model import Level
@@ -90,6 +90,7 @@ def _identifier(config: Config) -> str:
     return sha1("|".join(map(str, own)).encode()).digest().hex("-", 4)
 
 
+@of_index
 @quick
 def statistics(request: Request) -> Response:
     """GET /statistics."""
