@@ -77,7 +77,7 @@ def make(embedded: bool = False, **config: Any) -> Any:
         **config,
     }
     rooms: dict[str, Any] = {room.name: None for room in fields(Services)}
-    rooms |= {"index": SimpleNamespace(embedded=embedded), "metrics": Metrics()}
+    rooms |= {"index": SimpleNamespace(embedded=embedded, state=lambda: None), "metrics": Metrics()}
     services = Services(**rooms)
     return build_app(ROUTES, services, SimpleNamespace(**settings))  # type: ignore[arg-type]
 
