@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,9 @@ class Client:
     def __init__(self, server: Server) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
 
+    def close(self) -> None:
+        self._connection.close()
+
     def get(self, path: str) -> tuple[int, Any]:
         self._connection.request("GET", path)
         answer = self._connection.getresponse()
@@ -82,8 +86,7 @@ class Client:
 
 
 def test_a_running_server_shows_each_change_at_once(tmp_path: Path) -> None:
-    with running(Server(tmp_path)) as server:
-        client = Client(server)
+    with running(Server(tmp_path)) as server, closing(Client(server)) as client:
         for number in range(1, 6):
             answer = server.request("POST", "/instances", make_instance(1, 1, number))[1]
             stored = json.loads(answer)
@@ -105,8 +108,11 @@ def test_a_running_server_shows_each_change_at_once(tmp_path: Path) -> None:
 
 
 def test_what_another_process_changes_is_seen_too(tmp_path: Path) -> None:
-    with running(Server(tmp_path)) as one, running(Server(tmp_path / "other", _same(one))) as two:
-        client = Client(one)
+    with (
+        running(Server(tmp_path)) as one,
+        running(Server(tmp_path / "other", _same(one))) as two,
+        closing(Client(one)) as client,
+    ):
         for number in range(1, 4):
             assert client.get("/statistics")[1]["CountInstances"] == number - 1
             assert two.request("POST", "/instances", make_instance(1, 1, number))[0] == 200
