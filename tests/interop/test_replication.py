@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from pydicom.data import get_testdata_file
 
 from tests.support.dicom_files import make_instance
 from tests.support.orthanc import ORTHANC, Orthanc
@@ -180,6 +181,8 @@ def test_import_says_what_failed_and_why(target: Server, tmp_path: Path) -> None
     (folder / "good").write_bytes(FILES[0])
     (folder / "cut\x1b[31m").write_bytes(FILES[1][:400])
     (folder / "other").write_bytes(make_instance(1, 1, 1, PatientName="Else"))
+    nameless = get_testdata_file("JPEGLSNearLossless_08.dcm", download=False)  # lacks its UIDs
+    (folder / "nameless").write_bytes(Path(str(nameless)).read_bytes())
     (folder / "broken.zip").write_bytes(b"PK\x03\x04" + bytes(100))
     assert target.request("POST", "/instances", FILES[0])[0] == 200
     found = wherry("import", folder, "--to", target.url)
@@ -187,6 +190,7 @@ def test_import_says_what_failed_and_why(target: Server, tmp_path: Path) -> None
     assert number(found.stdout, "there already") == 1
     assert number(found.stdout, "FAILED: the server has other bytes") == 1
     assert number(found.stdout, "FAILED: a damaged ZIP") == 1
+    assert "no StudyInstanceUID" in " ".join(found.stdout.split())
     assert "Cannot parse an invalid DICOM file" in " ".join(found.stdout.split())
     assert "\x1b" not in found.stdout
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 from wherry import limits
+from wherry.storage.mapping import mapped
 
 
 class LocalFile:
@@ -32,18 +32,9 @@ class LocalFile:
         """At most ``size`` bytes from ``offset``; fewer only at the end of the file."""
         return os.pread(self._fd, size, offset)
 
-    @contextmanager
-    def map(self) -> Iterator[memoryview]:
+    def map(self) -> AbstractContextManager[memoryview]:
         """The whole file as one read-only buffer; only what is looked at is read."""
-        if not self.size:
-            yield memoryview(b"")
-            return
-        with mmap.mmap(self._fd, 0, access=mmap.ACCESS_READ) as mapped:
-            view = memoryview(mapped)
-            try:
-                yield view
-            finally:
-                view.release()
+        return mapped(self._fd)
 
     def fileno(self) -> int:
         """For ``sendfile``."""

@@ -8,12 +8,11 @@ a folder's own name is synced once by each process.
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from wherry import clock
@@ -21,6 +20,7 @@ from wherry.errors import CannotWriteFile, MissingFile, ParameterOutOfRange, Sto
 from wherry.storage import smalllog
 from wherry.storage.base import FileReader, FileWriter, SmallFile, type_buffer
 from wherry.storage.direct import Buffers, Stream, start_writeback, write_all
+from wherry.storage.mapping import mapped
 from wherry.storage.smalllog import SmallLog
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -36,15 +36,6 @@ def _write_error(error: OSError) -> CannotWriteFile:
     if error.errno in _FULL:
         return StorageFull("No space left in the storage area")
     return CannotWriteFile(f"The storage area refused the bytes ({os.strerror(error.errno or 0)})")
-
-
-@contextmanager
-def _mapped(fd: int) -> Iterator[memoryview]:
-    if os.fstat(fd).st_size == 0:  # an empty file cannot be mapped
-        yield memoryview(b"")
-        return
-    with mmap.mmap(fd, 0, prot=mmap.PROT_READ) as mapped, memoryview(mapped) as view:
-        yield view
 
 
 class _Writer:
@@ -70,7 +61,7 @@ class _Writer:
 
     def map(self) -> AbstractContextManager[memoryview]:
         self._flush()
-        return _mapped(self._fd)
+        return mapped(self._fd)
 
     def sync(self) -> None:
         self._flush()
@@ -101,7 +92,7 @@ class _Reader:
         return os.pread(self._fd, size, offset)
 
     def map(self) -> AbstractContextManager[memoryview]:
-        return _mapped(self._fd)
+        return mapped(self._fd)
 
     def fileno(self) -> int | None:
         return self._fd

@@ -10,7 +10,6 @@ Not here: which files are packed (``content``, ``ingest.deposit``).
 
 from __future__ import annotations
 
-import mmap
 import struct
 import tempfile
 import threading
@@ -23,6 +22,7 @@ from isal import igzip_lib, isal_zlib
 from wherry import limits
 from wherry.errors import BadSequenceOfCalls, CannotWriteFile, CorruptedFile
 from wherry.storage.base import FileReader, type_buffer
+from wherry.storage.mapping import mapped
 
 _SIZE = struct.Struct("<Q")
 PREFIX_BYTES = _SIZE.size
@@ -122,7 +122,7 @@ def unpacked(packed: Bytes, size: int, name: str) -> Iterator[memoryview]:
             file.flush()
         except OSError as error:
             raise CannotWriteFile("No room to unpack a stored file") from error
-        with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped, memoryview(mapped) as view:
+        with mapped(file.fileno()) as view:
             yield view
 
 
