@@ -190,7 +190,7 @@ def test_import_says_what_failed_and_why(target: Server, tmp_path: Path) -> None
     assert number(found.stdout, "there already") == 1
     assert number(found.stdout, "FAILED: the server has other bytes") == 1
     assert number(found.stdout, "FAILED: a damaged ZIP") == 1
-    assert "no StudyInstanceUID" in " ".join(found.stdout.split())
+    assert "answered 404" in " ".join(found.stdout.split())
     assert "Cannot parse an invalid DICOM file" in " ".join(found.stdout.split())
     assert "\x1b" not in found.stdout
 
