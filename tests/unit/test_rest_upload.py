@@ -218,3 +218,42 @@ def test_a_large_file_that_lacks_its_identifiers(face: Face) -> None:
 
 def pieces(data: bytes) -> list[bytes]:
     return [data[start : start + limits.MIB] for start in range(0, len(data), limits.MIB)]
+
+
+def form(*files: bytes) -> tuple[bytes, dict[str, str]]:
+    """A form as browsers send it."""
+    body = b"".join(
+        b'--edge\r\nContent-Disposition: form-data; name="f"; filename="%d.dcm"\r\n'
+        b"Content-Type: application/octet-stream\r\n\r\n%s\r\n" % (number, data)
+        for number, data in enumerate(files)
+    )
+    return body + b"--edge--\r\n", {"content-type": "multipart/form-data; boundary=edge"}
+
+
+def test_a_form_of_a_web_page(face: Face) -> None:
+    body, headers = form(make_instance(number=1), make_large(), make_instance(number=2))
+    for sent in (body, pieces(body)):
+        reply = face.request("POST", "/instances", sent, headers)
+        assert (reply.status, reply.body) == (200, b"")
+        assert face.json("/statistics")["CountInstances"] == 3
+    assert len(face.files()) == 3
+
+
+@pytest.mark.parametrize("wrong", [b"text", b"", make_instance(number=3)[:-10]])
+def test_a_form_with_a_part_that_is_no_dicom_is_refused_whole(face: Face, wrong: bytes) -> None:
+    body, headers = form(make_instance(number=1), wrong)
+    reply = face.request("POST", "/instances", body, headers)
+    assert (reply.status, reply.json()["OrthancStatus"]) == (400, 15)
+    assert face.json("/statistics")["CountInstances"] == 0
+    assert face.files() == []
+
+
+def test_a_form_that_is_cut_off_or_malformed(face: Face) -> None:
+    body, headers = form(make_instance(number=1))
+    for wrong in (body[:-20], body[:-8], b"nonsense", b"", body.replace(b"\r\n", b"\n")):
+        reply = face.request("POST", "/instances", wrong, headers)
+        assert (reply.status, reply.json()["OrthancStatus"]) == (400, 15), wrong[-30:]
+    long_head = body.replace(b"filename=", b"x" * 100_000 + b"filename=")
+    assert face.request("POST", "/instances", long_head, headers).status == 400
+    assert face.json("/statistics")["CountInstances"] == 0
+    assert face.files() == []

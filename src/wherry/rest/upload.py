@@ -30,6 +30,7 @@ from wherry.http.zipfiles import EMPTY_MAGIC, MAGIC
 from wherry.ingest.staging import Staging
 from wherry.model import Origin, Stored
 from wherry.rest import rendering
+from wherry.rest.form import boundary_of, upload_form
 from wherry.rest.zipped import stage_all
 
 _HEAD_BYTES = 512
@@ -47,6 +48,8 @@ async def upload(request: Request) -> Response:
     rooms = services(request)
     limit = max(rooms.config.wherry.maximum_instance_bytes, limits.ZIP_BODY_BYTES)
     origin = Origin("RestApi", remote_ip(request.scope), username(request.scope))
+    if (boundary := boundary_of(request)) is not None:
+        return await upload_form(request, rooms.ingest, origin, boundary, limit)
     intake = Intake(rooms, origin, declared_length(request) or 0)
     decoder = Inflating(intake.write, limit) if is_gzip(request) else None
     write = intake.write if decoder is None else decoder.write
