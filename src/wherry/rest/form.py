@@ -32,7 +32,7 @@ def boundary_of(request: Request) -> bytes | None:
     """What stands between the parts; None when the body is no form."""
     for name, value in request.scope["headers"]:
         if name == b"content-type":
-            if not value[: len(_FORM)].lower() == _FORM:
+            if value[: len(_FORM)].lower() != _FORM:
                 return None
             return parse_options_header(value)[1].get(b"boundary")
     return None
