@@ -83,7 +83,7 @@ class Shop:
         return self.folder / uuid[:2] / uuid[2:4] / uuid
 
     def files(self) -> set[str]:
-        return {path.name for path in self.folder.rglob("*") if path.is_file()}
+        return {path.name for path in self.folder.glob("??/*/*")}
 
     def rows(self) -> set[str]:
         with self.index.read() as tx:

@@ -75,7 +75,7 @@ class House:
         self.reception = Reception(index, self.storage, self.ingest, Quota())
 
     def files(self) -> set[str]:
-        return {path.name for path in self.folder.rglob("*") if path.is_file()}
+        return {path.name for path in self.folder.glob("??/*/*")}
 
     def visible(self) -> set[str]:
         with self.index.read() as tx:

@@ -161,7 +161,7 @@ def test_an_instance_whose_tags_nobody_can_read(face: Face) -> None:
 def test_a_file_that_is_gone_breaks_the_answer(face: Face) -> None:
     face.upload(make_instance())
     [series] = face.json("/series")
-    next(p for p in (face.folder / "storage").rglob("*") if p.is_file()).unlink()
+    next((face.folder / "storage").glob("??/*/*")).unlink()
     for what in ("instances-tags", "shared-tags", "module"):
         assert failure(face, f"/series/{series}/{what}") == (500, 2006)
 
