@@ -200,8 +200,12 @@ class FilesystemStorage:
 
     def stop_logging(self) -> None:
         log, self._log = self._log, None
-        if log is not None:
+        if log is None:
+            return
+        try:
             log.close()
+        except OSError as error:
+            raise _write_error(error) from error
 
     def close(self) -> None:
         self.stop_logging()

@@ -72,8 +72,6 @@ class SmallLog:
             halves, self._halves = self._halves, []
             for half in halves:
                 half.wait_settled()
-            if halves:
-                _sync_file_system(self._folder)
             for half in halves:
                 half.close()
             remove(self._folder, self._owner)
@@ -111,8 +109,10 @@ class _Half:
     """One file of the log, laid out with zeros so that a write changes nothing but its bytes."""
 
     def __init__(self, folder: str, name: str) -> None:
-        self._folder = folder
         path = f"{folder}/{name}"
+        # Opened before any file is written: syncfs tells an error of writing only to descriptors
+        # that were there when it happened.
+        self._folder_fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_DSYNC
         self._fd = os.open(path, flags, 0o600)
         self.size = 0
@@ -149,11 +149,14 @@ class _Half:
         self._settling = None
 
     def close(self) -> None:
+        """Make its files durable. Raises ``OSError``; the log is then still there."""
+        _sync_file_system(self._folder_fd)
+        os.close(self._folder_fd)
         os.close(self._fd)
 
     def _settle(self) -> None:
         try:
-            _sync_file_system(self._folder)
+            _sync_file_system(self._folder_fd)
         except OSError as error:
             self._error = error
             return
@@ -229,12 +232,8 @@ def _padded(size: int) -> int:
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _sync_file_system(folder: str) -> None:
-    """syncfs(2): everything that was written below ``folder``, and more. Raises ``OSError``."""
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if _libc.syncfs(fd) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-    finally:
-        os.close(fd)
+def _sync_file_system(fd: int) -> None:
+    """syncfs(2): everything that was written where ``fd`` lies. Raises ``OSError``."""
+    if _libc.syncfs(fd) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
