@@ -47,6 +47,11 @@ def random_hex(digits: int) -> str:
             _pool.extend(text[start : start + 32] for start in range(0, len(text), 32))
 
 
+def random_share() -> float:
+    """A random number of 0…1."""
+    return int(random_hex(8), 16) / 0xFFFFFFFF
+
+
 def orthanc_date(moment: datetime) -> str:
     """``YYYYMMDDTHHMMSS`` in UTC, Orthanc's date format."""
     utc = moment.astimezone(UTC)

@@ -60,6 +60,10 @@ class WherryError(Exception):
     text: ClassVar[str] = "Internal error"
     http_status: ClassVar[int] = 500
     dimse_status: ClassVar[int] = 0x0110  # Processing failure
+    temporary: bool = False
+    """Whether the same attempt may succeed later, without anybody doing anything about it."""
+    retry_after_s: float | None = None
+    """When to come back, if somebody said so."""
 
     def __init__(self, details: str = "") -> None:
         super().__init__(details or self.text)
@@ -216,6 +220,8 @@ class NetworkProtocol(WherryError):
 class PeerUnavailable(NetworkProtocol):
     """The other machine is out of reach or overloaded; trying again later may help."""
 
+    temporary = True
+
 
 class DatabaseError(WherryError):
     """The index failed."""
@@ -276,7 +282,7 @@ class Unavailable(WherryError):
 
     def __init__(self, details: str = "", retry_after_s: int = 1) -> None:
         super().__init__(details)
-        self.retry_after_s = retry_after_s
+        self.retry_after_s: float = retry_after_s
 
 
 class JobCanceled(WherryError):

@@ -321,6 +321,22 @@ REPORT_REASONS: Final = 40
 REPORT_EXAMPLES: Final = 3
 """Names that a report gives with each reason."""
 
+# --- wherry jobs ---------------------------------------------------------------------------
+JOBS_TIMEOUT_S: Final = 30.0
+"""Longest silence of a server that is asked for its jobs: somebody sits in front of it."""
+
+JOBS_POLL_S: Final = 0.5
+"""Pause between two looks at jobs that are followed: as often as Wherry reports their progress."""
+
+JOBS_POLL_LONGEST_S: Final = 10.0
+"""... and its longest, for servers that need long for an answer."""
+
+JOBS_SILENCE_S: Final = 120.0
+"""So long a server that is followed may be out of reach: a restart, with a big index to open."""
+
+JOB_PREFIX_CHARACTERS: Final = 4
+"""The beginning of an identifier that may stand for a job: fewer are soon ambiguous."""
+
 # --- Jobs and processes --------------------------------------------------------------------
 LEASE_S: Final = 15.0
 """A process that has not renewed its lease for this long on another host counts as dead."""
@@ -330,6 +346,30 @@ HEARTBEAT_S: Final = 3.0
 
 PENDING_JOBS: Final = 10_000
 """Jobs that may wait at once; a client that submits without end is told to come back later."""
+
+JOB_SUBMIT_WAIT_S: Final = 4.0
+"""How long a submission waits for room among the pending jobs: some clients give up after 5 s."""
+
+JOB_SUBMITTERS: Final = 100
+"""Submissions that wait so at once: each holds a body of up to ``JSON_BODY_BYTES``."""
+
+JOBS_FULL_S: Final = 5
+"""``Retry-After`` when too many jobs are waiting."""
+
+JOBS_LISTED: Final = 10_000
+"""Jobs in one list that asks for the newest."""
+
+JOB_EVENTS: Final = 10_000
+"""Changes of state that are remembered: who follows them may be away for as many."""
+
+JOB_EVENTS_PAGE: Final = 500
+"""Events that are read and sent at once."""
+
+JOB_EVENT_STREAMS: Final = 64
+"""Clients that follow the events of jobs at once, in one process: each asks twice a second."""
+
+JOB_EVENT_SILENCE_S: Final = 15.0
+"""A stream of events that has nothing to say says so after this time, for what lies between."""
 
 JOB_ERROR_CHARACTERS: Final = 2_000
 """Details of a failed job that are kept: a cause, not a dump."""

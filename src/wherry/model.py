@@ -302,6 +302,43 @@ class Job:
     requested: str = ""
     """``cancel`` or ``pause`` while a running job has not obeyed yet."""
     username: str = ""
+    user_data: type_json = None
+    """What the submitter wants to find again; None = nothing."""
+    may_retry: bool = True
+    """Whether a temporary failure makes it wait for another attempt."""
+    attempts: int = 0
+    """Temporary failures in a row, without any progress in between."""
+    retry_at: datetime | None = None
+    """In state Retry: when the next attempt begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """A job came into a new state."""
+
+    seq: int
+    """Ascends; the log keeps the newest."""
+    job_id: str
+    type: str
+    state: JobState
+    error_code: int
+    error_details: str
+    happened_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class JobOutput:
+    """A file that a job has brought forth."""
+
+    job_id: str
+    key: str
+    """Last part of its route: ``archive``."""
+    uuid: str
+    """Name in the storage area."""
+    size: int
+    media_type: str
+    file_name: str
+    """For whoever saves it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from wherry.index.recycling import Bounds
 from wherry.ingest.ingest import Ingest
 from wherry.ingest.recovery import Janitor, reclaim, restore
 from wherry.jobs.engine import JobEngine
+from wherry.jobs.shop import Rules
 from wherry.metrics import Metrics
 from wherry.model import Level
 from wherry.peers import PeerBook
@@ -130,9 +131,10 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
         jobs = JobEngine(
             index,
             [*transfer_service.handlers(), PeerStore(config, index, storage, peers)],
+            _rules(config),
             process_id=presence.id,
-            concurrency=config.concurrent_jobs,
-            history_size=config.jobs_history_size,
+            removed=janitor.wake,
+            metrics=metrics,
         )
         parts = Services(
             config=config,
@@ -151,6 +153,8 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
         )
         housekeeping = Housekeeping(parts, presence)
         housekeeping.bury_the_dead()
+        if not config.save_jobs:
+            _give_up_waiting_jobs(jobs, presence)
         transfer_service.expire()
         janitor.start()
         jobs.start()
@@ -168,6 +172,23 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
     finally:
         index.close()
         logs.stop_counting(warnings)
+
+
+def _rules(config: Config) -> Rules:
+    return Rules(
+        concurrency=config.concurrent_jobs,
+        history_size=config.jobs_history_size,
+        pending=min(config.limit_jobs or limits.PENDING_JOBS, limits.PENDING_JOBS),
+        retries=config.wherry.job_retries,
+    )
+
+
+def _give_up_waiting_jobs(jobs: JobEngine, presence: Presence) -> None:
+    """``SaveJobs: false``, ``--no-jobs``: nothing is taken up again."""
+    if presence.known() == {presence.id}:
+        jobs.give_up_waiting("The server was started anew, and was told not to go on with it")
+    else:
+        log.warning("Jobs go on: other servers that share the index have them too")
 
 
 def _signatures(config: Config) -> dict[Level, str]:

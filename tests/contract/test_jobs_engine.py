@@ -18,10 +18,11 @@ from wherry.errors import (
     ParameterOutOfRange,
     Unavailable,
 )
-from wherry.index import jobs
+from wherry.index import job_rows
 from wherry.index.database import Index, Transaction
 from wherry.jobs.engine import JobEngine
 from wherry.jobs.handler import Interrupted, JobControl
+from wherry.jobs.shop import Rules
 from wherry.model import Job, JobState
 
 PENDING, RUNNING, SUCCESS = JobState.PENDING, JobState.RUNNING, JobState.SUCCESS
@@ -66,7 +67,9 @@ def test_the_handler_decides_content_and_success_means_all_of_it(index: Index) -
 
 def test_higher_priority_first_and_equal_ones_in_order(index: Index) -> None:
     handler = Steps()
-    engine = JobEngine(index, [handler], process_id="a", concurrency=1, history_size=100)
+    engine = JobEngine(
+        index, [handler], process_id="a", rules=Rules(concurrency=1, history_size=100)
+    )
     priorities = [0, 5, 0, -1, 5, 0]
     names = [engine.submit("Steps", {"steps": 1}, priority=p) for p in priorities]
     engine.start()
@@ -278,7 +281,9 @@ def test_stop_puts_jobs_back_and_the_next_engine_goes_on(index: Index) -> None:
 def test_stop_does_not_wait_for_ever(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "JOB_STOP_S", 0.0)
     handler = Steps(gated=True)
-    engine = JobEngine(index, [handler], process_id="a", concurrency=1, history_size=10)
+    engine = JobEngine(
+        index, [handler], process_id="a", rules=Rules(concurrency=1, history_size=10)
+    )
     engine.start()
     job_id = engine.submit("Steps", {"steps": 2})
     handler.wait_in_step()
@@ -291,7 +296,9 @@ def test_stop_does_not_wait_for_ever(index: Index, monkeypatch: pytest.MonkeyPat
 
 
 def test_an_engine_that_was_never_started_can_be_asked_and_stopped(index: Index) -> None:
-    engine = JobEngine(index, [Steps()], process_id="a", concurrency=0, history_size=10)
+    engine = JobEngine(
+        index, [Steps()], process_id="a", rules=Rules(concurrency=0, history_size=10)
+    )
     job_id = engine.submit("Steps", {"steps": 1})
     assert engine.ids() == [job_id]
     engine.stop()
@@ -314,14 +321,13 @@ def test_a_history_of_none(index: Index) -> None:
         eventually(lambda: handler.settled and engine.ids() == [], "trimming")
 
 
-def test_submissions_out_of_bounds(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = JobEngine(index, [Steps()], process_id="a", concurrency=1, history_size=10)
+def test_submissions_out_of_bounds(index: Index) -> None:
+    engine = JobEngine(index, [Steps()], process_id="a", rules=Rules(pending=2))
     with pytest.raises(ParameterOutOfRange):
         engine.submit("Nonsense", {})
     for priority in (2**31, -(2**31) - 1):
         with pytest.raises(ParameterOutOfRange):
             engine.submit("Steps", {}, priority=priority)
-    monkeypatch.setattr(limits, "PENDING_JOBS", 2)
     names = [engine.submit("Steps", {}, priority=p) for p in (2**31 - 1, -(2**31))]
     with pytest.raises(Unavailable):
         engine.submit("Steps", {})
@@ -350,7 +356,7 @@ def test_a_checkpoint_and_its_work_are_one_transaction(index: Index) -> None:
             control.save({"done": 2}, also=fail)
         seen.append(index.write(count))
         with index.read() as tx:
-            job = jobs.get(tx, control.job.id)
+            job = job_rows.get(tx, control.job.id)
         seen.append(job.checkpoint if job else None)
         index.write(lambda tx: (control.save_within(tx, {"done": 3}), put(tx)))
         seen.append(index.write(count))
@@ -365,7 +371,9 @@ def test_a_request_between_the_claim_and_the_run_is_heard(
 ) -> None:
     monkeypatch.setattr(limits, "JOB_POLL_S", 3600.0)  # the watcher will not help
     handler = Steps()
-    engine = JobEngine(index, [handler], process_id="a", concurrency=1, history_size=10)
+    engine = JobEngine(
+        index, [handler], process_id="a", rules=Rules(concurrency=1, history_size=10)
+    )
     begin = engine._shop.begin
 
     def late(run: JobControl) -> None:

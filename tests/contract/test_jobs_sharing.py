@@ -18,6 +18,7 @@ from wherry.index.database import Index, Transaction
 from wherry.index.opening import IndexSettings, open_index
 from wherry.jobs.engine import JobEngine
 from wherry.jobs.handler import Interrupted, JobControl
+from wherry.jobs.shop import Rules
 from wherry.model import Job, JobState
 
 PENDING, RUNNING, SUCCESS = JobState.PENDING, JobState.RUNNING, JobState.SUCCESS
@@ -46,7 +47,9 @@ def test_two_engines_share_a_hundred_jobs(index: Index, other_index: Index) -> N
 
 
 def test_a_submission_elsewhere_is_found(index: Index, other_index: Index) -> None:
-    idle = JobEngine(other_index, [Steps()], process_id="b", concurrency=1, history_size=10)
+    idle = JobEngine(
+        other_index, [Steps()], process_id="b", rules=Rules(concurrency=1, history_size=10)
+    )
     handler = Steps()
     with engine_on(index, handler, process_id="a"):
         job_id = idle.submit("Steps", {"steps": 1})
@@ -65,7 +68,9 @@ def test_a_request_from_elsewhere_reaches_the_run(
             asleep.set()
             control.wait(DEADLINE_S * 10)
 
-    elsewhere = JobEngine(other_index, [Steps()], process_id="b", concurrency=1, history_size=10)
+    elsewhere = JobEngine(
+        other_index, [Steps()], process_id="b", rules=Rules(concurrency=1, history_size=10)
+    )
     with engine_on(index, Sleeper(), process_id="a") as engine:
         job_id = engine.submit("Steps", {"steps": 1})
         assert asleep.wait(DEADLINE_S)
@@ -143,7 +148,9 @@ def test_a_process_does_not_run_beside_itself_what_it_lost(
     """Thought dead, its job given back: the same process may take it again, but only once its
     first run has seen that it was lost."""
     handler = Steps(gated=True)
-    elsewhere = JobEngine(other_index, [Steps()], process_id="b", concurrency=1, history_size=10)
+    elsewhere = JobEngine(
+        other_index, [Steps()], process_id="b", rules=Rules(concurrency=1, history_size=10)
+    )
     with engine_on(index, handler, process_id="a", concurrency=2) as engine:
         job_id = engine.submit("Steps", {"steps": 2})
         handler.allow()
@@ -188,7 +195,9 @@ def test_settling_that_could_not_be_written_down_is_done_again(index: Index) -> 
     def claim() -> Job | None:
         return index.write(lambda tx: jobs.claim_unsettled(tx, "a", ["Steps"]))
 
-    engine = JobEngine(index, [Steps()], process_id="a", concurrency=1, history_size=10)
+    engine = JobEngine(
+        index, [Steps()], process_id="a", rules=Rules(concurrency=1, history_size=10)
+    )
     job_id = engine.submit("Steps", {"steps": 1})
     engine.cancel(job_id)
     for _ in range(2):
@@ -205,7 +214,9 @@ def test_kill_9_then_another_goes_on_from_the_checkpoint(
 ) -> None:
     steps = 2000
     handler = Steps()
-    engine = JobEngine(index, [handler], process_id="parent", concurrency=1, history_size=10)
+    engine = JobEngine(
+        index, [handler], process_id="parent", rules=Rules(concurrency=1, history_size=10)
+    )
     job_id = engine.submit("Steps", {"steps": steps})
     where = (
         ["sqlite", str(index_settings.sqlite_path)]

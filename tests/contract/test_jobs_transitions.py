@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.support.jobs import Steps
-from wherry.index import jobs, processes
+from wherry.index import job_rows, jobs, processes
 from wherry.index.database import Index
 from wherry.jobs.engine import JobEngine
+from wherry.jobs.shop import Rules
 from wherry.model import Job, JobState
 
 P, R, S = JobState.PENDING, JobState.RUNNING, JobState.SUCCESS
@@ -48,7 +49,7 @@ TABLE: list[tuple[JobState, str, bool, JobState, str]] = [
 
 def engine_of(index: Index) -> JobEngine:
     """An engine that is never started: nothing moves but what the test moves."""
-    return JobEngine(index, [Steps()], process_id="me", concurrency=1, history_size=10)
+    return JobEngine(index, [Steps()], process_id="me", rules=Rules(concurrency=1, history_size=10))
 
 
 def a_job(state: JobState) -> Job:
@@ -71,6 +72,10 @@ def a_job(state: JobState) -> Job:
         owner="other" if state is R else "",
         username="alice",
     )
+
+
+def listed(engine: JobEngine) -> list[Job]:
+    return [job for page in engine.pages() for job in page]
 
 
 def put(index: Index, job: Job) -> None:
@@ -204,7 +209,7 @@ def test_adopt_takes_from_the_dead_and_the_unregistered_only(index: Index) -> No
         index.write(lambda tx, row=row: processes.register(tx, row))
     engine = engine_of(index)
     assert engine.adopt(["dead"]) == 2
-    assert {job.id: job.state for job in engine.list()} == {
+    assert {job.id: job.state for job in listed(engine)} == {
         "dead": P,
         "unregistered": P,
         "alive": R,
@@ -218,9 +223,9 @@ def test_lists_are_in_text_order_of_identifiers(index: Index) -> None:
         put(index, dataclasses.replace(a_job(P), id=name))
     engine = engine_of(index)
     assert engine.ids() == sorted(names)
-    assert [job.id for job in engine.list()] == sorted(names)
+    assert [job.id for job in listed(engine)] == sorted(names)
     with index.read() as tx:
-        assert [job.id for job in jobs.in_order_of_submission(tx)] == names
+        assert [job.id for job in job_rows.page(tx, job_rows.ALL_JOBS, "", 1000)] == names
     assert engine.counts() == {state: len(names) if state is P else 0 for state in JobState}
 
 
@@ -261,7 +266,7 @@ def test_a_removed_job_that_is_not_settled_is_gone_for_everybody_but_the_settler
     assert engine.cancel(job.id)
     assert engine.remove(job.id)
     assert engine.get(job.id) is None
-    assert (engine.ids(), engine.list(), engine.counts()[F]) == ([], [], 0)
+    assert (engine.ids(), listed(engine), engine.counts()[F]) == ([], [], 0)
     for action in ("cancel", "pause", "resume", "resubmit", "remove"):
         assert getattr(engine, action)(job.id) is False
     index.write(lambda tx: jobs.trim(tx, 0))

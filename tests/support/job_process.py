@@ -15,6 +15,7 @@ from pathlib import Path
 from wherry.index.opening import IndexSettings, open_index
 from wherry.jobs.engine import JobEngine
 from wherry.jobs.handler import JobControl
+from wherry.jobs.shop import Rules
 from wherry.model import Job
 
 
@@ -39,7 +40,10 @@ def main(process_id: str, dialect: str, where: str) -> None:
         else IndexSettings(postgresql=where)
     )
     engine = JobEngine(
-        open_index(settings), [Spoken()], process_id=process_id, concurrency=1, history_size=10
+        open_index(settings),
+        [Spoken()],
+        process_id=process_id,
+        rules=Rules(concurrency=1, history_size=10),
     )
     engine.start()
     signal.pause()

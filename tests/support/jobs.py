@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from wherry.index.database import Index
 from wherry.jobs.engine import JobEngine
 from wherry.jobs.handler import Interrupted, JobControl, JobHandler
+from wherry.jobs.shop import Rules
 from wherry.model import Job, JobState
 
 DEADLINE_S = 60.0
@@ -49,8 +50,7 @@ def engine_on(
         index,
         handlers,
         process_id=process_id,
-        concurrency=concurrency,
-        history_size=history_size,
+        rules=Rules(concurrency=concurrency, history_size=history_size),
     )
     engine.start()
     try:

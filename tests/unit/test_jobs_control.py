@@ -13,13 +13,14 @@ import pytest
 from tests.support.jobs import DEADLINE_S, Steps
 from wherry import clock, limits
 from wherry.errors import DatabaseUnavailable
-from wherry.index import jobs
+from wherry.index import job_rows, jobs
 from wherry.index.database import Index, Transaction
 from wherry.index.opening import IndexSettings, open_index
 from wherry.jobs.handler import Interrupted, JobControl, type_reason
-from wherry.jobs.shop import Shop
+from wherry.jobs.shop import Rules, Shop
 from wherry.jobs.signal import Signal
 from wherry.jobs.watcher import Watcher
+from wherry.metrics import Metrics
 from wherry.model import Job, JobState
 
 T = TypeVar("T")
@@ -51,6 +52,10 @@ def counting(tmp_path: Path) -> Any:
     index.close()
 
 
+def a_shop(index: Any) -> Shop:
+    return Shop(index, [Steps()], "a", Rules(), lambda: None, Metrics())
+
+
 def a_run(shop: Shop, name: str) -> JobControl:
     now = clock.now()
     job = Job(
@@ -75,7 +80,7 @@ def a_run(shop: Shop, name: str) -> JobControl:
 
 def row(shop: Shop, name: str) -> Job:
     with shop.index.read() as tx:
-        job = jobs.get(tx, name)
+        job = job_rows.get(tx, name)
     assert job is not None
     return job
 
@@ -104,7 +109,7 @@ def test_the_gravest_reason_stays() -> None:
 
 
 def test_reports_are_taken_as_they_were_and_progress_stays_in_range(counting: Any) -> None:
-    shop = Shop(counting, [Steps()], "a", 10)
+    shop = a_shop(counting)
     run = a_run(shop, "1")
     shown = {"n": 1}
     run.report(shown, 1.5)
@@ -120,13 +125,13 @@ def test_reports_are_taken_as_they_were_and_progress_stays_in_range(counting: An
 
 def test_runtime_goes_on_where_it_was(counting: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "monotonic", lambda: 100.0)
-    run = a_run(Shop(counting, [Steps()], "a", 10), "1")
+    run = a_run(a_shop(counting), "1")
     monkeypatch.setattr(clock, "monotonic", lambda: 107.5)
     assert run.standing().runtime_s == 17.5
 
 
 def test_reports_of_all_runs_share_few_transactions(counting: Any) -> None:
-    shop = Shop(counting, [Steps()], "a", 10)
+    shop = a_shop(counting)
     first, second = a_run(shop, "1"), a_run(shop, "2")
     watcher = Watcher(shop)
     watcher.step(0.0)
@@ -152,7 +157,7 @@ def test_reports_of_all_runs_share_few_transactions(counting: Any) -> None:
 
 
 def test_reports_survive_an_outage(counting: Any) -> None:
-    shop = Shop(counting, [Steps()], "a", 10)
+    shop = a_shop(counting)
     run = a_run(shop, "1")
     watcher = Watcher(shop)
     run.report({"n": 1}, None)
@@ -164,7 +169,7 @@ def test_reports_survive_an_outage(counting: Any) -> None:
 
 
 def test_a_report_that_meets_no_row_tells_the_run(counting: Any) -> None:
-    shop = Shop(counting, [Steps()], "a", 10)
+    shop = a_shop(counting)
     run = a_run(shop, "1")
     counting.write(lambda tx: jobs.adopt(tx, ["a"], "b", clock.now()))
     run.report({"n": 1}, None)
@@ -176,7 +181,7 @@ def test_a_report_that_meets_no_row_tells_the_run(counting: Any) -> None:
 
 def test_a_late_report_does_not_hide_a_newer_save(counting: Any) -> None:
     """The report is read when it is written, not when it was made."""
-    shop = Shop(counting, [Steps()], "a", 10)
+    shop = a_shop(counting)
     run = a_run(shop, "1")
     run.report({"n": 1}, 0.1)
     run.save({}, {"n": 2}, 0.2)
@@ -185,7 +190,7 @@ def test_a_late_report_does_not_hide_a_newer_save(counting: Any) -> None:
 
 
 def test_the_index_is_polled_once_a_second_with_one_snapshot(counting: Any) -> None:
-    shop = Shop(counting, [Steps()], "a", 10)
+    shop = a_shop(counting)
     runs = [a_run(shop, str(n)) for n in range(5)]
     watcher = Watcher(shop)
     for tenth in range(25):
@@ -206,7 +211,7 @@ def test_the_index_is_polled_once_a_second_with_one_snapshot(counting: Any) -> N
 
 
 def test_a_run_that_is_over_is_not_reported_any_more(counting: Any) -> None:
-    shop = Shop(counting, [Steps()], "a", 10)
+    shop = a_shop(counting)
     run = a_run(shop, "1")
     run.report({"n": 1}, None)
     shop.end(run)
@@ -215,7 +220,7 @@ def test_a_run_that_is_over_is_not_reported_any_more(counting: Any) -> None:
 
 
 def test_who_begins_after_the_stop_is_stopped(counting: Any) -> None:
-    shop = Shop(counting, [Steps()], "a", 10)
+    shop = a_shop(counting)
     shop.stop()
     with pytest.raises(Interrupted, match="stop"):
         a_run(shop, "1").check()

@@ -125,7 +125,11 @@ GENERAL: Final[dict[str, Key]] = {
     "LimitFindInstances": _number("limit_find_instances"),
     "ConcurrentJobs": _own(Kind.INTEGER),
     "JobsHistorySize": _number("jobs_history_size"),
+    "LimitJobs": _number("limit_jobs"),
     "SaveJobs": _flag("save_jobs"),
+    "MediaArchiveSize": _number("media_archive_size", low=1, high=100_000),
+    "SynchronousZipStream": _flag("synchronous_zip_stream"),
+    "ZipUseUtf8": _flag("zip_use_utf8"),
     "MetricsEnabled": _flag("metrics_enabled"),
     # HTTP server
     "HttpPort": _number("http_port", low=1, high=65535),
@@ -166,8 +170,6 @@ GENERAL: Final[dict[str, Key]] = {
     "IngestTranscodingOfUncompressed": _later(True),
     "IngestTranscodingOfCompressed": _later(True),
     "DicomLossyTranscodingQuality": _later(90),
-    "MediaArchiveSize": _later(1),
-    "SynchronousZipStream": _later(True),
     "ExternalDictionaries": _later([]),
     "ReadOnly": Key(Kind.BOOLEAN, default=False, refused=True),
     "LuaScripts": _later([]),
@@ -239,7 +241,6 @@ WITHOUT_EFFECT: Final = frozenset(
         "WebDavEnabled",
         "WebDavUploadAllowed",
         "ZipLoaderThreads",
-        "ZipUseUtf8",
     }
 )
 
@@ -264,6 +265,7 @@ SECTIONS: Final[dict[str, dict[str, Key]]] = {
         ),
         "MaximumTransferInstances": _number("maximum_transfer_instances", low=1, high=10_000_000),
         "MaximumTransferSize": _number("maximum_transfer_bytes", low=1, unit=limits.MIB),
+        "JobRetries": _own(Kind.OBJECT),
     },
     "PostgreSQL": {
         "EnableIndex": Key(Kind.BOOLEAN, "enable_index"),

@@ -30,6 +30,7 @@ from wherry.config.names import user_content_type, user_metadata
 from wherry.config.peers import read_peer
 from wherry.config.place import Place
 from wherry.config.postgresql import connection_string
+from wherry.config.retries import job_retries
 from wherry.config.security import advice, authentication, tls
 from wherry.config.settings import (
     EVERYWHERE,
@@ -214,6 +215,10 @@ def _postgresql(document: Document) -> str | None:
 
 def _wherry(document: Document, values: Mapping[str, Any]) -> WherryConfig:
     found = _read(document, "Wherry", SECTIONS["Wherry"])
+    section = _section(document, "Wherry")
+    if "JobRetries" in section:
+        place = document.place("Wherry.JobRetries")
+        found["job_retries"] = job_retries(section["JobRetries"], place)
     if not found.get("bind_address"):
         remote = values.get("remote_access_allowed", False)
         found["bind_address"] = EVERYWHERE if remote else LOOPBACK

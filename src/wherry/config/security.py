@@ -86,8 +86,6 @@ def advice(config: Config) -> list[str]:
         found.append('"HttpsVerifyPeers" is false: the identity of peers is not checked')
     if config.ssl_enabled and config.ssl_minimum_protocol_version < 4:
         found.append('"SslMinimumProtocolVersion": TLS below 1.2 is not spoken')
-    if not config.save_jobs:
-        found.append('"SaveJobs" is false, but jobs are always kept in the index')
     if config.jobs_history_size == 0:
         found.append('"JobsHistorySize" is 0: nobody can ask how a job ended')
     return found

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from wherry import limits
 from wherry.config.dictionary import DeclaredTag
+from wherry.config.retries import JobRetries
 from wherry.model import Level, Peer
 
 LOOPBACK = "127.0.0.1"
@@ -58,6 +59,8 @@ class WherryConfig:
     """Instances that one push may declare (``MaximumTransferInstances``)."""
     maximum_transfer_bytes: int = limits.TRANSFER_BYTES
     """Bytes that one push may declare (``MaximumTransferSize``, MiB)."""
+    job_retries: JobRetries = field(default_factory=JobRetries)
+    """How jobs are tried again after a temporary failure (``JobRetries``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,16 @@ class Config:
 
     concurrent_jobs: int = 2
     jobs_history_size: int = 10
+    limit_jobs: int = 0
+    """Jobs that may wait at once (``LimitJobs``); 0 = ``limits.PENDING_JOBS``."""
     save_jobs: bool = True
+    """False: jobs that an earlier life of the server left waiting are cancelled at its start."""
+    media_archive_size: int = 1
+    """Archives made by jobs that are kept (``MediaArchiveSize``)."""
+    synchronous_zip_stream: bool = True
+    """False: archives are made on disk before they are sent, so that their length is known."""
+    zip_use_utf8: bool = True
+    """Names in archives keep their letters; False: what is not ASCII is dropped."""
 
     dicom_aet: str = "ORTHANC"
     """Shown in ``/system``."""

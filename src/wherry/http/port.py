@@ -90,6 +90,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let nobody in any more, and hear out who was let in at the last moment."""
+        self._lifecycle.ending = True  # what has no end by itself looks at it
         for server in self.servers:
             server.close()
         await asyncio.sleep(limits.LAST_REQUEST_S)

@@ -1,16 +1,17 @@
-"""Rows of the jobs table. Every transition of a job is one guarded statement of this module.
+"""Transitions of jobs. Each is one guarded statement of this module, and a line in the log.
 
     insert ─▶ Pending ──claim──▶ Running ──finish──▶ Success
-                ▲ ▲ │              │  └────finish──▶ Failure ──resubmit─▶ Pending
-                │ │ └─pause─▶ Paused ◀─┤ release, adopt
-                │ └──resume──┘     │
-                └──────────────────┘ release, adopt
+                ▲ ▲ │            ▲ │  └────finish──▶ Failure ──resubmit─▶ Pending
+                │ │ │      claim │ └──postpone──▶ Retry
+                │ │ │            └────────────────┘ when its time has come
+                │ │ └─pause─▶ Paused ◀── release, adopt of a job that is to pause
+                │ └──resume──┘
+                └── release, adopt
 
-``cancel`` leads from every state but Success and Failure to Failure. ``Retry`` waits like
-Pending and Paused do; nothing enters it yet.
+``cancel`` leads from every state but Success and Failure to Failure, ``pause`` from Retry too.
 
-Two columns say who may touch a row. ``owner`` is the process that works for the job; its lease
-is that of the process (table ``processes``). ``requested`` is what has still to happen to it:
+``owner`` is the process that runs a job, or that settles it after a failure; its lease is
+that of the process (table ``processes``). ``requested`` is what has still to happen to it:
 
 * ``cancel``, ``pause``: a Running job has not obeyed yet;
 * ``settle``: the job ended in Failure and its handler has still to release what it held. The
@@ -21,31 +22,27 @@ A statement names in its WHERE clause the state, and the owner where there is on
 starts; it returns whether it found the row so. Thus of two processes that want the same
 transition one wins, and a process that lost its lease changes nothing any more.
 
-Not here: threads, handlers, when to do what (see ``jobs.engine``).
+Not here: reading (``job_rows``), threads, handlers, when to do what (``jobs.engine``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
-
 from wherry import limits
 from wherry.errors import JobCanceled
+from wherry.index import job_events, job_outputs
 from wherry.index.database import Transaction
-from wherry.model import Job, JobState, type_json
+from wherry.index.job_rows import COLUMNS, VISIBLE, job_of, time_text, values_of
+from wherry.model import Job, JobState
 
-_COLUMNS = (
-    "id, type, state, priority, parameters, content, checkpoint, progress, created_at, changed_at,"
-    " runtime_s, completed_at, error_code, error_details, owner, requested, username"
-)
 _WAITING = "state = 'Pending' AND requested = '' AND owner = ''"
+_DUE = "state = 'Retry' AND requested = '' AND owner = '' AND retry_at <= ?"
 _SETTLE = "requested IN ('settle', 'forget')"
 _UNSETTLED = f"{_SETTLE} AND owner IN ('', ?)"
-_VISIBLE = "requested <> 'forget'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,55 +67,15 @@ class Ending:
     details: str = ""
 
 
-def json_text(value: Mapping[str, type_json]) -> str:
-    """``value`` as the JSON text of a column. Raises ``TypeError`` when it is not JSON."""
-    return orjson.dumps(dict(value)).decode()
+@dataclass(frozen=True, slots=True)
+class Postponement:
+    """A run met a temporary failure; another one shall begin at ``at``."""
 
-
-# --- Reading -------------------------------------------------------------------------------
-
-
-def get(tx: Transaction, job_id: str) -> Job | None:
-    """One job, or None."""
-    row = tx.one(f"SELECT {_COLUMNS} FROM jobs WHERE id = ? AND {_VISIBLE}", (job_id,))
-    return _job(row) if row else None
-
-
-def in_order_of_submission(tx: Transaction) -> list[Job]:
-    """All jobs, oldest submission first."""
-    rows = tx.all(f"SELECT {_COLUMNS} FROM jobs WHERE {_VISIBLE} ORDER BY seq")
-    return [_job(row) for row in rows]
-
-
-def in_order_of_id(tx: Transaction) -> list[Job]:
-    """All jobs, in ascending text order of their identifiers (no database's collation)."""
-    return sorted(in_order_of_submission(tx), key=lambda job: job.id)
-
-
-def ids(tx: Transaction) -> list[str]:
-    """All identifiers in ascending text order."""
-    return sorted(str(row[0]) for row in tx.all(f"SELECT id FROM jobs WHERE {_VISIBLE}"))
-
-
-def counts(tx: Transaction) -> dict[JobState, int]:
-    """Number of jobs in each state, every state present."""
-    found = dict(tx.all(f"SELECT state, COUNT(*) FROM jobs WHERE {_VISIBLE} GROUP BY state"))
-    return {state: int(found.get(state, 0)) for state in JobState}
-
-
-def pending_at_least(tx: Transaction, count: int) -> bool:
-    """Whether ``count`` jobs or more are Pending; looks at no more than so many rows."""
-    found = tx.one(
-        "SELECT COUNT(*) FROM (SELECT 1 FROM jobs WHERE state = 'Pending' LIMIT ?) AS waiting",
-        (count,),
-    )
-    return found is not None and int(found[0]) >= count
-
-
-def requests(tx: Transaction, owner: str) -> dict[str, str]:
-    """``requested`` of every job that ``owner`` runs; a job that is missing was lost."""
-    rows = tx.all("SELECT id, requested FROM jobs WHERE state = 'Running' AND owner = ?", (owner,))
-    return {str(job_id): str(requested) for job_id, requested in rows}
+    code: int
+    details: str
+    attempts: int
+    """Such failures in a row, this one counted."""
+    at: datetime
 
 
 # --- Waiting and running -------------------------------------------------------------------
@@ -126,33 +83,16 @@ def requests(tx: Transaction, owner: str) -> dict[str, str]:
 
 def insert(tx: Transaction, job: Job) -> None:
     """Write a new job down."""
-    tx.run(
-        f"INSERT INTO jobs ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            job.id,
-            job.type,
-            job.state.value,
-            job.priority,
-            json_text(job.parameters),
-            json_text(job.content),
-            json_text(job.checkpoint),
-            job.progress,
-            _text(job.created_at),
-            _text(job.changed_at),
-            job.runtime_s,
-            _text(job.completed_at) if job.completed_at else None,
-            job.error_code,
-            job.error_details,
-            job.owner,
-            job.requested,
-            job.username,
-        ),
-    )
+    values = values_of(job)
+    tx.run(f"INSERT INTO jobs ({COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
+    told = (job.id, job.type, job.state.value, job.error_code, job.error_details)
+    job_events.add(tx, [told], job.created_at)
 
 
-def claimable(tx: Transaction, types: Collection[str]) -> bool:
+def claimable(tx: Transaction, types: Collection[str], now: datetime) -> bool:
     """Whether ``claim`` would find a job."""
-    return _first(tx, _WAITING, (), types, ()) is not None
+    due = tx.one(f"SELECT 1 FROM jobs WHERE {_DUE} AND type IN ?", (time_text(now), list(types)))
+    return due is not None or _first(tx, _WAITING, (), types, ()) is not None
 
 
 def claim(
@@ -161,17 +101,22 @@ def claim(
     """Make the first waiting job Running under ``owner``: highest priority, then oldest.
 
     Only jobs of ``types`` count, and none of ``busy``: those that a thread of this process still
-    works at although it lost them.
+    works at although it lost them. Jobs in Retry whose time has come are Pending from here on.
     """
+    at = time_text(now)
+    _move(tx, "state = 'Pending', retry_at = NULL, changed_at = ?", _DUE, (at, at), now)
     job_id = _first(tx, _WAITING, (), types, busy)
     if job_id is None:
         return None
-    found = tx.run(
-        "UPDATE jobs SET state = 'Running', owner = ?, changed_at = ?, error_code = 0,"
-        f" error_details = '' WHERE id = ? AND {_WAITING}",
-        (owner, _text(now), job_id),
+    _move(
+        tx,
+        "state = 'Running', owner = ?, changed_at = ?, error_code = 0, error_details = ''",
+        f"id = ? AND {_WAITING}",
+        (owner, at, job_id),
+        now,
     )
-    return get(tx, job_id) if found else None
+    row = tx.one(f"SELECT {COLUMNS} FROM jobs WHERE id = ?", (job_id,))
+    return job_of(row) if row else None
 
 
 def save(
@@ -184,7 +129,7 @@ def save(
 ) -> bool:
     """Write down how far ``owner`` has come; ``checkpoint`` (JSON text) None leaves the old one."""
     columns = "content = ?, progress = ?, runtime_s = ?, changed_at = ?"
-    values: list[Any] = [standing.content, standing.progress, standing.runtime_s, _text(now)]
+    values: list[Any] = [standing.content, standing.progress, standing.runtime_s, time_text(now)]
     if checkpoint is not None:
         columns += ", checkpoint = ?"
         values.append(checkpoint)
@@ -203,18 +148,46 @@ def finish(
     """Running → Success or Failure, with what the run last reported."""
     if not save(tx, job_id, owner, standing, now):
         return False
-    if ending.state is JobState.SUCCESS:
-        columns = "progress = 1, checkpoint = '{}', requested = ''"
-    else:
-        columns = "requested = 'settle'"
-    return (
-        tx.run(
-            f"UPDATE jobs SET state = ?, error_code = ?, error_details = ?, completed_at = ?,"
-            f" owner = '', {columns} WHERE id = ? AND state = 'Running' AND owner = ?",
-            (ending.state.value, ending.code, ending.details, _text(now), job_id, owner),
-        )
-        > 0
+    columns = (
+        "progress = 1, checkpoint = '{}', requested = ''"
+        if ending.state is JobState.SUCCESS
+        else "requested = 'settle'"
     )
+    moved = _move(
+        tx,
+        "state = ?, error_code = ?, error_details = ?, completed_at = ?, attempts = 0, owner = '',"
+        f" {columns}",
+        "id = ? AND state = 'Running' AND owner = ?",
+        (ending.state.value, ending.code, ending.details, time_text(now), job_id, owner),
+        now,
+    )
+    return bool(moved)
+
+
+def postpone(
+    tx: Transaction,
+    job_id: str,
+    owner: str,
+    standing: Standing,
+    postponement: Postponement,
+    now: datetime,
+) -> bool:
+    """Running → Retry; Failure or Paused where that was requested meanwhile."""
+    if not save(tx, job_id, owner, standing, now):
+        return False
+    mine = ("id = ? AND owner = ?", (job_id, owner))
+    if _obey(tx, *mine, now):
+        return True
+    why = postponement
+    moved = _move(
+        tx,
+        "state = 'Retry', error_code = ?, error_details = ?, attempts = ?, retry_at = ?,"
+        " changed_at = ?, owner = ''",
+        f"state = 'Running' AND {mine[0]}",
+        (why.code, why.details, why.attempts, time_text(why.at), time_text(now), *mine[1]),
+        now,
+    )
+    return bool(moved)
 
 
 def release(tx: Transaction, job_id: str, owner: str, standing: Standing, now: datetime) -> bool:
@@ -242,24 +215,25 @@ def adopt(tx: Transaction, dead: Collection[str], living: str, now: datetime) ->
 
 def cancel(tx: Transaction, job_id: str, now: datetime) -> bool:
     """The job is to end in Failure; at once, or when its run obeys. False = no such job."""
-    waiting = tx.run(
-        "UPDATE jobs SET state = 'Failure', error_code = ?, error_details = '', completed_at = ?,"
-        " changed_at = ?, requested = 'settle'"
-        " WHERE id = ? AND state IN ('Pending', 'Paused', 'Retry')",
-        (JobCanceled.code, _text(now), _text(now), job_id),
-    )
-    if waiting:
+    if _give_up(tx, "id = ?", (job_id,), "", now):
         return True
     tx.run("UPDATE jobs SET requested = 'cancel' WHERE id = ? AND state = 'Running'", (job_id,))
     return _exists(tx, job_id)
 
 
+def give_up_waiting(tx: Transaction, details: str, now: datetime) -> bool:
+    """Cancel every job that is not Running and has not ended; whether there was one."""
+    return _give_up(tx, "owner = ''", (), details, now)
+
+
 def pause(tx: Transaction, job_id: str, now: datetime) -> bool:
     """The job is to wait for ``resume``; a cancel that is under way wins. False = no such job."""
-    waiting = tx.run(
-        "UPDATE jobs SET state = 'Paused', changed_at = ?"
-        " WHERE id = ? AND state IN ('Pending', 'Retry')",
-        (_text(now), job_id),
+    waiting = _move(
+        tx,
+        "state = 'Paused', retry_at = NULL, changed_at = ?",
+        "id = ? AND state IN ('Pending', 'Retry')",
+        (time_text(now), job_id),
+        now,
     )
     if waiting:
         return True
@@ -273,35 +247,34 @@ def pause(tx: Transaction, job_id: str, now: datetime) -> bool:
 
 def resume(tx: Transaction, job_id: str, now: datetime) -> bool:
     """Paused → Pending, at its old place in the queue."""
-    return (
-        tx.run(
-            "UPDATE jobs SET state = 'Pending', changed_at = ? WHERE id = ? AND state = 'Paused'",
-            (_text(now), job_id),
-        )
-        > 0
-    )
+    columns, at = "state = 'Pending', attempts = 0, changed_at = ?", time_text(now)
+    return bool(_move(tx, columns, "id = ? AND state = 'Paused'", (at, job_id), now))
 
 
 def resubmit(tx: Transaction, job_id: str, now: datetime) -> bool:
     """Failure → Pending, from zero. The error stays visible until the job runs again."""
-    return (
-        tx.run(
-            "UPDATE jobs SET state = 'Pending', content = '{}', progress = 0, runtime_s = 0,"
-            " completed_at = NULL, changed_at = ?,"
-            " checkpoint = CASE WHEN requested = 'settle' THEN checkpoint ELSE '{}' END"
-            f" WHERE id = ? AND state = 'Failure' AND {_VISIBLE}",
-            (_text(now), job_id),
-        )
-        > 0
+    moved = _move(
+        tx,
+        "state = 'Pending', content = '{}', progress = 0, runtime_s = 0,"
+        " completed_at = NULL, changed_at = ?,"
+        " checkpoint = CASE WHEN requested = 'settle' THEN checkpoint ELSE '{}' END",
+        f"id = ? AND state = 'Failure' AND {VISIBLE}",
+        (time_text(now), job_id),
+        now,
     )
+    return bool(moved)
 
 
 def remove(tx: Transaction, job_id: str) -> bool:
-    """Forget a job that has ended; the row of one that is not settled goes when it is."""
-    ended = f"id = ? AND state IN ('Success', 'Failure') AND {_VISIBLE}"
+    """Forget a job that has ended, and its outputs; the row of one that is not settled goes when it
+    is."""
+    ended = f"id = ? AND state IN ('Success', 'Failure') AND {VISIBLE}"
     later = f"UPDATE jobs SET requested = 'forget' WHERE requested = 'settle' AND {ended}"
     at_once = f"DELETE FROM jobs WHERE {ended}"
-    return tx.run(later, (job_id,)) > 0 or tx.run(at_once, (job_id,)) > 0
+    found = tx.run(later, (job_id,)) > 0 or tx.run(at_once, (job_id,)) > 0
+    if found:
+        job_outputs.remove(tx, job_id)
+    return found
 
 
 # --- After the end -------------------------------------------------------------------------
@@ -324,8 +297,8 @@ def claim_unsettled(tx: Transaction, owner: str, types: Collection[str]) -> Job 
     found = tx.run(
         f"UPDATE jobs SET owner = ? WHERE id = ? AND {_UNSETTLED}", (owner, job_id, owner)
     )
-    row = tx.one(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (job_id,)) if found else None
-    return _job(row) if row else None
+    row = tx.one(f"SELECT {COLUMNS} FROM jobs WHERE id = ?", (job_id,)) if found else None
+    return job_of(row) if row else None
 
 
 def settled(tx: Transaction, job_id: str, owner: str) -> bool:
@@ -342,15 +315,29 @@ def settled(tx: Transaction, job_id: str, owner: str) -> bool:
 
 
 def trim(tx: Transaction, keep: int) -> int:
-    """Forget the oldest completions beyond ``keep``, except those not settled yet."""
-    return tx.run(
+    """Forget the oldest completions beyond ``keep`` with their outputs, except those not settled
+    yet."""
+    forgotten = tx.run(
         "DELETE FROM jobs WHERE requested = '' AND id IN (SELECT id FROM jobs"
         " WHERE completed_at IS NOT NULL ORDER BY completed_at DESC, seq DESC LIMIT ? OFFSET ?)",
         (limits.JOBS_TRIMMED, keep),
     )
+    if forgotten:
+        job_outputs.remove_lost(tx)
+    return forgotten
 
 
 # --- Inside --------------------------------------------------------------------------------
+
+
+def _move(
+    tx: Transaction, columns: str, guard: str, params: Sequence[Any], now: datetime
+) -> list[tuple[Any, ...]]:
+    """Bring the jobs of ``guard`` into another state, and log it; their rows of ``MOVED``."""
+    sql = f"UPDATE jobs SET {columns} WHERE {guard} RETURNING {job_events.MOVED}"
+    moved = tx.all(sql, params)
+    job_events.add(tx, moved, now)
+    return moved
 
 
 def _first(
@@ -371,52 +358,54 @@ def _first(
 
 def _let_go(tx: Transaction, guard: str, params: Sequence[Any], now: datetime) -> int:
     """Running → Failure, Paused or Pending, by what was requested; the number of jobs."""
-    at = _text(now)
+    return _obey(tx, guard, params, now) + len(
+        _move(
+            tx,
+            "state = 'Pending', changed_at = ?, owner = '', requested = ''",
+            f"state = 'Running' AND {guard}",
+            (time_text(now), *params),
+            now,
+        )
+    )
+
+
+def _obey(tx: Transaction, guard: str, params: Sequence[Any], now: datetime) -> int:
+    """Running → Failure or Paused where that was requested; the number of jobs."""
+    at = time_text(now)
     running = f"state = 'Running' AND {guard}"
-    cancelled = tx.run(
-        "UPDATE jobs SET state = 'Failure', error_code = ?, error_details = '', completed_at = ?,"
-        " changed_at = ?, owner = '', requested = 'settle'"
-        f" WHERE requested = 'cancel' AND {running}",
+    cancelled = _move(
+        tx,
+        "state = 'Failure', error_code = ?, error_details = '', completed_at = ?,"
+        " changed_at = ?, owner = '', requested = 'settle'",
+        f"requested = 'cancel' AND {running}",
         (JobCanceled.code, at, at, *params),
+        now,
     )
-    paused = tx.run(
-        "UPDATE jobs SET state = 'Paused', changed_at = ?, owner = '', requested = ''"
-        f" WHERE requested = 'pause' AND {running}",
+    paused = _move(
+        tx,
+        "state = 'Paused', changed_at = ?, owner = '', requested = ''",
+        f"requested = 'pause' AND {running}",
         (at, *params),
+        now,
     )
-    waiting = tx.run(
-        "UPDATE jobs SET state = 'Pending', changed_at = ?, owner = '', requested = ''"
-        f" WHERE {running}",
-        (at, *params),
+    return len(cancelled) + len(paused)
+
+
+def _give_up(
+    tx: Transaction, guard: str, params: Sequence[Any], details: str, now: datetime
+) -> bool:
+    """Pending, Paused, Retry → Failure, as cancelled; whether there was such a job."""
+    at = time_text(now)
+    moved = _move(
+        tx,
+        "state = 'Failure', error_code = ?, error_details = ?, completed_at = ?, changed_at = ?,"
+        " retry_at = NULL, requested = 'settle'",
+        f"state IN ('Pending', 'Paused', 'Retry') AND {guard}",
+        (JobCanceled.code, details, at, at, *params),
+        now,
     )
-    return cancelled + paused + waiting
+    return bool(moved)
 
 
 def _exists(tx: Transaction, job_id: str) -> bool:
-    return tx.one(f"SELECT 1 FROM jobs WHERE id = ? AND {_VISIBLE}", (job_id,)) is not None
-
-
-def _text(moment: datetime) -> str:
-    """Fixed width, so that text order is time order in every collation."""
-    return moment.isoformat(timespec="microseconds")
-
-
-def _job(row: tuple[Any, ...]) -> Job:
-    """``_COLUMNS`` are in the order of the fields of ``Job``."""
-    job_id, kind, state, priority, parameters, content, checkpoint, progress, *others = row
-    created_at, changed_at, runtime_s, completed_at, *ending = others
-    return Job(
-        job_id,
-        kind,
-        JobState(state),
-        priority,
-        orjson.loads(parameters),
-        orjson.loads(content),
-        orjson.loads(checkpoint),
-        progress,
-        datetime.fromisoformat(created_at),
-        datetime.fromisoformat(changed_at),
-        runtime_s,
-        datetime.fromisoformat(completed_at) if completed_at else None,
-        *ending,
-    )
+    return tx.one(f"SELECT 1 FROM jobs WHERE id = ? AND {VISIBLE}", (job_id,)) is not None

@@ -48,7 +48,10 @@ def seize(tx: Transaction, owner: str, heir: str) -> None:
 
 
 def attached(tx: Transaction, uuids: Collection[str]) -> set[str]:
-    """Those of these files that are attachments of a resource."""
+    """Those of these files that are attachments of a resource or outputs of a job."""
+    names = list(uuids)
     return {
-        row[0] for row in tx.all("SELECT uuid FROM attachments WHERE uuid IN ?", (list(uuids),))
+        row[0]
+        for table in ("attachments", "job_outputs")
+        for row in tx.all(f"SELECT uuid FROM {table} WHERE uuid IN ?", (names,))
     }

@@ -34,10 +34,13 @@ def describe(job: Job, now: datetime) -> dict[str, type_json]:
         "Timestamp": clock.orthanc_date_precise(now),
         "Type": job.type,
     }
-    if "UserData" in job.parameters:
-        described["UserData"] = job.parameters["UserData"]
+    if job.user_data is not None:
+        described["UserData"] = job.user_data
     if job.completed_at is not None and job.state in _ENDED:
         described["CompletionTime"] = clock.orthanc_date_precise(job.completed_at)
+    if job.state is JobState.RETRY and job.retry_at is not None:
+        described["Attempts"] = job.attempts
+        described["NextAttempt"] = clock.orthanc_date_precise(job.retry_at)
     if job.state is JobState.RUNNING and job.progress > 0.01 and runtime_s > 0:
         left = timedelta(seconds=runtime_s * (1 - job.progress) / job.progress)
         described["EstimatedTimeOfArrival"] = clock.orthanc_date_precise(now + left)

@@ -12,24 +12,25 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from wherry import clock, limits
 from wherry.errors import ParameterOutOfRange, Unavailable
-from wherry.index import jobs
+from wherry.index import job_events, job_outputs, job_rows, jobs
 from wherry.index.database import Index, Transaction
+from wherry.index.job_rows import ALL_JOBS, JobFilter
 from wherry.jobs.handler import JobHandler
 from wherry.jobs.settler import settle
-from wherry.jobs.shop import Shop, type_ended
+from wherry.jobs.shop import Rules, Shop, type_ended
 from wherry.jobs.watcher import watch
 from wherry.jobs.worker import work
-from wherry.model import Job, JobState, type_json
+from wherry.metrics import Metrics
+from wherry.model import Job, JobEvent, JobOutput, JobState, type_json
 
 _log = logging.getLogger(__name__)
 
 _PRIORITY = 2**31
-type_jobs = list[Job]
 
 
 class JobEngine:
@@ -42,16 +43,20 @@ class JobEngine:
         self,
         index: Index,
         handlers: Sequence[JobHandler],
+        rules: Rules | None = None,
         *,
         process_id: str,
-        concurrency: int,
-        history_size: int,
+        removed: Callable[[], None] = lambda: None,
+        metrics: Metrics | None = None,
     ) -> None:
-        """``concurrency`` jobs run at once, 0 = one for each processor; ``history_size`` ended
-        jobs are kept. ``process_id`` must be registered in the table of processes."""
+        """``process_id`` must be registered in the table of processes. ``removed`` is called when
+        files may have become useless, so that somebody looks into the journal of deletions."""
         self._index = index
-        self._shop = Shop(index, handlers, process_id, history_size)
-        tasks = [work] * (concurrency or os.cpu_count() or 1) + [settle, watch]
+        self._rules = rules or Rules()
+        self._removed = removed
+        self._shop = Shop(index, handlers, process_id, self._rules, removed, metrics or Metrics())
+        workers = self._rules.concurrency or os.cpu_count() or 1
+        tasks = [work] * workers + [settle, watch]
         self._threads = [
             threading.Thread(
                 target=task, args=(self._shop,), name=f"jobs-{task.__name__}-{n}", daemon=True
@@ -90,6 +95,11 @@ class JobEngine:
         self._shop.jobs_unsettled.give()
         return found
 
+    def give_up_waiting(self, details: str) -> None:
+        """Cancel what an earlier life of the server left waiting, whoever submitted it."""
+        now = clock.now()
+        self._index.write(lambda tx: jobs.give_up_waiting(tx, details, now))
+
     # --- jobs ---
 
     def submit(
@@ -100,16 +110,19 @@ class JobEngine:
         priority: int = 0,
         username: str = "",
         content: Mapping[str, type_json] | None = None,
+        user_data: type_json = None,
+        may_retry: bool = True,
         ended: type_ended | None = None,
     ) -> str:
         """Write a new job down and return its identifier; durable when this returns.
 
-        ``content``: what REST shows until the job says something itself. ``ended`` is called once
+        ``content``: what REST shows until the job says something itself. ``may_retry``: whether a
+        temporary failure makes it wait for another attempt. ``ended`` is called once
         from some thread when a run in this process ended the job, even if history forgets it at
         once; who waits must look at the index besides, for other processes run jobs too.
 
         Raises ``ParameterOutOfRange`` (unknown type, priority not of 32 bits), ``Unavailable``
-        (``limits.PENDING_JOBS`` are waiting already).
+        (``Rules.pending`` are waiting already).
         """
         if type not in self._shop.handlers:
             raise ParameterOutOfRange(f"Unknown type of job: {type}")
@@ -129,10 +142,12 @@ class JobEngine:
             changed_at=now,
             runtime_s=0.0,
             username=username,
+            user_data=user_data,
+            may_retry=may_retry,
         )
 
         def submitted(tx: Transaction) -> bool:
-            if jobs.pending_at_least(tx, limits.PENDING_JOBS):
+            if job_rows.pending_at_least(tx, self._rules.pending):
                 return False
             jobs.insert(tx, job)
             return True
@@ -146,7 +161,7 @@ class JobEngine:
             if not accepted:
                 self._shop.ignore(job.id)
         if not accepted:
-            raise Unavailable("Too many jobs are waiting")
+            raise Unavailable("Too many jobs are waiting", limits.JOBS_FULL_S)
         self._shop.jobs_wait.give()
         return job.id
 
@@ -157,22 +172,60 @@ class JobEngine:
     def get(self, job_id: str) -> Job | None:
         """One job, or None."""
         with self._index.read() as tx:
-            return jobs.get(tx, job_id)
+            return job_rows.get(tx, job_id)
 
-    def ids(self) -> list[str]:
-        """All identifiers in ascending text order: ``GET /jobs``."""
+    def ids(self, wanted: JobFilter = ALL_JOBS) -> list[str]:
+        """Identifiers in ascending text order: ``GET /jobs``."""
         with self._index.read() as tx:
-            return jobs.ids(tx)
+            return job_rows.ids(tx, wanted)
 
-    def list(self) -> type_jobs:
-        """All jobs in ascending text order of their identifiers: ``GET /jobs?expand``."""
+    def pages(self, wanted: JobFilter = ALL_JOBS) -> Iterator[list[Job]]:
+        """Jobs in ascending text order of their identifiers, as people see them (``job_rows``)."""
+        after = ""
+        while True:
+            with self._index.read() as tx:
+                page = job_rows.page(tx, wanted, after, limits.EXPANDED_PAGE)
+            yield page
+            if len(page) < limits.EXPANDED_PAGE:
+                return
+            after = page[-1].id
+
+    def newest(self, wanted: JobFilter, limit: int) -> list[Job]:
+        """At most ``limit`` jobs, the last submission first, as people see them."""
         with self._index.read() as tx:
-            return jobs.in_order_of_id(tx)
+            return job_rows.newest(tx, wanted, limit)
 
     def counts(self) -> dict[JobState, int]:
         """Number of jobs in each state."""
         with self._index.read() as tx:
-            return jobs.counts(tx)
+            return job_rows.counts(tx)
+
+    def last_event(self) -> int:
+        """The number of the newest event; 0 when there was none."""
+        with self._index.read() as tx:
+            return job_events.last(tx)
+
+    def events(self, after: int) -> list[JobEvent]:
+        """Changes of state behind number ``after``, the oldest first; a page of them."""
+        with self._index.read() as tx:
+            return job_events.after(tx, after, limits.JOB_EVENTS_PAGE)
+
+    def output(self, job_id: str, key: str) -> JobOutput | None:
+        """What a job that ended in Success has brought forth under this name, if it still is
+        there."""
+        with self._index.read() as tx:
+            job = job_rows.get(tx, job_id)
+            if job is None or job.state is not JobState.SUCCESS:
+                return None
+            return job_outputs.get(tx, job_id, key)
+
+    def remove_output(self, job_id: str, key: str) -> bool:
+        """Give back the space of an output. False = there is none."""
+        if self.output(job_id, key) is None:
+            return False
+        removed = self._index.write(lambda tx: job_outputs.remove(tx, job_id, key))
+        self._removed()
+        return removed
 
     # --- actions: True = accepted (perhaps without effect), False = unknown job or not allowed ---
 
@@ -204,8 +257,10 @@ class JobEngine:
         return accepted
 
     def remove(self, job_id: str) -> bool:
-        """Forget a job that has ended."""
-        return self._index.write(lambda tx: jobs.remove(tx, job_id))
+        """Forget a job that has ended, and what it has brought forth."""
+        found = self._index.write(lambda tx: jobs.remove(tx, job_id))
+        self._removed()
+        return found
 
     def _ask(self, action: Callable[[Transaction, str, datetime], bool], job_id: str) -> bool:
         now = clock.now()

@@ -17,6 +17,7 @@ from typing import Literal, Protocol
 from wherry import clock
 from wherry.index import jobs
 from wherry.index.database import Index, Transaction
+from wherry.index.job_rows import json_text
 from wherry.model import Job, type_json
 
 type_reason = Literal["stop", "pause", "cancel", "lost"]
@@ -47,8 +48,9 @@ class JobHandler(Protocol):
     def run(self, control: JobControl) -> None:
         """Do the work, from the checkpoint if there is one; blocking.
 
-        Return = Success. A ``WherryError`` = Failure with its code and details. ``Interrupted``
-        passes through. Anything else is a defect: Failure -1, with a traceback in the log.
+        Return = Success. A ``WherryError`` = Failure with its code and details, or Retry when it is
+        temporary and the job may wait. ``Interrupted`` passes through. Anything else is a defect:
+        Failure -1, with a traceback in the log.
         """
 
     def settle(self, job: Job) -> None:
@@ -72,7 +74,7 @@ class JobControl:
         self._reported = reported
         self._began = clock.monotonic()
         self._lock = threading.Lock()
-        self._content = jobs.json_text(job.content)
+        self._content = json_text(job.content)
         self._progress = job.progress
         self._reason: type_reason | None = None
         self._interrupted = threading.Event()
@@ -111,7 +113,7 @@ class JobControl:
         """
 
         self._note(content, progress)
-        text = jobs.json_text(checkpoint)
+        text = json_text(checkpoint)
 
         def work(tx: Transaction) -> None:
             self._keep(tx, text)
@@ -133,7 +135,7 @@ class JobControl:
         has the job.
         """
         self._note(content, progress)
-        self._keep(tx, jobs.json_text(checkpoint))
+        self._keep(tx, json_text(checkpoint))
 
     # --- for the engine ---
 
@@ -164,7 +166,7 @@ class JobControl:
             raise Interrupted("lost")
 
     def _note(self, content: Mapping[str, type_json] | None, progress: float | None) -> None:
-        text = None if content is None else jobs.json_text(content)
+        text = None if content is None else json_text(content)
         with self._lock:
             if text is not None:
                 self._content = text

@@ -40,9 +40,10 @@ def _settle_one(shop: Shop, job: Job) -> None:
     except Exception:
         _log.exception("Job %s (%s) left something behind", job.id, job.type)
 
-    def settled(tx: Transaction) -> None:
+    def settled(tx: Transaction) -> int:
         jobs.settled(tx, job.id, shop.process_id)
-        jobs.trim(tx, shop.history_size)
+        return jobs.trim(tx, shop.rules.history_size)
 
-    shop.index.write(settled)
+    if shop.index.write(settled):
+        shop.removed()
     shop.jobs_wait.give()

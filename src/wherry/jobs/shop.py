@@ -7,26 +7,52 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 
+from wherry import limits
+from wherry.config.retries import JobRetries
 from wherry.index.database import Index
 from wherry.jobs.handler import JobControl, JobHandler
 from wherry.jobs.signal import Signal
+from wherry.metrics import Metrics
 from wherry.model import Job
 
 type_ended = Callable[[Job], None]
 """Is told a job that has ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the operator wants of the jobs."""
+
+    concurrency: int = 2
+    """Jobs that run at once in this process; 0 = one for each processor."""
+    history_size: int = 10
+    """Ended jobs that are kept."""
+    pending: int = limits.PENDING_JOBS
+    """Jobs that may wait at once."""
+    retries: JobRetries = field(default_factory=JobRetries)
+
+
 class Shop:
     """One process's share in the jobs."""
 
     def __init__(
-        self, index: Index, handlers: Sequence[JobHandler], process_id: str, history_size: int
+        self,
+        index: Index,
+        handlers: Sequence[JobHandler],
+        process_id: str,
+        rules: Rules,
+        removed: Callable[[], None],
+        metrics: Metrics,
     ) -> None:
         self.index = index
         self.handlers = {handler.type: handler for handler in handlers}
         self.process_id = process_id
-        self.history_size = history_size
+        self.rules = rules
+        self.removed = removed
+        """To be called when files may have become useless: outputs of jobs that went."""
+        self.metrics = metrics
         self.stopping = threading.Event()
         self.jobs_wait = Signal()
         """Given when a job may be there to claim."""

@@ -13,7 +13,7 @@ import logging
 
 from wherry import clock, limits
 from wherry.errors import WherryError
-from wherry.index import jobs
+from wherry.index import job_rows, jobs
 from wherry.index.database import Transaction
 from wherry.jobs.handler import JobControl
 from wherry.jobs.shop import Shop
@@ -58,8 +58,8 @@ def poll(shop: Shop) -> None:
     """Look once for requests, lost jobs and new work."""
     runs = shop.runs()
     with shop.index.read() as tx:
-        requests = jobs.requests(tx, shop.process_id) if runs else {}
-        claimable = jobs.claimable(tx, shop.types)
+        requests = job_rows.requests(tx, shop.process_id) if runs else {}
+        claimable = jobs.claimable(tx, shop.types, clock.now())
         unsettled = jobs.unsettled(tx, shop.process_id, shop.types)
     for run in runs:
         if run.job.id in requests:

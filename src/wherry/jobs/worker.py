@@ -1,6 +1,7 @@
 """A worker thread: claims a job, lets its handler run, writes down how that ended.
 
-Not here: handlers of single kinds of job, what follows after a failure (``settler``).
+Not here: handlers of single kinds of job, what follows after a failure (``settler``), when the
+next attempt comes (``retrying``).
 """
 
 from __future__ import annotations
@@ -13,15 +14,20 @@ import orjson
 
 from wherry import clock, limits
 from wherry.errors import DatabaseUnavailable, Unavailable, WherryError
-from wherry.index import jobs
+from wherry.index import job_rows, jobs
 from wherry.index.database import Transaction
+from wherry.index.jobs import Ending, Postponement
 from wherry.jobs.handler import Interrupted, JobControl, JobHandler
+from wherry.jobs.retrying import postponement
 from wherry.jobs.shop import Shop
 from wherry.model import Job, JobState
 
 _log = logging.getLogger(__name__)
 
-_SUCCESS = jobs.Ending(JobState.SUCCESS)
+RUNTIME = "wherry_jobs_runtime_s"
+"""Histogram of the time in state Running of jobs that ended, by type and state."""
+
+_SUCCESS = Ending(JobState.SUCCESS)
 
 
 def work(shop: Shop) -> None:
@@ -35,30 +41,37 @@ def work(shop: Shop) -> None:
             _run(shop, job)
 
 
-def carry_out(handler: JobHandler, control: JobControl) -> jobs.Ending | None:
+def carry_out(shop: Shop, handler: JobHandler, control: JobControl) -> Ending | Postponement | None:
     """Let the handler run. None = the job is not over, or the index knows why it is.
 
     An index that is out of reach or overloaded is not the job's fault: the job will go on from
     its checkpoint, after a moment of rest.
     """
-    _log.debug("Job %s (%s) runs", control.job.id, control.job.type)
+    job = control.job
+    _log.debug("Job %s (%s) runs", job.id, job.type)
     try:
         control.check()
         handler.run(control)
     except Interrupted:
         return None
     except (DatabaseUnavailable, Unavailable) as error:
-        _log.warning("Job %s (%s) goes back to wait: %s", control.job.id, control.job.type, error)
+        _log.warning("Job %s (%s) goes back to wait: %s", job.id, job.type, error)
         with suppress(Interrupted):
             control.wait(limits.JOB_POLL_S)
         return None
     except WherryError as error:
-        return jobs.Ending(JobState.FAILURE, error.code, _bounded(error.details))
+        error.details = _bounded(error.details)
+        policy = shop.rules.retries.policy(job.type)
+        again = postponement(policy, job, error, control.standing().progress)
+        if again is not None:
+            _log.info("Job %s (%s) will be tried again: %s", job.id, job.type, error)
+            return again
+        return Ending(JobState.FAILURE, error.code, error.details)
     except Exception as error:
-        _log.exception("Job %s (%s) met a defect", control.job.id, control.job.type)
+        _log.exception("Job %s (%s) met a defect", job.id, job.type)
         cause = f"Unexpected {type(error).__name__}; the server's log has the details"
-        return jobs.Ending(JobState.FAILURE, WherryError.code, cause)
-    _log.debug("Job %s (%s) is done", control.job.id, control.job.type)
+        return Ending(JobState.FAILURE, WherryError.code, cause)
+    _log.debug("Job %s (%s) is done", job.id, job.type)
     return _SUCCESS
 
 
@@ -77,16 +90,19 @@ def _run(shop: Shop, job: Job) -> None:
     shop.begin(control)
     try:
         _hear_early_request(shop, control)
-        ending = carry_out(shop.handlers[job.type], control)
-        written = _write_down(shop, control, ending)
+        outcome = carry_out(shop, shop.handlers[job.type], control)
+        written = _write_down(shop, control, outcome)
     finally:
         shop.end(control)
     shop.jobs_unsettled.give()
-    if written and ending is not None and (told := shop.listener(job.id)) is not None:
-        told(_ended(control, ending))
+    if written and isinstance(outcome, Ending):
+        labels = {"type": job.type, "state": outcome.state.value}
+        shop.metrics.measure(RUNTIME, control.standing().runtime_s, labels)
+        if (told := shop.listener(job.id)) is not None:
+            told(_ended(control, outcome))
 
 
-def _ended(control: JobControl, ending: jobs.Ending) -> Job:
+def _ended(control: JobControl, ending: Ending) -> Job:
     """The job as its row was when it ended; history may have forgotten it already."""
     return replace(
         control.job,
@@ -102,35 +118,40 @@ def _hear_early_request(shop: Shop, control: JobControl) -> None:
     """A request between the claim and ``begin`` found no run to interrupt; it is in the row."""
     try:
         with shop.index.read() as tx:
-            requested = jobs.requests(tx, shop.process_id).get(control.job.id, "")
+            requested = job_rows.requests(tx, shop.process_id).get(control.job.id, "")
     except WherryError as error:
         _log.warning("Cannot look for requests, the watcher will: %s", error)
     else:
         control.obey(requested)
 
 
-def _write_down(shop: Shop, control: JobControl, ending: jobs.Ending | None) -> bool:
+def _write_down(shop: Shop, control: JobControl, outcome: Ending | Postponement | None) -> bool:
     """Write the end of a run to the index, as often as it takes; whether it was ours to write."""
     job, standing = control.job, control.standing()
+    mine = (job.id, job.owner, standing)
 
-    def ended(tx: Transaction) -> bool:
+    def ended(tx: Transaction) -> tuple[bool, int]:
+        """Whether it was ours, and how many jobs history forgot."""
         now = clock.now()
-        if ending is None:
-            return jobs.release(tx, job.id, job.owner, standing, now)
-        done = jobs.finish(tx, job.id, job.owner, standing, ending, now)
-        jobs.trim(tx, shop.history_size)
-        return done
+        if outcome is None:
+            return jobs.release(tx, *mine, now), 0
+        if isinstance(outcome, Postponement):
+            return jobs.postpone(tx, *mine, outcome, now), 0
+        return jobs.finish(tx, *mine, outcome, now), jobs.trim(tx, shop.rules.history_size)
 
     while True:
         try:
-            written = shop.index.write(ended)
-            if not written:
-                _log.warning("Job %s (%s) had been lost to another process", job.id, job.type)
-            return written
+            written, forgotten = shop.index.write(ended)
         except WherryError as error:
             _log.warning("Cannot write down how job %s ended: %s", job.id, error)
             if shop.stopping.wait(limits.JOB_POLL_S):
                 return False
+            continue
+        if forgotten:
+            shop.removed()
+        if not written:
+            _log.warning("Job %s (%s) had been lost to another process", job.id, job.type)
+        return written
 
 
 def _bounded(details: str) -> str:

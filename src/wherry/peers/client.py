@@ -35,6 +35,8 @@ from wherry.peers.tls import Tls
 T = TypeVar("T")
 
 _RETRY_AFTER_LONGEST_S = 60
+_TEMPORARY = (429, 502, 503, 504)
+"""Answers of a server, or of a proxy in front of it, that has trouble of its own."""
 _BROKEN = (OSError, http.client.HTTPException)
 _STALE = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
@@ -50,6 +52,7 @@ class PeerRefusal(NetworkProtocol):
         self.peer_code = peer_code
         """``OrthancStatus`` of its answer."""
         self.retry_after_s = retry_after_s
+        self.temporary = status in _TEMPORARY
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from starlette.responses import Response
 from wherry import limits
 from wherry.errors import BadFileFormat, InexistentItem, ParameterOutOfRange
 from wherry.http.answers import json_answer
-from wherry.http.auth import username
 from wherry.http.services import services
+from wherry.http.submission import submit
 from wherry.http.threads import in_thread
 from wherry.jobs.description import error_of
 from wherry.model import Job, JobState, type_json
@@ -74,20 +74,18 @@ async def answer_job(
     A job that fails becomes the error of the request. A client that goes away does not stop it.
     """
     jobs = services(request).jobs
-    if options.user_data is not None:
-        parameters = {**parameters, "UserData": options.user_data}
     loop = asyncio.get_running_loop()
     waiting: asyncio.Future[Job] = loop.create_future()
-    submit = partial(
-        jobs.submit,
+    job_id = await submit(
+        request,
         type,
         parameters,
         priority=options.priority,
-        username=username(request.scope),
         content=content,
+        user_data=options.user_data,
+        may_retry=not options.synchronous,  # who waits for it hears at once what is wrong
         ended=partial(_tell, loop, waiting) if options.synchronous else None,
     )
-    job_id = await in_thread(submit)
     if not options.synchronous:
         return json_answer({"ID": job_id, "Path": f"/jobs/{job_id}"})
     try:

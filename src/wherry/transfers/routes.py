@@ -22,6 +22,7 @@ from wherry.http.answers import PLAIN_JSON, Answer, literal_json
 from wherry.http.auth import remote_ip, username
 from wherry.http.body import declared_length, pump, read_body
 from wherry.http.services import services
+from wherry.http.submission import submit
 from wherry.http.threads import in_thread, run_in_thread
 from wherry.storage.outgoing import gathered, pack, read
 from wherry.transfers import protocol
@@ -203,13 +204,7 @@ async def _parse_transfer(request: Request) -> TransferRequest:
 
 
 async def _submit(request: Request, kind: str, wanted: TransferRequest) -> Response:
-    job = await in_thread(
-        services(request).jobs.submit,
-        kind,
-        wanted.parameters(),
-        priority=wanted.priority,
-        username=username(request.scope),
-    )
+    job = await submit(request, kind, wanted.parameters(), priority=wanted.priority)
     return _json({"ID": job, "Path": f"/jobs/{job}"})
 
 
