@@ -200,6 +200,20 @@ DICOM_FALLBACK_BYTES: Final = 2 * MIB
 """Bytes that pydicom reads of a file which our own scan cannot read: it takes about 0.3 s for
 them. Odd files are old and small."""
 
+# --- DICOMDIR ------------------------------------------------------------------------------
+DICOM_UID_BYTES: Final = 64
+"""Longest UID that a directory of a medium names (PS3.5 §6.2): its readers have no room for more."""
+
+DICOMDIR_VALUE_BYTES: Final = 1 * KIB
+"""Longest text in a directory: a name of three groups of 64 characters has 770 bytes in UTF-8."""
+
+DICOMDIR_SEQUENCE_BYTES: Final = 64 * KIB - 2
+"""Longest sequence that a directory repeats of one file: a presentation state of 500 images, and no
+value in it that is too long for a length of 16 bits."""
+
+DICOMDIR_BYTES: Final = 256 * MIB
+"""One directory, held in memory until it is written: about a million images."""
+
 # --- Transfers -----------------------------------------------------------------------------
 TRANSFER_INSTANCES: Final = 100_000
 """Instances one push may declare (``Wherry.MaximumTransferInstances``)."""
@@ -336,6 +350,18 @@ JOBS_SILENCE_S: Final = 120.0
 
 JOB_PREFIX_CHARACTERS: Final = 4
 """The beginning of an identifier that may stand for a job: fewer are soon ambiguous."""
+
+# --- Archives ------------------------------------------------------------------------------
+ARCHIVE_INSTANCES: Final = 100_000
+"""Instances of one archive: about 60 MB of names and digests while it is made."""
+
+ARCHIVE_STREAMS: Final = 16
+"""Archives that are made while they are sent, at once; others get 503."""
+
+ARCHIVE_STEP_S: Final = 1.0
+ARCHIVE_STEP_BYTES: Final = 64 * MIB
+"""What a job has added to an archive is synced and noted that often: so much work is done again
+after a crash, or the file at hand if it is larger."""
 
 # --- Jobs and processes --------------------------------------------------------------------
 LEASE_S: Final = 15.0

@@ -21,6 +21,8 @@ from pathlib import Path
 import uvloop
 
 from wherry import clock, limits, logs, rest, transfers
+from wherry.archives.job import ArchiveJobs
+from wherry.archives.order import ARCHIVE, MEDIA
 from wherry.config import Config
 from wherry.dicom import charsets, dictionary, extra, scan
 from wherry.errors import ConfigurationError, WherryError
@@ -43,6 +45,7 @@ from wherry.peers import PeerBook
 from wherry.peers.store import PeerStore
 from wherry.presence import Presence
 from wherry.receiving import Receiving
+from wherry.storage.base import StorageArea
 from wherry.storage.cache import FileCache
 from wherry.storage.counting import CountingStorage
 from wherry.storage.filesystem import FilesystemStorage
@@ -130,7 +133,11 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
         transfer_service = TransferService(config, index, storage, ingest, peers)
         jobs = JobEngine(
             index,
-            [*transfer_service.handlers(), PeerStore(config, index, storage, peers)],
+            [
+                *transfer_service.handlers(),
+                PeerStore(config, index, storage, peers),
+                *_archive_jobs(config, index, storage, janitor),
+            ],
             _rules(config),
             process_id=presence.id,
             removed=janitor.wake,
@@ -181,6 +188,16 @@ def _rules(config: Config) -> Rules:
         pending=min(config.limit_jobs or limits.PENDING_JOBS, limits.PENDING_JOBS),
         retries=config.wherry.job_retries,
     )
+
+
+def _archive_jobs(
+    config: Config, index: Index, storage: StorageArea, janitor: Janitor
+) -> list[ArchiveJobs]:
+    keep, utf8 = config.media_archive_size, config.zip_use_utf8
+    return [
+        ArchiveJobs(type, index, storage, janitor.wake, keep=keep, utf8=utf8)
+        for type in (ARCHIVE, MEDIA)
+    ]
 
 
 def _give_up_waiting_jobs(jobs: JobEngine, presence: Presence) -> None:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from wherry.http.answers import Answer, type_headers
-from wherry.http.threads import in_thread
+from wherry.http.threads import in_thread, run_in_thread
 
 _ENOUGH_BYTES = 65_536
 """Small pieces are sent together up to here: each trip to a worker thread costs 30 µs."""
@@ -23,7 +23,8 @@ type_pieces = Generator[bytes, None, None]
 
 
 class PiecesAnswer(Response):
-    """Sends what a generator yields; the generator is closed whatever happens.
+    """Sends what a generator yields, and has the next piece made meanwhile; the generator is
+    closed whatever happens.
 
     What fails after the first piece breaks the connection, so that nobody takes half an answer
     for a whole one.
@@ -45,10 +46,13 @@ class PiecesAnswer(Response):
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             while piece is not None:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                following = run_in_thread(_gathered, self._pieces)
+                try:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                finally:
+                    piece = await following
                 if await request.is_disconnected():
                     return
-                piece = await in_thread(_gathered, self._pieces)
             await send({"type": "http.response.body", "body": b""})
         finally:
             await in_thread(self._pieces.close)

@@ -62,39 +62,62 @@ def read_boolean(body: Mapping[str, type_json], name: str) -> bool:
     return value
 
 
-async def answer_job(
-    request: Request,
-    type: str,
-    parameters: dict[str, type_json],
-    content: dict[str, type_json],
-    options: JobOptions,
-) -> Response:
-    """Submit a job; wait for its end and answer its content, or answer where to look for it.
+@dataclass(frozen=True, slots=True)
+class JobOrder:
+    """A job to be submitted."""
 
-    A job that fails becomes the error of the request. A client that goes away does not stop it.
+    type: str
+    parameters: dict[str, type_json]
+    content: dict[str, type_json]
+    """What is shown until the job says something itself."""
+    options: JobOptions
+
+
+async def answer_job(request: Request, order: JobOrder) -> Response:
+    """Wait for the end of a new job and answer its content, or answer where to look for it."""
+    if order.options.synchronous:
+        return json_answer((await carry_out(request, order)).content)
+    return await put_off(request, order)
+
+
+async def put_off(request: Request, order: JobOrder) -> Response:
+    """Submit the job, and answer where to look for it."""
+    job_id = await submit(request, order.type, order.parameters, **_options(order))
+    return json_answer({"ID": job_id, "Path": f"/jobs/{job_id}"})
+
+
+async def carry_out(request: Request, order: JobOrder) -> Job:
+    """Submit the job, and wait for its end: Success. A client that goes away does not stop it.
+
+    A job that fails becomes the error of the request; who waits for it hears at once what is wrong,
+    so that it is not tried again.
     """
-    jobs = services(request).jobs
     loop = asyncio.get_running_loop()
     waiting: asyncio.Future[Job] = loop.create_future()
     job_id = await submit(
         request,
-        type,
-        parameters,
-        priority=options.priority,
-        content=content,
-        user_data=options.user_data,
-        may_retry=not options.synchronous,  # who waits for it hears at once what is wrong
-        ended=partial(_tell, loop, waiting) if options.synchronous else None,
+        order.type,
+        order.parameters,
+        **_options(order),
+        may_retry=False,
+        ended=partial(_tell, loop, waiting),
     )
-    if not options.synchronous:
-        return json_answer({"ID": job_id, "Path": f"/jobs/{job_id}"})
     try:
         job = await _end_of(request, job_id, waiting)
     finally:
-        jobs.ignore(job_id)
+        services(request).jobs.ignore(job_id)
     if job.state is JobState.FAILURE:
         raise error_of(job)
-    return json_answer(job.content)
+    return job
+
+
+def _options(order: JobOrder) -> dict[str, type_json]:
+    options = order.options
+    return {
+        "priority": options.priority,
+        "content": order.content,
+        "user_data": options.user_data,
+    }
 
 
 async def _end_of(request: Request, job_id: str, waiting: asyncio.Future[Job]) -> Job:

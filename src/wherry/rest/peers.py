@@ -26,7 +26,7 @@ from wherry.peers.client import Request as Asked
 from wherry.peers.order import StoreOrder, files_of, log_export
 from wherry.peers.store import TYPE
 from wherry.rest.arguments import flag
-from wherry.rest.joborders import answer_job, read_boolean, read_options
+from wherry.rest.joborders import JobOrder, answer_job, read_boolean, read_options
 from wherry.rest.sending import read_sending
 
 _OPERATIONS = ["configuration", "store", "store-straight", "system"]
@@ -106,7 +106,7 @@ async def store(request: Request) -> Response:
         transcode=_transfer_syntax(body),
     )
     content = await in_thread(_prepare, rooms, order, peer)
-    return await answer_job(request, TYPE, order.parameters(), content, options)
+    return await answer_job(request, JobOrder(TYPE, order.parameters(), content, options))
 
 
 async def store_straight(request: Request) -> Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.routing import Route
 
 from wherry.rest import (
+    archives,
     attachments,
     bulk,
     changes,
@@ -50,6 +51,7 @@ _MODULES = (
     labels,
     protection,
     reconstruct,
+    archives,
     upload,
     search,
     bulk,

@@ -1,0 +1,1 @@
+"""Archives: resources as one ZIP, for people and for media."""
