@@ -26,6 +26,8 @@ from wherry import rest, transfers
 SCRIPT = "<script>alert(1)</script>"
 NAMES = [SCRIPT, '"><img src=x onerror=alert(1)>', "../../../etc/passwd", "a\r\nSet-Cookie: x=1"]
 NAMES += ["a\0b", "/etc/passwd", "..", "%2e%2e%2f", "${jndi:x}", "'; DROP TABLE instances; --"]
+ENDLESS = "/jobs/events"
+"""A stream without an end; ``test_rest_jobs`` reads it."""
 CANARY = b"canary-7d1f"
 TRICKS = [
     "..",
@@ -126,7 +128,7 @@ def test_everything_that_can_be_read_is_inert(server: Server, instance: str) -> 
     values = {"name": "1024", "tag": "0010-0010", "path": "0010-0010"}
     read = 0
     for method, path in parameters():
-        if method != "GET":
+        if method != "GET" or path == ENDLESS:
             continue
         level = path.split("/")[1]
         target = re.sub(

@@ -97,6 +97,17 @@ def test_errors_at_start_are_one_sentence(
     assert capsys.readouterr().err == "wherry: run: wherry upgrade CONFIG\n"
 
 
+def test_errors_do_not_steer_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def serve(config: Config, announce: object, reread: object) -> int:
+        raise IncompatibleDatabase("said by a server: \x1b[2J\nsecond line")
+
+    stub(monkeypatch, "wherry.server", serve=serve)
+    assert main(["serve"]) == 2
+    assert capsys.readouterr().err == "wherry: said by a server: �[2J\nsecond line\n"
+
+
 def test_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     def serve(config: Config, announce: object, reread: object) -> int:
         raise KeyboardInterrupt

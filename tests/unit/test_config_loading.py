@@ -187,7 +187,6 @@ def test_passwords_are_never_shown(loaded: type_loader) -> None:
         ),
         ({"StoreDicom": False}, '"StoreDicom" is not honoured yet'),
         ({"DicomModalities": {"m": []}}, '"DicomModalities" is not honoured yet'),
-        ({"SaveJobs": False}, "always kept in the index"),
         ({"PostgreSQL": {"Host": "h"}}, "so the index is SQLite"),
     ],
 )

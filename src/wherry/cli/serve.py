@@ -6,6 +6,7 @@ import argparse
 import logging
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from wherry import __version__, logs
@@ -25,6 +26,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "WherryStorage and answers this machine only.",
     )
     add_configuration(parser, required=False)
+    parser.add_argument(
+        "--no-jobs",
+        action="store_true",
+        help='cancel the jobs that wait since an earlier run (as "SaveJobs": false)',
+    )
     parser.add_argument("--verbose", action="store_true", help="log more")
     parser.set_defaults(run=run)
 
@@ -34,13 +40,18 @@ def run(parsed: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT, stream=sys.stderr)
     logging.addLevelName(logs.TRACE, "TRACE")
     logs.set_verbosity(Verbosity.VERBOSE if parsed.verbose else Verbosity.DEFAULT)
-    config = read_configuration(parsed)
+    config = _configuration(parsed)
     from wherry.server import serve
 
     def announce(url: str) -> None:
         print(welcome(config, url), flush=True)
 
-    return serve(config, announce, lambda: read_configuration(parsed))
+    return serve(config, announce, lambda: _configuration(parsed))
+
+
+def _configuration(parsed: argparse.Namespace) -> Config:
+    config = read_configuration(parsed)
+    return replace(config, save_jobs=False) if parsed.no_jobs else config
 
 
 def welcome(config: Config, url: str) -> str:

@@ -94,6 +94,9 @@ CHILDREN = Operation((EXPAND, *SHOWN), answer=list_of({}))
 TEXT_OUT = Operation(answer=STRING, answer_type=TEXT)
 DONE = Operation(answer_type=TEXT)
 FILE = Operation((FILENAME,), answer_type=DICOM)
+ARCHIVE: Final = "application/zip"
+ZIP = Operation(answer_type=ARCHIVE)
+TRANSCODE = Query("transcode", STRING, "UID of the transfer syntax that all files shall have")
 RESOURCES = members(("Resources",), Resources=list_of(ID))
 
 _QUERY: Final[type_schema] = {
@@ -170,6 +173,16 @@ _TRANSFER = members(
     Peer=STRING,
     Priority={"type": "integer"},
     SenderTransferID=STRING,
+)
+_ARCHIVE = members(
+    Resources=list_of(ID),
+    Asynchronous=BOOLEAN,
+    Synchronous=BOOLEAN,
+    Extended=BOOLEAN,
+    Filename=STRING,
+    Priority={"type": "integer"},
+    Transcode=STRING,
+    UserData={},
 )
 _STORE = {
     "oneOf": [
@@ -272,7 +285,49 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "DELETE /changes": DONE,
     "GET /exports": Operation((*PAGE, _flag("last", "The last one only"))),
     "DELETE /exports": DONE,
-    "GET /jobs": Operation((EXPAND,)),
+    "GET /jobs": Operation(
+        (
+            EXPAND,
+            Query("state", STRING, "Only jobs in one of these states, separated by commas"),
+            Query("type", STRING, "Only jobs of one of these types, separated by commas"),
+            Query("limit", COUNT, "Only the newest so many, the newest first"),
+        )
+    ),
+    "GET /jobs/events": Operation(
+        (
+            Query("job", STRING, "Of this job only"),
+            Query("since", COUNT, "Behind the event of this number, as with Last-Event-ID"),
+        ),
+        answer_type="text/event-stream",
+    ),
+    "DELETE /jobs/{}": DONE,
+    "GET /jobs/{}/{}": ZIP,
+    "DELETE /jobs/{}/{}": DONE,
+    # archives
+    "GET /{L}/{}/archive": Operation((FILENAME, TRANSCODE), answer_type=ARCHIVE),
+    "GET /{L}/{}/media": Operation(
+        (FILENAME, TRANSCODE, _flag("extended", "More tags in the DICOMDIR")), answer_type=ARCHIVE
+    ),
+    "POST /{L}/{}/archive": Operation(body=_ARCHIVE, answer_type=ARCHIVE),
+    "POST /{L}/{}/media": Operation(body=_ARCHIVE, answer_type=ARCHIVE),
+    **{
+        f"GET /tools/create-{name}": Operation(
+            (
+                Query("resources", STRING, "Identifiers, separated by commas"),
+                FILENAME,
+                TRANSCODE,
+            ),
+            answer_type=ARCHIVE,
+        )
+        for name in ("archive", "media", "media-extended")
+    },
+    **{
+        f"POST /tools/create-{name}": Operation(
+            body={"oneOf": [list_of(ID), {**_ARCHIVE, "required": ["Resources"]}]},
+            answer_type=ARCHIVE,
+        )
+        for name in ("archive", "media", "media-extended")
+    },
     # peers and transfers
     "GET /peers": Operation((EXPAND,)),
     "PUT /peers/{}": Operation(body=_PEER, answer_type=TEXT),
