@@ -9,6 +9,8 @@ import zipfile
 from collections.abc import Iterable
 from typing import Any
 
+import pydicom
+
 from tests.golden.normalise import Normaliser
 
 _KEPT_NAMES = (
@@ -26,6 +28,7 @@ _KEPT_NAMES = (
     "Content-Location",
 )
 _KEPT = {name.lower(): name for name in _KEPT_NAMES}
+_LINKS = (0x00041400, 0x00041410, 0x00041420)
 _LONG_TEXT, _HEAD = 4000, 600
 
 
@@ -104,16 +107,34 @@ def _metrics(data: bytes) -> dict[str, Any]:
 
 def _zip(data: bytes, normaliser: Normaliser) -> dict[str, Any]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        entries = [
-            {
-                "name": normaliser.text(info.filename),
-                "size": info.file_size,
-                "compression": info.compress_type,
-                "sha256": hashlib.sha256(archive.read(info)).hexdigest(),
-            }
-            for info in archive.infolist()
-        ]
+        entries = [_entry(archive, info, normaliser) for info in archive.infolist()]
     return {"kind": "zip", "entries": entries}
+
+
+def _entry(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, normaliser: Normaliser
+) -> dict[str, Any]:
+    found = {"name": normaliser.text(info.filename), "compression": info.compress_type}
+    content = archive.read(info)
+    if info.filename == "DICOMDIR":
+        return found | {"dicomdir": _dicomdir(content, normaliser)}
+    return found | {"size": info.file_size, "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _dicomdir(data: bytes, normaliser: Normaliser) -> dict[str, Any]:
+    """The records, without what leads from one to the next."""
+    file = pydicom.dcmread(io.BytesIO(data))
+    records = [
+        {
+            f"{element.tag.group:04x},{element.tag.element:04x}": normaliser.text(
+                str(element.value)
+            )
+            for element in record
+            if element.tag not in _LINKS
+        }
+        for record in file.DirectoryRecordSequence
+    ]
+    return {"fileset": str(file.FileSetID), "records": records}
 
 
 def _image(data: bytes) -> dict[str, Any]:

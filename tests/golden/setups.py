@@ -15,9 +15,19 @@ _OF_PROFILE: dict[str, dict[str, Any]] = {
     },
     "revisions": {"CheckRevisions": True},
     "recycling": {"MaximumPatientCount": 2},
-    "jobs": {"ConcurrentJobs": 1},
+    "jobs": {"ConcurrentJobs": 1, "MediaArchiveSize": 10},
     "ingest": {"IngestTranscoding": "1.2.840.10008.1.2.1"},
 }
+
+
+def _slow_peer(ports: Mapping[str, int]) -> dict[str, Any]:
+    """A job for this peer runs for as long as the timeouts of its attempts, and then fails."""
+    return {
+        "OrthancPeers": {
+            "silent": {"Url": f"http://127.0.0.1:{ports['silent']}/", "Timeout": 2},
+        },
+        "Wherry": {"JobRetries": {"Default": {"Attempts": 0}}},
+    }
 
 
 def configuration(
@@ -36,6 +46,7 @@ def configuration(
         "DicomScuTimeout": 5,
         "HttpTimeout": 10,
         "JobsHistorySize": 200,
+        "ZipUseUtf8": False,
         "UserMetadata": {"my-meta": 4321},
         "UserContentType": {"my-att": [4400, "text/plain"]},
         "DicomModalities": {
@@ -48,6 +59,7 @@ def configuration(
             "auth": ["http://127.0.0.1:1/", "alice", "secret"],
             "unreachable": ["http://127.0.0.1:1/"],
         },
+        **(_slow_peer(ports) if profile == "jobs" else {}),
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
         **(_OF_PROFILE.get(profile, {}) if server == "A" else {}),
     }

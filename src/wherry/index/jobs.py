@@ -252,10 +252,11 @@ def resume(tx: Transaction, job_id: str, now: datetime) -> bool:
 
 
 def resubmit(tx: Transaction, job_id: str, now: datetime) -> bool:
-    """Failure → Pending, from zero. The error stays visible until the job runs again."""
+    """Failure → Pending, from zero. What it says of itself, and its error, stay visible until the
+    job runs again."""
     moved = _move(
         tx,
-        "state = 'Pending', content = '{}', progress = 0, runtime_s = 0,"
+        "state = 'Pending', progress = 0, runtime_s = 0,"
         " completed_at = NULL, changed_at = ?,"
         " checkpoint = CASE WHEN requested = 'settle' THEN checkpoint ELSE '{}' END",
         f"id = ? AND state = 'Failure' AND {VISIBLE}",
