@@ -202,7 +202,7 @@ them. Odd files are old and small."""
 
 # --- DICOMDIR ------------------------------------------------------------------------------
 DICOM_UID_BYTES: Final = 64
-"""Longest UID that a directory of a medium names (PS3.5 §6.2): its readers have room for no more."""
+"""Longest UID that a directory of a medium names (PS3.5 §6.2): readers have room for no more."""
 
 DICOMDIR_VALUE_BYTES: Final = 1 * KIB
 """Longest text in a directory: a name of three groups of 64 characters has 770 bytes in UTF-8."""

@@ -44,13 +44,14 @@ def engine_on(
     process_id: str = "process-a",
     concurrency: int = 1,
     history_size: int = 1000,
+    rules: Rules | None = None,
 ) -> Iterator[JobEngine]:
     """A started engine, stopped at the end."""
     engine = JobEngine(
         index,
         handlers,
         process_id=process_id,
-        rules=Rules(concurrency=concurrency, history_size=history_size),
+        rules=rules or Rules(concurrency=concurrency, history_size=history_size),
     )
     engine.start()
     try:

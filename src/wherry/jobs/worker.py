@@ -27,6 +27,10 @@ _log = logging.getLogger(__name__)
 RUNTIME = "wherry_jobs_runtime_s"
 """Histogram of the time in state Running of jobs that ended, by type and state."""
 
+TOTAL = "orthanc_jobs_total"
+"""Jobs that ended in this process; whether or not history still knows them."""
+_TOTALS = {JobState.SUCCESS: "success", JobState.FAILURE: "failed"}
+
 _SUCCESS = Ending(JobState.SUCCESS)
 
 
@@ -98,6 +102,8 @@ def _run(shop: Shop, job: Job) -> None:
     if written and isinstance(outcome, Ending):
         labels = {"type": job.type, "state": outcome.state.value}
         shop.metrics.measure(RUNTIME, control.standing().runtime_s, labels)
+        for name in ("completed", _TOTALS[outcome.state]):
+            shop.metrics.add(f"{TOTAL}_{name}")
         if (told := shop.listener(job.id)) is not None:
             told(_ended(control, outcome))
 

@@ -21,6 +21,9 @@ from wherry.rest.words import read_switch
 _PROMETHEUS = b"text/plain; version=0.0.4"
 
 _COUNTED = (
+    "orthanc_jobs_total_completed",
+    "orthanc_jobs_total_success",
+    "orthanc_jobs_total_failed",
     "orthanc_storage_read_bytes",
     "orthanc_storage_written_bytes",
     "orthanc_transfers_created_push_count",
