@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import datetime
 from functools import partial
 
@@ -29,6 +30,7 @@ from wherry.ingest.recovery import sweep_block
 from wherry.jobs.handler import Interrupted, JobControl, type_also
 from wherry.model import Job, JobOutput, type_json
 from wherry.storage.base import FileWriter, StorageArea
+from wherry.storage.outgoing import gathered
 
 OUTPUT = "archive"
 _RUNS = 2
@@ -70,7 +72,7 @@ class ArchiveJobs:
         )
 
         def publish(tx: Transaction) -> None:
-            job_outputs.add(tx, output, self._keep)
+            job_outputs.add(tx, output, None if order.passing else self._keep)
             staging.close_block(tx, draft.block)
 
         control.save({"Whole": True}, draft.content(), 1.0, publish)
@@ -160,23 +162,27 @@ class _Draft:
         self._saved_at, self._saved_bytes = clock.monotonic(), self.size
         writer = self._storage.reopen(self.uuid)
         try:
-            try:
-                while self._making.next < len(self._contents.items):
-                    self._add(writer, self._making.member())
-                    self._done_bytes = self._contents.size_of(self._making.next)
-                    self._step(writer)
-                self._add(writer, self._making.end())
-            except Interrupted as interrupted:
-                if interrupted.reason in ("pause", "stop"):
-                    self._keep(writer)
-                raise
+            with closing(self._making):
+                self._add_all(writer)
             writer.sync()
         finally:
             writer.close()
 
+    def _add_all(self, writer: FileWriter) -> None:
+        try:
+            for item in self._contents.items[self._making.next :]:
+                self._add(writer, self._making.member())
+                self._done_bytes += item.member.size
+                self._step(writer)
+            self._add(writer, self._making.end())
+        except Interrupted as interrupted:
+            if interrupted.reason in ("pause", "stop"):
+                self._keep(writer)
+            raise
+
     def _add(self, writer: FileWriter, pieces: Iterator[bytes]) -> None:
         position = self.size
-        for piece in pieces:
+        for piece in gathered(pieces):
             self._control.check()
             if self._storage.free_bytes() < limits.FREE_DISK_BYTES:
                 raise StorageFull("No space is left for the archive")

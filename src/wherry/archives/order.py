@@ -29,6 +29,8 @@ class ArchiveOrder:
     """UID of the transfer syntax that all files must have; "" = as they are."""
     file_name: str = "archive.zip"
     """For whoever saves the output of the job."""
+    passing: bool = False
+    """Somebody waits for the output, and will have it removed: no other one goes for it."""
 
     @property
     def type(self) -> str:
@@ -43,6 +45,7 @@ class ArchiveOrder:
             "Extended": self.extended,
             "Transcode": self.transcode,
             "FileName": self.file_name,
+            "Passing": self.passing,
         }
 
     def content(self, count: int, size: int, archive_size: int) -> dict[str, type_json]:
@@ -68,4 +71,5 @@ def from_parameters(parameters: Mapping[str, type_json]) -> ArchiveOrder:
         parameters["Extended"],
         parameters["Transcode"],
         parameters["FileName"],
+        parameters["Passing"],
     )

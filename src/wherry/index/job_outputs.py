@@ -18,8 +18,8 @@ from wherry.model import JobOutput
 _COLUMNS = ("job_id", "key", "uuid", "size", "media_type", "file_name")
 
 
-def add(tx: Transaction, output: JobOutput, keep: int) -> None:
-    """A new output; of all outputs, the ``keep`` newest stay."""
+def add(tx: Transaction, output: JobOutput, keep: int | None) -> None:
+    """A new output; of all outputs, the ``keep`` newest stay, or all (None)."""
     row = (
         output.job_id,
         output.key,
@@ -29,8 +29,9 @@ def add(tx: Transaction, output: JobOutput, keep: int) -> None:
         output.file_name,
     )
     tx.insert("job_outputs", _COLUMNS, [row])
-    newest = "SELECT seq FROM job_outputs ORDER BY seq DESC LIMIT ?"
-    _forget(tx, f"seq NOT IN ({newest})", [keep])
+    if keep is not None:
+        newest = "SELECT seq FROM job_outputs ORDER BY seq DESC LIMIT ?"
+        _forget(tx, f"seq NOT IN ({newest})", [keep])
 
 
 def get(tx: Transaction, job_id: str, key: str) -> JobOutput | None:

@@ -9,7 +9,8 @@ Not here: what goes in (``archives``), how the output of a job is fetched (``job
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from wherry import clock, limits
 from wherry.archives.contents import Contents, list_contents
+from wherry.archives.job import OUTPUT
 from wherry.archives.making import Making
 from wherry.archives.order import ArchiveOrder
 from wherry.dicom.uids import TRANSFER_SYNTAXES
@@ -36,7 +38,7 @@ from wherry.http.answers import content_answer
 from wherry.http.body import read_body
 from wherry.http.pieces import pieces_answer
 from wherry.http.services import Services, services
-from wherry.http.threads import in_thread
+from wherry.http.threads import in_thread, post
 from wherry.index import resources
 from wherry.model import Job, Level, type_json
 from wherry.rest.arguments import flag
@@ -196,10 +198,16 @@ async def _answer(
     contents = await in_thread(_contents, rooms, order, level)
     shown = order.content(len(contents.items), contents.size, 0)
     del contents  # the job will make its own
-    job = JobOrder(order.type, order.parameters(), shown, options)
     if not options.synchronous:
-        return await put_off(request, job)
-    return await in_thread(_output, request, await carry_out(request, job))
+        return await put_off(request, JobOrder(order.type, order.parameters(), shown, options))
+    order = replace(order, passing=True)
+    made = await carry_out(request, JobOrder(order.type, order.parameters(), shown, options))
+    remove = partial(post, rooms.jobs.remove_output, made.id, OUTPUT)
+    try:
+        return _Finally(await in_thread(_output, request, made), remove)
+    except BaseException:
+        remove()
+        raise
 
 
 async def _stream(request: Request, order: ArchiveOrder, level: Level | None = None) -> Response:
@@ -210,17 +218,18 @@ async def _stream(request: Request, order: ArchiveOrder, level: Level | None = N
         raise Unavailable("Too many archives are being made already", 5)
     await _STREAMS.acquire()
     try:
-        return _Stream(await in_thread(_begun, rooms, order, level))
+        return _Finally(await in_thread(_begun, rooms, order, level), _STREAMS.release)
     except BaseException:
         _STREAMS.release()
         raise
 
 
-class _Stream(Response):
-    """An archive that is made while it is sent; gives its place back in the end."""
+class _Finally(Response):
+    """Another answer, and what is to be done when it was sent, or could not be."""
 
-    def __init__(self, inner: Response) -> None:
+    def __init__(self, inner: Response, then: Callable[[], None]) -> None:
         self._inner = inner
+        self._then = then
         self.status_code = inner.status_code
         self.raw_headers = inner.raw_headers
         self.body = b""
@@ -231,7 +240,7 @@ class _Stream(Response):
         try:
             await self._inner(scope, receive, send)
         finally:
-            _STREAMS.release()
+            self._then()
 
 
 def _begun(rooms: Services, order: ArchiveOrder, level: Level | None) -> Response:
@@ -252,7 +261,7 @@ def _contents(rooms: Services, order: ArchiveOrder, level: Level | None) -> Cont
 
 def _output(request: Request, job: Job) -> Response:
     rooms = services(request)
-    found = rooms.jobs.output(job.id, "archive")
+    found = rooms.jobs.output(job.id, OUTPUT)
     if found is None:
         raise InexistentItem("The archive was made, but is not kept: see JobsHistorySize")
     headers = {"Content-Disposition": f'filename="{inert_name(found.file_name)}"'}
