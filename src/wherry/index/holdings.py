@@ -6,18 +6,13 @@ For whoever takes a part of the store out whole: archives.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
 from wherry.index.database import Transaction
-from wherry.index.related import chain
+from wherry.index.related import FILE, chain
 from wherry.model import Attachment, Level
-
-_FILE: Final = (
-    "a.uuid, a.content_type, a.uncompressed_size, a.uncompressed_md5, a.compressed_size,"
-    " a.compressed_md5, a.compression, a.place, a.revision"
-)
 
 
 class HeldSeries(NamedTuple):
@@ -57,7 +52,7 @@ def instances_below(tx: Transaction, level: Level, ids: Collection[str]) -> list
     """The instances below these resources of one level, themselves if they are instances."""
     rows = tx.all(
         f"SELECT l4.id, l4.parent, l4.orthanc_id, l4.transfer_syntax,"
-        f" coalesce(l4.instance_number, ''), {_FILE}"
+        f" coalesce(l4.instance_number, ''), {FILE}"
         f" FROM {chain(level, Level.INSTANCE)}"
         " JOIN attachments a ON a.resource = l4.id AND a.content_type = 1"
         f" WHERE l{level:d}.orthanc_id IN ?",

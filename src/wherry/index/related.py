@@ -17,10 +17,11 @@ import orjson
 from wherry.index.database import Transaction
 from wherry.model import Attachment, Level
 
-_FILE = (
+FILE: Final = (
     "a.uuid, a.content_type, a.uncompressed_size, a.uncompressed_md5, a.compressed_size,"
     " a.compressed_md5, a.compression, a.place, a.revision"
 )
+"""Columns of an attachment ``a``, in the order of the fields of ``Attachment``."""
 _MODALITY = "0008,0060"
 
 JOINED: Final = {"sqlite": "group_concat", "postgresql": "string_agg"}
@@ -99,7 +100,7 @@ def first_files(tx: Transaction, level: Level, rows: Collection[int]) -> dict[in
         f" ORDER BY {order} LIMIT 1"
     )
     found = tx.all(
-        f"SELECT r.id, {_FILE} FROM {level.plural} r JOIN attachments a"
+        f"SELECT r.id, {FILE} FROM {level.plural} r JOIN attachments a"
         f" ON a.resource = ({below}) AND a.content_type = 1 WHERE r.id IN ?",
         (list(rows),),
     )
@@ -110,7 +111,7 @@ def attachments(tx: Transaction, rows: Collection[int]) -> dict[int, list[Attach
     """The attachments of each resource (row) by number; without those that have none."""
     found: dict[int, list[Attachment]] = defaultdict(list)
     for row in tx.all(
-        f"SELECT a.resource, {_FILE} FROM attachments a WHERE a.resource IN ?"
+        f"SELECT a.resource, {FILE} FROM attachments a WHERE a.resource IN ?"
         " ORDER BY a.resource, a.content_type",
         (list(rows),),
     ):

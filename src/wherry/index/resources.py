@@ -8,20 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from wherry import limits
 from wherry.index import totals
 from wherry.index.adding import add_instances
 from wherry.index.database import Transaction
 from wherry.index.describing import following, get, get_many
-from wherry.index.related import BETWEEN, JOINED, chain
+from wherry.index.related import BETWEEN, FILE, JOINED, chain
 from wherry.index.removing import delete, delete_many
-from wherry.model import Attachment, Level, Statistics
+from wherry.model import Attachment, Level, ManifestInstance, Statistics
 
 _NO_LIMIT = 2**62
-
-_FILE = (
-    "a.uuid, a.content_type, a.uncompressed_size, a.uncompressed_md5, a.compressed_size,"
-    " a.compressed_md5, a.compression, a.place, a.revision"
-)
 
 
 def list_ids(tx: Transaction, level: Level, since: int = 0, limit: int | None = None) -> list[str]:
@@ -82,7 +78,7 @@ def attachment(
 ) -> Attachment | None:
     """One file of a resource; None when the file or the resource is unknown."""
     row = tx.one(
-        f"SELECT {_FILE} FROM {level.plural} r JOIN attachments a ON a.resource = r.id"
+        f"SELECT {FILE} FROM {level.plural} r JOIN attachments a ON a.resource = r.id"
         " WHERE r.orthanc_id = ? AND a.content_type = ?",
         (orthanc_id, content_type),
     )
@@ -98,7 +94,7 @@ def files_under(
     if row is None:
         return None
     rows = tx.all(
-        f"SELECT l4.orthanc_id, {_FILE} FROM {chain(level, Level.INSTANCE)}"
+        f"SELECT l4.orthanc_id, {FILE} FROM {chain(level, Level.INSTANCE)}"
         f" JOIN attachments a ON a.resource = l4.id AND a.content_type = 1"
         f" WHERE l{level:d}.id = ? ORDER BY l4.orthanc_id",
         (row,),
@@ -109,7 +105,7 @@ def files_under(
 def first_file(tx: Transaction, level: Level, orthanc_id: str) -> Attachment | None:
     """The DICOM file of the instance below a resource that arrived first; None when unknown."""
     row = tx.one(
-        f"SELECT {_FILE} FROM {chain(level, Level.INSTANCE)}"
+        f"SELECT {FILE} FROM {chain(level, Level.INSTANCE)}"
         f" JOIN attachments a ON a.resource = l4.id AND a.content_type = 1"
         f" WHERE l{level:d}.orthanc_id = ? ORDER BY l4.id LIMIT 1",
         (orthanc_id,),
@@ -120,11 +116,24 @@ def first_file(tx: Transaction, level: Level, orthanc_id: str) -> Attachment | N
 def files_of(tx: Transaction, instance_ids: Collection[str]) -> dict[str, Attachment]:
     """DICOM files of these instances; unknown ones are left out."""
     rows = tx.all(
-        f"SELECT r.orthanc_id, {_FILE} FROM instances r JOIN attachments a"
+        f"SELECT r.orthanc_id, {FILE} FROM instances r JOIN attachments a"
         " ON a.resource = r.id AND a.content_type = 1 WHERE r.orthanc_id IN ?",
         (list(instance_ids),),
     )
     return {row[0]: Attachment(*row[1:]) for row in rows}
+
+
+def held(tx: Transaction, instances: Sequence[ManifestInstance]) -> set[ManifestInstance]:
+    """Those that are stored here, with this size and this MD5."""
+    found: set[ManifestInstance] = set()
+    for start in range(0, len(instances), limits.INDEX_ROWS_AT_ONCE):
+        portion = instances[start : start + limits.INDEX_ROWS_AT_ONCE]
+        files = files_of(tx, [one.orthanc_id for one in portion])
+        for one in portion:
+            file = files.get(one.orthanc_id)
+            if file and (file.uncompressed_size, file.uncompressed_md5) == (one.size, one.md5):
+                found.add(one)
+    return found
 
 
 def statistics(tx: Transaction) -> Statistics:
@@ -192,6 +201,7 @@ __all__ = [
     "following",
     "get",
     "get_many",
+    "held",
     "kin",
     "list_ids",
     "locate",

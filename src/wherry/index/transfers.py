@@ -20,6 +20,7 @@ from typing import Any, Literal
 import orjson
 
 from wherry.index.database import Transaction
+from wherry.model import ManifestInstance
 
 type_kind = Literal["push", "pull"]
 type_chunk = tuple[int, int, int]
@@ -30,6 +31,8 @@ _TRANSFER = (
     " bucket_count, total_bytes, remote_ip"
 )
 _INSTANCE = "position, orthanc_id, size, md5, uuid, buckets, staged IS NOT NULL"
+_HELD = "held"
+"""Stands for the staged instance of one that was stored here before and is not sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,9 @@ class InstanceRow:
     buckets: str
     """The buckets that hold parts of it (``transfers.ranges``); empty when one holds it whole."""
     staged: bool
-    """Whether it is verified."""
+    """Whether it is verified, or need not be."""
+    held: bool = False
+    """Stored here when the transfer was declared, and in none of its buckets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +111,18 @@ def create(
     )
     tx.insert(
         "transfer_instances",
-        ("transfer_id", "position", "orthanc_id", "size", "md5", "uuid", "buckets"),
+        ("transfer_id", "position", "orthanc_id", "size", "md5", "uuid", "buckets", "staged"),
         [
-            (transfer.id, one.position, one.orthanc_id, one.size, one.md5, one.uuid, one.buckets)
+            (
+                transfer.id,
+                one.position,
+                one.orthanc_id,
+                one.size,
+                one.md5,
+                one.uuid,
+                one.buckets,
+                _HELD if one.held else None,
+            )
             for one in instances
         ],
     )
@@ -194,11 +208,21 @@ def unverified(tx: Transaction, transfer_id: str, limit: int) -> list[InstanceRo
 def staged(tx: Transaction, transfer_id: str) -> list[str]:
     """The verified instances, as ``stage`` was given them, in order of position."""
     rows = tx.all(
-        "SELECT staged FROM transfer_instances WHERE transfer_id = ? AND staged IS NOT NULL"
+        "SELECT staged FROM transfer_instances WHERE transfer_id = ? AND staged <> ?"
         " ORDER BY position",
-        (transfer_id,),
+        (transfer_id, _HELD),
     )
     return [row[0] for row in rows]
+
+
+def held(tx: Transaction, transfer_id: str) -> list[ManifestInstance]:
+    """The instances that are not sent because they were stored here before."""
+    rows = tx.all(
+        "SELECT orthanc_id, size, md5 FROM transfer_instances"
+        " WHERE transfer_id = ? AND staged = ? ORDER BY position",
+        (transfer_id, _HELD),
+    )
+    return [ManifestInstance(*row) for row in rows]
 
 
 def buckets(tx: Transaction, transfer_id: str, *, received: bool) -> list[int]:

@@ -166,6 +166,7 @@ _PEER = members(
 _TRANSFER_RESOURCE = members(
     ("Level", "ID"), Level=one_of("Patient", "Study", "Series", "Instance"), ID=ID
 )
+_TRANSFER_INSTANCE = members(("ID", "Size", "MD5"), ID=ID, Size=COUNT, MD5=STRING)
 _TRANSFER = members(
     ("Resources", "Compression", "Peer"),
     Resources=list_of(_TRANSFER_RESOURCE),
@@ -334,6 +335,10 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "DELETE /peers/{}": DONE,
     "POST /peers/{}/store": Operation(body=_STORE),
     "POST /peers/{}/store-straight": Operation(body={}, body_type=BYTES),
+    "POST /transfers/inventory": Operation(
+        body=members(("Instances",), Instances=list_of(_TRANSFER_INSTANCE)),
+        answer=members(("Missing",), Missing=STRING),
+    ),
     "POST /transfers/lookup": Operation(body=list_of(_TRANSFER_RESOURCE)),
     "GET /transfers/chunks/{}": Operation(
         (
@@ -346,7 +351,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "POST /transfers/push": Operation(
         body=members(
             ("Instances", "Buckets", "Compression"),
-            Instances=list_of(members(("ID", "Size", "MD5"), ID=ID, Size=COUNT, MD5=STRING)),
+            Instances=list_of(_TRANSFER_INSTANCE),
             Buckets=list_of(
                 list_of(members(("ID", "Offset", "Size"), ID=ID, Offset=COUNT, Size=COUNT))
             ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from wherry import clock, limits
@@ -12,7 +13,7 @@ from wherry.index.database import Transaction
 from wherry.index.transfers import BucketRow, InstanceRow, TransferRow, type_kind
 from wherry.ingest.names import name_in, new_prefix
 from wherry.jobs import ranges
-from wherry.model import Manifest
+from wherry.model import Manifest, ManifestInstance
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,11 @@ class Quota:
     store_bytes: int = 0
     """What the whole store may hold, where that can be compared with what is declared; 0 = all."""
 
-    def check(self, manifest: Manifest, free_bytes: int) -> None:
-        """Raises ``TooLarge``, or ``StorageFull`` when the disk has no room for it."""
+    def check(self, manifest: Manifest, free_bytes: int, held_bytes: int = 0) -> None:
+        """Raises ``TooLarge``, or ``StorageFull`` when the disk has no room for it.
+
+        ``held_bytes`` of it are stored here already.
+        """
         if len(manifest.instances) > self.instances:
             raise TooLarge(f"A transfer may have at most {self.instances} instances")
         total = sum(instance.size for instance in manifest.instances)
@@ -39,7 +43,7 @@ class Quota:
             raise TooLarge(f"A bucket may have at most {limits.BUCKET_BYTES} bytes")
         if self.store_bytes and total > self.store_bytes:
             raise NoRoom("The store may not grow so large (MaximumStorageSize)")
-        if total > max(0, free_bytes - limits.FREE_DISK_BYTES):
+        if total - held_bytes > max(0, free_bytes - limits.FREE_DISK_BYTES):
             raise StorageFull("The storage area has no room for this transfer")
 
 
@@ -57,11 +61,23 @@ class Declaration:
         transfers.create(tx, self.transfer, self.instances, self.buckets)
 
 
+def unsent(manifest: Manifest) -> list[ManifestInstance]:
+    """The instances that no bucket holds a byte of."""
+    sent = {chunk.orthanc_id for bucket in manifest.buckets for chunk in bucket.chunks}
+    return [one for one in manifest.instances if one.orthanc_id not in sent]
+
+
 def declare(
-    manifest: Manifest, *, kind: type_kind, username: str = "", remote_ip: str = ""
+    manifest: Manifest,
+    held: Collection[ManifestInstance] = (),
+    *,
+    kind: type_kind,
+    username: str = "",
+    remote_ip: str = "",
 ) -> Declaration:
     """Rows of a manifest. An instance that lies whole in one bucket gets a file for each attempt
-    to bring it; one that is cut over several has one file, whose name is chosen here."""
+    to bring it; one that is cut over several has one file, whose name is chosen here. Those in
+    ``held`` are stored here already and lie in no bucket."""
     now = clock.timestamp()
     block = new_prefix()
     places = {one.orthanc_id: position for position, one in enumerate(manifest.instances)}
@@ -70,7 +86,8 @@ def declare(
     for position, one in enumerate(manifest.instances):
         cut = "" if holders[position] == [] else ranges.to_text(holders[position])
         name = name_in(block) if cut else ""
-        row = InstanceRow(position, one.orthanc_id, one.size, one.md5, name, cut, staged=False)
+        here = one in held
+        row = InstanceRow(position, one.orthanc_id, one.size, one.md5, name, cut, here, here)
         instances.append(row)
     transfer = TransferRow(
         id=clock.new_uuid(),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from wherry import clock, limits
 from wherry.jobs.ranges import to_text
-from wherry.model import Manifest, type_json
+from wherry.model import Bucket, ManifestInstance, type_json
 from wherry.transfers.orders import TransferRequest
 from wherry.transfers.protocol import rounded_mib
 
@@ -17,15 +17,25 @@ _SHORTEST_S = 0.01
 class Progress:
     """Counts buckets and bytes of one run of a job; safe from any thread."""
 
-    def __init__(self, request: TransferRequest, manifest: Manifest, volume_name: str) -> None:
-        """``volume_name``: ``UploadedSizeMB`` or ``DownloadedSizeMB``, as the original has it."""
+    def __init__(
+        self,
+        request: TransferRequest,
+        instances: Collection[ManifestInstance],
+        buckets: Sequence[Bucket],
+        volume_name: str,
+        skipped: Collection[ManifestInstance] = (),
+    ) -> None:
+        """``volume_name``: ``UploadedSizeMB`` or ``DownloadedSizeMB``, as the original has it;
+        ``skipped``: those of ``instances`` that lie in no bucket, because they are there."""
         self._request = request
-        self._manifest = manifest
         self._volume_name = volume_name
         self._lock = threading.Lock()
-        self._sizes = [bucket.size for bucket in manifest.buckets]
-        self._total = sum(instance.size for instance in manifest.instances)
+        self._sizes = [bucket.size for bucket in buckets]
+        self._count = len(instances)
+        self._total = sum(instance.size for instance in instances)
         self._done: set[int] = set()
+        self._skipped_count = len(skipped)
+        self._skipped_bytes = sum(instance.size for instance in skipped)
         self._done_bytes = self._network_bytes = self._reused = 0
         self._began = self._last = clock.monotonic()
 
@@ -62,11 +72,10 @@ class Progress:
     def share(self) -> float:
         """0…1, by the original's formula."""
         with self._lock:
-            return (1 + len(self._done)) / (2 + len(self._manifest.buckets))
+            return (1 + len(self._done)) / (2 + len(self._sizes))
 
     def content(self) -> dict[str, type_json]:
         """The members of the original, and bytes."""
-        manifest = self._manifest
         with self._lock:
             seconds = self._last - self._began
             speed = self._network_bytes / seconds if seconds >= _SHORTEST_S else 0.0
@@ -74,16 +83,18 @@ class Progress:
                 "Resources": self._request.resources,
                 "Peer": self._request.peer,
                 "Compression": self._request.compression,
-                "TotalInstances": len(manifest.instances),
+                "TotalInstances": self._count,
                 "TotalSizeMB": rounded_mib(self._total),
                 self._volume_name: rounded_mib(self._network_bytes),
                 "CompletedHttpQueries": len(self._done),
                 "NetworkSpeedKBs": int(speed / limits.KIB),
                 "TotalBytes": str(self._total),
-                "CompletedBytes": str(self._done_bytes),
+                "CompletedBytes": str(self._done_bytes + self._skipped_bytes),
                 "NetworkBytes": str(self._network_bytes),
-                "TotalHttpQueries": len(manifest.buckets),
+                "TotalHttpQueries": len(self._sizes),
                 "ResumedHttpQueries": self._reused,
+                "SkippedInstances": self._skipped_count,
+                "SkippedBytes": str(self._skipped_bytes),
             }
         if self._request.originator:
             content["Originator"] = self._request.originator

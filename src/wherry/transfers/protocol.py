@@ -108,6 +108,33 @@ def read_lookup(body: bytes) -> tuple[tuple[ManifestInstance, ...], str]:
     return _distinct(found, NetworkProtocol("The peer lists an instance twice")), originator
 
 
+# --- inventory -----------------------------------------------------------------------------
+def render_inventory(instances: Sequence[ManifestInstance]) -> bytes:
+    """The body of ``/transfers/inventory``, which only a Wherry has: what do you hold of these?"""
+    return orjson.dumps({"Instances": [_instance(instance) for instance in instances]})
+
+
+def parse_inventory(body: bytes, max_instances: int) -> list[ManifestInstance]:
+    """The instances asked about, in their order. Raises ``BadFileFormat``, ``TooLarge``."""
+    if body.count(b'"MD5"') > max_instances:
+        raise TooLarge(f"A transfer may have at most {max_instances} instances")
+    document = an_object(parse_json(body), "Body")
+    return [_read_instance(item) for item in an_array(document.get("Instances"), "Instances")]
+
+
+def render_missing(positions: Iterable[int]) -> dict[str, str]:
+    """The answer: positions in the question of what is not held, or has another digest."""
+    return {"Missing": ranges.to_text(positions)}
+
+
+def read_missing(body: bytes, count: int) -> set[int]:
+    """The positions in a peer's answer to a question about ``count`` instances."""
+    try:
+        return ranges.parse(a_text(an_object(parse_json(body), "Answer"), "Missing"), count)
+    except (BadFileFormat, ValueError) as error:
+        raise NetworkProtocol(f"The peer does not say what it holds: {error}") from None
+
+
 # --- push ----------------------------------------------------------------------------------
 def render_push(manifest: Manifest) -> bytes:
     """The body of ``POST /transfers/push``."""

@@ -2,7 +2,8 @@
 
     lookup ─▶ open a transfer here ─▶ buckets, in parallel ─▶ commit
 
-The receiving end is that of a push (``reception``): what arrived is acknowledged in the index, so
+What is stored here already, with the digest that the peer tells, is not fetched. The receiving end
+is that of a push (``reception``): what arrived is acknowledged in the index, so
 that a run after a crash fetches only what is missing, after it has made sure that the peer still
 has what it had; the commit makes all instances visible at once.
 """
@@ -10,6 +11,7 @@ has what it had; the commit makes all instances visible at once.
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from wherry import limits
@@ -22,6 +24,7 @@ from wherry.errors import (
 )
 from wherry.jobs.crew import Crew
 from wherry.jobs.handler import JobControl
+from wherry.jobs.ranges import parse, to_text
 from wherry.model import Job, Manifest, ManifestInstance
 from wherry.peers.bodies import BytesBody
 from wherry.peers.client import Answer, PeerClient, Request
@@ -33,6 +36,7 @@ from wherry.transfers.tools import Tools, cause_of, digest_of
 from wherry.transfers.unpack import BadGzip
 
 _JSON = "application/json"
+_ATTEMPTS = 3
 _DAMAGED = (NetworkProtocol, BadFileFormat, BadGzip, CorruptedFile)
 """What a bucket that was damaged on its way may be taken for: fetching it again may help."""
 
@@ -81,15 +85,55 @@ class _Pull:
         if earlier and self._reception.is_committed(earlier):
             return
         instances = self._look_up()
-        unit = self._tools.config.transfers.bucket_size_bytes
-        manifest = Manifest(instances, cut(instances, unit, self._url), self._request.compression)
-        progress = Progress(self._request, manifest, "DownloadedSizeMB")
-        self._control.report(progress.content(), 0.0)
+        manifest, missing = self._plan(instances)
         if not instances:
+            self._control.report(self._progress(manifest, missing).content(), 0.0)
             return
-        transfer_id = self._open(manifest, earlier, progress)
-        self._fetch_buckets(transfer_id, manifest, progress)
-        self._reception.commit(transfer_id)
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            progress = self._progress(manifest, missing)
+            self._control.report(progress.content(), 0.0)
+            transfer_id = self._open(manifest, missing, earlier, progress)
+            self._fetch_buckets(transfer_id, manifest, progress)
+            try:
+                self._reception.commit(transfer_id)
+            except UnknownResource:  # what was stored here, and so not fetched, is gone
+                if not attempts_left:
+                    raise
+                earlier = transfer_id
+                manifest, missing = self._fresh_plan(instances)
+            else:
+                return
+
+    # --- what is to be fetched ---------------------------------------------------------------
+    def _plan(self, instances: Sequence[ManifestInstance]) -> tuple[Manifest, set[int]]:
+        """The manifest, and the positions of what is to be fetched: that of an earlier run while
+        it fits, so that its buckets count, else what is not stored here."""
+        checkpoint = self._control.job.checkpoint
+        with suppress(KeyError, ValueError):
+            missing = parse(checkpoint["Missing"], len(instances))
+            manifest = self._manifest(instances, missing)
+            if digest_of(manifest) == checkpoint["Manifest"]:
+                return manifest, missing
+        return self._fresh_plan(instances)
+
+    def _fresh_plan(self, instances: Sequence[ManifestInstance]) -> tuple[Manifest, set[int]]:
+        held = self._reception.held(instances)
+        missing = {place for place, one in enumerate(instances) if one not in held}
+        return self._manifest(instances, missing), missing
+
+    def _manifest(
+        self, instances: Sequence[ManifestInstance], missing: Collection[int]
+    ) -> Manifest:
+        wanted = [one for place, one in enumerate(instances) if place in missing]
+        unit = self._tools.config.transfers.bucket_size_bytes
+        buckets = cut(wanted, unit, self._url)
+        return Manifest(tuple(instances), buckets, self._request.compression)
+
+    def _progress(self, manifest: Manifest, missing: Collection[int]) -> Progress:
+        skipped = [one for n, one in enumerate(manifest.instances) if n not in missing]
+        return Progress(
+            self._request, manifest.instances, manifest.buckets, "DownloadedSizeMB", skipped
+        )
 
     def _look_up(self) -> tuple[ManifestInstance, ...]:
         names = protocol.parse_resources(self._request.resources)
@@ -113,19 +157,22 @@ class _Pull:
             )
         return instances
 
-    def _open(self, manifest: Manifest, earlier: str, progress: Progress) -> str:
+    def _open(
+        self, manifest: Manifest, missing: Collection[int], earlier: str, progress: Progress
+    ) -> str:
         """The transfer of an earlier run if it still fits, else a new one."""
         digest = digest_of(manifest)
-        missing = self._reception.missing(earlier) if earlier else None
-        if missing is not None:
+        absent = self._reception.missing(earlier) if earlier else None
+        if absent is not None:
             if self._control.job.checkpoint.get("Manifest") == digest:
-                progress.start(set(range(len(manifest.buckets))) - set(missing))
+                progress.start(set(range(len(manifest.buckets))) - set(absent))
                 return earlier
             with suppress(UnknownResource):
                 self._reception.discard(earlier)
         declaration = self._reception.declare(manifest, kind="pull")
         transfer_id = declaration.transfer.id
-        self._control.save({"Transfer": transfer_id, "Manifest": digest}, also=declaration.write)
+        checkpoint = {"Transfer": transfer_id, "Manifest": digest, "Missing": to_text(missing)}
+        self._control.save(checkpoint, also=declaration.write)
         progress.start(())
         return transfer_id
 

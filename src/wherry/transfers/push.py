@@ -1,6 +1,7 @@
 """The job that pushes resources to a peer.
 
-    ask what became of an earlier transaction ─▶ create ─▶ buckets, in parallel ─▶ commit
+    ask what became of an earlier transaction, or what the peer holds (``plan``)
+        ─▶ create ─▶ buckets, in parallel ─▶ commit
 
 The checkpoint names the transaction and the buckets that the peer acknowledged, and is written
 before the next bucket begins; a peer that is a Wherry is asked besides. So whatever dies in
@@ -13,7 +14,10 @@ transaction that never was; whether the instances are there is then asked with `
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -22,12 +26,13 @@ from wherry.jobs.crew import Crew
 from wherry.jobs.handler import JobControl
 from wherry.jobs.ranges import parse
 from wherry.jobs.saver import Saver
-from wherry.model import Bucket, Job, Level, Manifest, type_json
+from wherry.model import Bucket, Job, Level, type_json
 from wherry.peers.bodies import BytesBody, bucket_body
 from wherry.peers.client import Answer, PeerClient, PeerRefusal, Request
+from wherry.peers.patience import Patience
 from wherry.transfers import protocol
-from wherry.transfers.buckets import cut
 from wherry.transfers.orders import TransferRequest, from_parameters
+from wherry.transfers.plan import STOCK, ask_what_is_missing, plan
 from wherry.transfers.progress import Progress
 from wherry.transfers.protocol import ResourceName
 from wherry.transfers.source import Holding
@@ -57,11 +62,9 @@ class PushTransfer:
         request = from_parameters(control.job.parameters)
         peer = tools.peers.get(request.peer)
         holding = tools.source.find(protocol.parse_resources(request.resources))
-        unit = tools.config.transfers.bucket_size_bytes
-        manifest = Manifest(holding.instances, cut(holding.instances, unit), request.compression)
         with tools.client(peer) as client:
             try:
-                _Push(tools, control, client, request, holding, manifest).run()
+                _Push(tools, control, client, request, holding).run()
             except WherryError as error:
                 raise cause_of(error) from error
 
@@ -97,17 +100,14 @@ class _Push:
         client: PeerClient,
         request: TransferRequest,
         holding: Holding,
-        manifest: Manifest,
     ) -> None:
         self._tools = tools
         self._control = control
         self._client = client
         self._request = request
         self._holding = holding
-        self._manifest = manifest
-        self._digest = digest_of(manifest)
-        self._sizes = {one.orthanc_id: one.size for one in manifest.instances}
-        self._progress = Progress(request, manifest, "UploadedSizeMB")
+        self._sizes = {one.orthanc_id: one.size for one in holding.instances}
+        self._follow(range(len(holding.instances)), STOCK)
         self._path = ""
         self._cookies = ""
         self._committing = False
@@ -120,6 +120,10 @@ class _Push:
         for restarts_left in reversed(range(_RESTARTS + 1)):
             try:
                 if not self._path:
+                    self._follow(*self._ask_what_is_missing())
+                    if not self._manifest.instances and self._plan.skipped:
+                        self._control.report(self._progress.content(), 1.0)
+                        return
                     self._create()
                 self._send_buckets()
                 self._commit()
@@ -140,6 +144,9 @@ class _Push:
         self._cookies = checkpoint.get("Cookies", "")
         if not self._path:
             return False
+        with suppress(KeyError, ValueError):  # other instances than before, or another version
+            missing = parse(checkpoint["Missing"], len(self._sizes))
+            self._follow(missing, checkpoint["Dialect"])
         if checkpoint.get("Manifest") != self._digest:
             _discard(self._client, self._path, self._headers())
             self._begin_again()
@@ -171,6 +178,37 @@ class _Push:
         self._path = self._cookies = ""
         self._committing = False
         self._progress.start(())
+
+    # --- what is to be sent ------------------------------------------------------------------
+    def _follow(self, missing: Collection[int], dialect: str) -> None:
+        """Send the instances at these positions."""
+        unit = self._tools.config.transfers.bucket_size_bytes
+        compression = self._request.compression
+        found = plan(
+            self._holding.instances, missing, dialect, unit_bytes=unit, compression=compression
+        )
+        self._plan, self._manifest = found, found.manifest
+        self._digest = digest_of(found.manifest)
+        self._progress = Progress(
+            self._request,
+            self._holding.instances,
+            found.manifest.buckets,
+            "UploadedSizeMB",
+            found.skipped,
+        )
+
+    def _ask_what_is_missing(self) -> tuple[set[int], str]:
+        def ask(request: Request, *, retries: bool) -> bytes:
+            wanted = replace(request, headers=self._headers())
+            try:
+                return self._alone(lambda: self._client.ask(wanted), retries=retries).body
+            except NetworkProtocol:
+                self._client.reopen()  # it has cut the connections
+                raise
+
+        names = protocol.parse_resources(self._request.resources)
+        patiently, once = partial(ask, retries=True), partial(ask, retries=False)
+        return ask_what_is_missing(patiently, once, names, self._holding.instances)
 
     # --- the phases --------------------------------------------------------------------------
     def _create(self) -> None:
@@ -286,10 +324,10 @@ class _Push:
     def _crew(self, threads: int) -> Crew:
         return Crew(threads, self._control.check, self._client.abort)
 
-    def _alone(self, ask: Callable[[], T]) -> T:
-        """One request, patiently; cut short when the job is interrupted."""
+    def _alone(self, ask: Callable[[], T], *, retries: bool = True) -> T:
+        """One request, patiently unless told otherwise; cut short when the job is interrupted."""
         crew = self._crew(1)
-        patiently = self._tools.patience(crew.pause)
+        patiently = self._tools.patience(crew.pause) if retries else Patience(crew.pause, 0, 0.0)
         results: list[T] = []
         crew.work([0], lambda _: results.append(patiently(ask)))
         return results[0]
@@ -327,6 +365,8 @@ class _Push:
             "Manifest": self._digest,
             "Acknowledged": self._progress.done_text(),
             "Committing": self._committing,
+            "Missing": self._plan.missing,
+            "Dialect": self._plan.dialect,
         }
         self._control.save(checkpoint, self._progress.content(), self._progress.share)
 

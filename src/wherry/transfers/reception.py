@@ -17,16 +17,16 @@ from collections.abc import Sequence
 
 from wherry import clock, limits
 from wherry.errors import CorruptedFile, ParameterOutOfRange, UnknownResource
-from wherry.index import transfers
+from wherry.index import resources, transfers
 from wherry.index.database import Index, Transaction
 from wherry.index.transfers import BucketRow, InstanceRow, TransferRow, type_kind
 from wherry.ingest.ingest import Ingest
 from wherry.ingest.recovery import remove_strays, sweep_block
 from wherry.jobs import ranges
-from wherry.model import Manifest, StagedInstance, StoreStatus
+from wherry.model import Manifest, ManifestInstance, StagedInstance, StoreStatus
 from wherry.storage.base import StorageArea
 from wherry.transfers import staged as staged_text
-from wherry.transfers.declaring import Declaration, Quota, declare, take_slot
+from wherry.transfers.declaring import Declaration, Quota, declare, take_slot, unsent
 from wherry.transfers.incoming import Incoming, keep
 from wherry.transfers.landing import Piece, verify
 from wherry.transfers.running import Running
@@ -55,9 +55,20 @@ class Reception:
     def declare(
         self, manifest: Manifest, *, kind: type_kind, username: str = "", remote_ip: str = ""
     ) -> Declaration:
-        """Hold a manifest against the quotas. Raises ``TooLarge``, ``StorageFull``."""
-        self.quota.check(manifest, self.storage.free_bytes())
-        return declare(manifest, kind=kind, username=username, remote_ip=remote_ip)
+        """Hold a manifest against the quotas. Raises ``TooLarge``, ``StorageFull``.
+
+        What lies in no bucket need not be sent if it is stored here, with the same digest.
+        """
+        absent = unsent(manifest)
+        held = self.held(absent)
+        held_bytes = sum(one.size for one in held)
+        self.quota.check(manifest, self.storage.free_bytes(), held_bytes)
+        return declare(manifest, held, kind=kind, username=username, remote_ip=remote_ip)
+
+    def held(self, instances: Sequence[ManifestInstance]) -> set[ManifestInstance]:
+        """Those that are stored here, with this size and this MD5."""
+        with self.index.read() as tx:
+            return resources.held(tx, instances)
 
     def open_push(self, manifest: Manifest, *, username: str = "", remote_ip: str = "") -> str:
         """Open a push of a peer; its id. Raises ``TooLarge``, ``StorageFull``, ``Unavailable``."""
@@ -122,7 +133,8 @@ class Reception:
         """Make all instances visible, or raise and leave the transfer open.
 
         Raises ``CorruptedFile`` or ``BadFileFormat`` naming the first instance that is missing or
-        wrong, ``UnknownResource``. Again after it was committed: nothing happens.
+        wrong, ``UnknownResource``: also when what was not sent, because it was here, is gone. Again
+        after it was committed: nothing happens.
         """
         with self.index.read() as tx:
             transfer = transfers.get(tx, _checked(transfer_id))
@@ -133,8 +145,9 @@ class Reception:
         self._verify_rest(transfer)
         with self.index.read() as tx:
             batch = [staged_text.from_text(text) for text in transfers.staged(tx, transfer_id)]
-        if len(batch) == transfer.instance_count:
-            self._make_visible(transfer, batch)
+            held = transfers.held(tx, transfer_id)
+        if len(batch) + len(held) == transfer.instance_count:
+            self._make_visible(transfer, batch, held)
         elif not self.is_committed(transfer_id):
             raise UnknownResource  # it ended while we looked
 
@@ -189,10 +202,17 @@ class Reception:
             if len(rest) < _PORTION:
                 return
 
-    def _make_visible(self, transfer: TransferRow, batch: Sequence[StagedInstance]) -> None:
+    def _make_visible(
+        self,
+        transfer: TransferRow,
+        batch: Sequence[StagedInstance],
+        held: Sequence[ManifestInstance],
+    ) -> None:
         def also(tx: Transaction) -> None:
             if not transfers.finish(tx, transfer.id, "committed", clock.timestamp()):
                 raise _NotOpen
+            if len(resources.held(tx, held)) < len(held):
+                raise UnknownResource("An instance that was not sent is not stored here any more")
 
         try:
             stored = self._ingest.commit_block(batch, also)

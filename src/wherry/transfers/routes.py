@@ -33,6 +33,7 @@ def routes() -> list[Route]:
     """All routes of the transfers accelerator."""
     return [
         Route("/transfers/lookup", lookup, methods=["POST"]),
+        Route("/transfers/inventory", inventory, methods=["POST"]),
         Route("/transfers/chunks/{ids}", chunks, methods=["GET"]),
         Route("/transfers/push", open_push, methods=["POST"]),
         Route("/transfers/push/{id}", look_at_push, methods=["GET"]),
@@ -101,6 +102,21 @@ class StreamAnswer(Response):
             finally:
                 piece = await following
         await send({"type": "http.response.body", "body": b""})
+
+
+async def inventory(request: Request) -> Response:
+    """``POST /transfers/inventory``: which of these instances are not stored here, or with another
+    digest. Only a Wherry has this route."""
+    body = await read_body(request, limits.PUSH_MANIFEST_BYTES)
+    reception = services(request).transfers.reception
+
+    def compare() -> dict[str, str]:
+        wanted = protocol.parse_inventory(body, reception.quota.instances)
+        held = reception.held(wanted)
+        missing = (n for n, one in enumerate(wanted) if one not in held)
+        return protocol.render_missing(missing)
+
+    return _json(await in_thread(compare))
 
 
 # --- receiving -----------------------------------------------------------------------------
