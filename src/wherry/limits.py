@@ -311,6 +311,15 @@ sent twice after a crash."""
 PEER_STORE_TOLD: Final = 100
 """Instances that a permissive ``/peers/{}/store`` names with the reason of their failure."""
 
+RECEIPT_NAMED: Final = 100
+"""Instances that a receipt names because other bytes of them were here before."""
+
+RECEIPTS_PAGE: Final = 1_000
+"""Receipts in one answer: about 1 MB."""
+
+PEER_NAME_TOLD: Final = 128
+"""Of the name that a sender gives itself."""
+
 BUCKET_BUFFER_BYTES: Final = 8 * MIB
 """Compressed bytes of one bucket that a sender gathers before it sends them; larger buckets are
 sent while they are compressed."""

@@ -41,6 +41,7 @@ from wherry.storage.filesystem import FilesystemStorage
 from wherry.transfers import buckets as layout
 from wherry.transfers import incoming
 from wherry.transfers.declaring import Quota
+from wherry.transfers.receipts import Receipts
 from wherry.transfers.reception import Reception
 
 UNIT = 3000
@@ -72,7 +73,9 @@ class House:
             compress=compress,
             bounds=bounds,
         )
-        self.reception = Reception(index, self.storage, self.ingest, Quota())
+        self.reception = Reception(
+            index, self.storage, self.ingest, Quota(), Receipts(index, "here", lambda: "me")
+        )
 
     def files(self) -> set[str]:
         return {path.name for path in self.folder.glob("??/*/*")}

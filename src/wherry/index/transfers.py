@@ -28,7 +28,7 @@ type_chunk = tuple[int, int, int]
 
 _TRANSFER = (
     "id, kind, state, compression, username, created_at, touched_at, block, instance_count,"
-    " bucket_count, total_bytes, remote_ip"
+    " bucket_count, total_bytes, remote_ip, other_end"
 )
 _INSTANCE = "position, orthanc_id, size, md5, uuid, buckets, staged IS NOT NULL"
 _HELD = "held"
@@ -53,6 +53,8 @@ class TransferRow:
     bucket_count: int
     total_bytes: int
     remote_ip: str
+    other_end: str = "{}"
+    """JSON: what is known of the server at the other end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ def create(
                 transfer.bucket_count,
                 transfer.total_bytes,
                 transfer.remote_ip,
+                transfer.other_end,
             )
         ],
     )
@@ -213,6 +216,16 @@ def staged(tx: Transaction, transfer_id: str) -> list[str]:
         (transfer_id, _HELD),
     )
     return [row[0] for row in rows]
+
+
+def manifest(tx: Transaction, transfer_id: str) -> list[ManifestInstance]:
+    """All declared instances of an open transfer, in order of position."""
+    rows = tx.all(
+        "SELECT orthanc_id, size, md5 FROM transfer_instances WHERE transfer_id = ?"
+        " ORDER BY position",
+        (transfer_id,),
+    )
+    return [ManifestInstance(*row) for row in rows]
 
 
 def held(tx: Transaction, transfer_id: str) -> list[ManifestInstance]:

@@ -115,18 +115,23 @@ class Ingest:
         return stored
 
     def commit_block(
-        self, batch: Sequence[StagedInstance], also: Callable[[Transaction], None]
+        self,
+        batch: Sequence[StagedInstance],
+        also: Callable[[Transaction], None],
+        then: Callable[[Transaction, list[Stored]], None] = lambda tx, stored: None,
     ) -> list[Stored]:
         """``commit`` for files in a block of names that the caller owns (a transfer).
 
         ``also`` runs in the same transaction and must raise when the block is no longer the
-        caller's. Files of instances that were stored already stay until the block is swept; when
-        this raises, all files stay.
+        caller's; ``then`` runs at its end, with what became of each. Files of instances that were
+        stored already stay until the block is swept; when this raises, all files stay.
         """
 
         def work(tx: Transaction) -> list[Stored]:
             also(tx)
-            return self._insert(tx, batch)
+            stored = self._insert(tx, batch)
+            then(tx, stored)
+            return stored
 
         stored = self._index.write(work)
         self._wake_janitor_for_old_files()

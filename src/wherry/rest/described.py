@@ -358,6 +358,9 @@ OPERATIONS: Final[dict[str, Operation]] = {
             Compression=one_of("none", "gzip"),
         )
     ),
+    "GET /transfers/receipts": Operation(PAGE, answer=OBJECT),
+    "GET /transfers/receipts/{}": Operation(answer=OBJECT),
+    "GET /transfers/receipts/key": Operation(answer=OBJECT),
     "PUT /transfers/push/{}/{}": Operation(body={}, body_type=BYTES),
     "POST /transfers/send": Operation(body=_TRANSFER),
     "POST /transfers/pull": Operation(body=_TRANSFER),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+
+import orjson
 
 from wherry import clock, limits
 from wherry.errors import NoRoom, StorageFull, TooLarge, Unavailable
@@ -74,10 +76,12 @@ def declare(
     kind: type_kind,
     username: str = "",
     remote_ip: str = "",
+    other_end: Mapping[str, str] | None = None,
 ) -> Declaration:
     """Rows of a manifest. An instance that lies whole in one bucket gets a file for each attempt
     to bring it; one that is cut over several has one file, whose name is chosen here. Those in
-    ``held`` are stored here already and lie in no bucket."""
+    ``held`` are stored here already and lie in no bucket. ``other_end``: what is known of the other
+    server."""
     now = clock.timestamp()
     block = new_prefix()
     places = {one.orthanc_id: position for position, one in enumerate(manifest.instances)}
@@ -102,6 +106,7 @@ def declare(
         bucket_count=len(buckets),
         total_bytes=sum(one.size for one in manifest.instances),
         remote_ip=remote_ip,
+        other_end=orjson.dumps(dict(other_end or {})).decode(),
     )
     return Declaration(transfer, instances, buckets)
 

@@ -29,6 +29,8 @@ class Progress:
         ``skipped``: those of ``instances`` that lie in no bucket, because they are there."""
         self._request = request
         self._volume_name = volume_name
+        self.receipt = ""
+        """Identifier of the receipt, once there is one."""
         self._lock = threading.Lock()
         self._sizes = [bucket.size for bucket in buckets]
         self._count = len(instances)
@@ -96,6 +98,8 @@ class Progress:
                 "SkippedInstances": self._skipped_count,
                 "SkippedBytes": str(self._skipped_bytes),
             }
+        if self.receipt:
+            content["Receipt"] = self.receipt
         if self._request.originator:
             content["Originator"] = self._request.originator
         return content

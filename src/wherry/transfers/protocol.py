@@ -29,6 +29,8 @@ from wherry.errors import (
 from wherry.jobs import ranges
 from wherry.model import Bucket, Chunk, Level, Manifest, ManifestInstance, type_json
 
+SENDER_NAME = "wherry-sender"
+"""Header of ``POST /transfers/push``: the name that the sender gives itself, for the receipt."""
 COMPRESSIONS = ("none", "gzip")
 
 _LEVELS = {
@@ -246,14 +248,15 @@ def parse_chunks(ids: str, arguments: Mapping[str, str]) -> ChunkRequest:
         raise TooLarge(f"At most {limits.CHUNK_IDS} instances may be asked for at once")
     return ChunkRequest(
         ids=names,
-        offset=_number(arguments, "offset"),
-        size=_number(arguments, "size"),
+        offset=parse_number(arguments, "offset", 0),
+        size=parse_number(arguments, "size", 0),
         compression=check_compression(arguments.get("compression", "none")),
     )
 
 
-def _number(arguments: Mapping[str, str], name: str) -> int:
-    text = arguments.get(name, "0")
+def parse_number(arguments: Mapping[str, str], name: str, otherwise: int) -> int:
+    """A number from 0 behind the question mark. Raises ``BadParameterType``."""
+    text = arguments.get(name, str(otherwise))
     if not _is_decimal(text):
         raise BadParameterType(f"{name} must be a decimal number")
     return int(text)

@@ -78,6 +78,7 @@ class _Pull:
         self._client = client
         self._request = request
         self._url = PullUrl(client.peer.url, request.compression)
+        self._source_id = ""
 
     def run(self) -> None:
         """From wherever an earlier run got to, to the end."""
@@ -102,6 +103,8 @@ class _Pull:
                 earlier = transfer_id
                 manifest, missing = self._fresh_plan(instances)
             else:
+                progress.receipt = transfer_id
+                self._control.report(progress.content(), 1.0)
                 return
 
     # --- what is to be fetched ---------------------------------------------------------------
@@ -150,6 +153,7 @@ class _Pull:
         answers: list[Answer] = []
         crew.work([0], lambda _: answers.append(patiently(lambda: self._client.ask(request))))
         instances, originator = protocol.read_lookup(answers[0].body)
+        self._source_id = originator
         if self._request.originator not in ("", originator):
             raise NetworkProtocol(
                 f"Peer {self._client.peer.name} is not the server that asked for this transfer: "
@@ -169,7 +173,8 @@ class _Pull:
                 return earlier
             with suppress(UnknownResource):
                 self._reception.discard(earlier)
-        declaration = self._reception.declare(manifest, kind="pull")
+        source = {"ID": self._source_id, "Name": self._client.peer.name}
+        declaration = self._reception.declare(manifest, kind="pull", other_end=source)
         transfer_id = declaration.transfer.id
         checkpoint = {"Transfer": transfer_id, "Manifest": digest, "Missing": to_text(missing)}
         self._control.save(checkpoint, also=declaration.write)

@@ -32,7 +32,7 @@ from wherry.peers.client import Answer, PeerClient, PeerRefusal, Request
 from wherry.peers.patience import Patience
 from wherry.transfers import protocol
 from wherry.transfers.orders import TransferRequest, from_parameters
-from wherry.transfers.plan import STOCK, ask_what_is_missing, plan
+from wherry.transfers.plan import STOCK, WHERRY, ask_what_is_missing, plan
 from wherry.transfers.progress import Progress
 from wherry.transfers.protocol import ResourceName
 from wherry.transfers.source import Holding
@@ -116,6 +116,7 @@ class _Push:
     def run(self) -> None:
         """From wherever an earlier run got to, to the end."""
         if self._resume():
+            self._fetch_receipt()
             return
         for restarts_left in reversed(range(_RESTARTS + 1)):
             try:
@@ -127,6 +128,7 @@ class _Push:
                     self._create()
                 self._send_buckets()
                 self._commit()
+                self._fetch_receipt()
             except _Lost:
                 if not restarts_left:
                     raise NetworkProtocol(
@@ -217,7 +219,7 @@ class _Push:
             "/transfers/push",
             "create",
             BytesBody(protocol.render_push(self._manifest), _JSON),
-            self._headers(),
+            self._headers() | self._own_name(),
             self._tools.config.transfers.peer_commit_timeout_s,
             resend=False,
         )
@@ -292,6 +294,22 @@ class _Push:
 
         self._alone(commit)
 
+    def _fetch_receipt(self) -> None:
+        """Keep what a Wherry signs for. What was committed stays committed without."""
+        if self._plan.dialect != WHERRY:
+            return
+        receipt_id = self._path.rpartition("/")[2]
+        target = f"/transfers/receipts/{receipt_id}"
+        request = Request("GET", target, "fetch the receipt", headers=self._headers())
+        try:
+            data = self._alone(lambda: self._client.ask(request)).body
+            self._tools.receipts.keep_of_peer(data, receipt_id, self._holding.instances)
+        except NetworkProtocol as error:
+            log.warning("No receipt of peer %s is kept: %s", self._client.peer.name, error)
+            return
+        self._progress.receipt = receipt_id
+        self._control.report(self._progress.content(), 1.0)
+
     def _all_there(self) -> bool:
         """Whether the peer has every instance, with the right digest."""
         instances = self._manifest.instances
@@ -355,8 +373,12 @@ class _Push:
         first = bucket.chunks[0]
         return first.size < self._sizes[first.orthanc_id]
 
-    def _headers(self) -> Mapping[str, str]:
+    def _headers(self) -> dict[str, str]:
         return _headers(self._request, self._cookies)
+
+    def _own_name(self) -> dict[str, str]:
+        name = self._tools.config.name.encode("ascii", "ignore").decode()
+        return {protocol.SENDER_NAME: name} if name and self._plan.dialect == WHERRY else {}
 
     def _save(self) -> None:
         checkpoint: dict[str, type_json] = {

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from wherry import clock, limits
 from wherry.errors import CorruptedFile, ParameterOutOfRange, UnknownResource
@@ -23,12 +23,20 @@ from wherry.index.transfers import BucketRow, InstanceRow, TransferRow, type_kin
 from wherry.ingest.ingest import Ingest
 from wherry.ingest.recovery import remove_strays, sweep_block
 from wherry.jobs import ranges
-from wherry.model import Manifest, ManifestInstance, StagedInstance, StoreStatus
+from wherry.model import (
+    Manifest,
+    ManifestInstance,
+    StagedInstance,
+    Stored,
+    StoreStatus,
+)
+from wherry.receipts.document import manifest_root
 from wherry.storage.base import StorageArea
 from wherry.transfers import staged as staged_text
 from wherry.transfers.declaring import Declaration, Quota, declare, take_slot, unsent
 from wherry.transfers.incoming import Incoming, keep
 from wherry.transfers.landing import Piece, verify
+from wherry.transfers.receipts import Arrival, Receipts
 from wherry.transfers.running import Running
 
 log = logging.getLogger(__name__)
@@ -44,16 +52,30 @@ class _NotOpen(Exception):
 class Reception:
     """The receiving end of all transfers of one process. Blocking; from any thread."""
 
-    def __init__(self, index: Index, storage: StorageArea, ingest: Ingest, quota: Quota) -> None:
+    def __init__(
+        self,
+        index: Index,
+        storage: StorageArea,
+        ingest: Ingest,
+        quota: Quota,
+        receipts: Receipts,
+    ) -> None:
         self.index = index
         self.storage = storage
         self.running = Running()
         self._ingest = ingest
         self.quota = quota
+        self.receipts = receipts
 
     # --- opening ---------------------------------------------------------------------------
     def declare(
-        self, manifest: Manifest, *, kind: type_kind, username: str = "", remote_ip: str = ""
+        self,
+        manifest: Manifest,
+        *,
+        kind: type_kind,
+        username: str = "",
+        remote_ip: str = "",
+        other_end: Mapping[str, str] | None = None,
     ) -> Declaration:
         """Hold a manifest against the quotas. Raises ``TooLarge``, ``StorageFull``.
 
@@ -63,16 +85,33 @@ class Reception:
         held = self.held(absent)
         held_bytes = sum(one.size for one in held)
         self.quota.check(manifest, self.storage.free_bytes(), held_bytes)
-        return declare(manifest, held, kind=kind, username=username, remote_ip=remote_ip)
+        return declare(
+            manifest,
+            held,
+            kind=kind,
+            username=username,
+            remote_ip=remote_ip,
+            other_end=other_end,
+        )
 
     def held(self, instances: Sequence[ManifestInstance]) -> set[ManifestInstance]:
         """Those that are stored here, with this size and this MD5."""
         with self.index.read() as tx:
             return resources.held(tx, instances)
 
-    def open_push(self, manifest: Manifest, *, username: str = "", remote_ip: str = "") -> str:
-        """Open a push of a peer; its id. Raises ``TooLarge``, ``StorageFull``, ``Unavailable``."""
-        declaration = self.declare(manifest, kind="push", username=username, remote_ip=remote_ip)
+    def open_push(
+        self, manifest: Manifest, *, username: str = "", remote_ip: str = "", name: str = ""
+    ) -> str:
+        """Open a push of a peer, which calls itself ``name``; its id. Raises ``TooLarge``,
+        ``StorageFull``, ``Unavailable``."""
+        told = {"Name": name, "RemoteIP": remote_ip, "Username": username}
+        declaration = self.declare(
+            manifest,
+            kind="push",
+            username=username,
+            remote_ip=remote_ip,
+            other_end={member: value for member, value in told.items() if value},
+        )
 
         def work(tx: Transaction) -> list[str]:
             replaced = take_slot(tx, self.quota.pushes, clock.timestamp())
@@ -146,8 +185,9 @@ class Reception:
         with self.index.read() as tx:
             batch = [staged_text.from_text(text) for text in transfers.staged(tx, transfer_id)]
             held = transfers.held(tx, transfer_id)
+            declared = transfers.manifest(tx, transfer_id)
         if len(batch) + len(held) == transfer.instance_count:
-            self._make_visible(transfer, batch, held)
+            self._make_visible(transfer, batch, held, declared)
         elif not self.is_committed(transfer_id):
             raise UnknownResource  # it ended while we looked
 
@@ -207,15 +247,30 @@ class Reception:
         transfer: TransferRow,
         batch: Sequence[StagedInstance],
         held: Sequence[ManifestInstance],
+        declared: Sequence[ManifestInstance],
     ) -> None:
+        self.receipts.prepare()
+        root = manifest_root(declared)
+
         def also(tx: Transaction) -> None:
             if not transfers.finish(tx, transfer.id, "committed", clock.timestamp()):
                 raise _NotOpen
             if len(resources.held(tx, held)) < len(held):
                 raise UnknownResource("An instance that was not sent is not stored here any more")
 
+        def give_receipt(tx: Transaction, stored: list[Stored]) -> None:
+            there = {
+                result.identifiers.instance
+                for result in stored
+                if result.status is not StoreStatus.SUCCESS
+            }
+            known = [one for one in declared if one.orthanc_id in there]
+            other = there - {one.orthanc_id for one in resources.held(tx, known)}
+            arrival = Arrival(declared, len(held), other)
+            self.receipts.keep(tx, self.receipts.make(transfer, arrival, root))
+
         try:
-            stored = self._ingest.commit_block(batch, also)
+            stored = self._ingest.commit_block(batch, also, give_receipt)
         except _NotOpen:
             if self.is_committed(transfer.id):  # by another request, perhaps another process
                 return

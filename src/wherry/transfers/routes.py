@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from wherry import clock, limits
+from wherry.errors import UnknownResource
 from wherry.http.answers import PLAIN_JSON, Answer, literal_json
 from wherry.http.auth import remote_ip, username
 from wherry.http.body import declared_length, pump, read_body
@@ -43,6 +44,9 @@ def routes() -> list[Route]:
         Route("/transfers/send", send, methods=["POST"]),
         Route("/transfers/pull", pull, methods=["POST"]),
         Route("/transfers/peers", peers, methods=["GET"]),
+        Route("/transfers/receipts", list_receipts, methods=["GET"]),
+        Route("/transfers/receipts/key", receipt_key, methods=["GET"]),
+        Route("/transfers/receipts/{id}", receipt, methods=["GET"]),
     ]
 
 
@@ -125,10 +129,11 @@ async def open_push(request: Request) -> Response:
     body = await read_body(request, limits.PUSH_MANIFEST_BYTES)
     reception = services(request).transfers.reception
     user, address = username(request.scope), remote_ip(request.scope)
+    name = request.headers.get(protocol.SENDER_NAME, "")[: limits.PEER_NAME_TOLD]
 
     def open_it() -> str:
         manifest = protocol.parse_push(body, reception.quota.instances)
-        return reception.open_push(manifest, username=user, remote_ip=address)
+        return reception.open_push(manifest, username=user, remote_ip=address, name=name)
 
     created = protocol.render_created(await in_thread(open_it))
     services(request).metrics.add("orthanc_transfers_created_push_count")
@@ -209,6 +214,33 @@ async def peers(request: Request) -> Response:
     """``GET /transfers/peers``."""
     transfers = services(request).transfers
     return _json(await transfers.patiently(transfers.peer_states))
+
+
+# --- receipts ------------------------------------------------------------------------------
+def list_receipts(request: Request) -> Response:
+    """``GET /transfers/receipts``: of what was received here and of what peers received from us,
+    in order of arrival; ``?since=``, ``?limit=`` as in ``/changes``."""
+    arguments = request.query_params
+    since = protocol.parse_number(arguments, "since", 0)
+    limit = protocol.parse_number(arguments, "limit", limits.RECEIPTS_PAGE)
+    found, last, done = services(request).transfers.receipts.page(since, limit)
+    return _json({"Receipts": found, "Last": last, "Done": done})
+
+
+def receipt(request: Request) -> Response:
+    """``GET /transfers/receipts/{id}``: the receipt of one transfer."""
+    found = services(request).transfers.receipts.get(request.path_params["id"])
+    if found is None:
+        raise UnknownResource
+    return _json(found)
+
+
+def receipt_key(request: Request) -> Response:
+    """``GET /transfers/receipts/key``: the public key that this server signs with."""
+    from wherry.receipts.signing import fingerprint
+
+    public = services(request).transfers.receipts.key().public
+    return _json({"Algorithm": "Ed25519", "PublicKey": public, "Fingerprint": fingerprint(public)})
 
 
 async def _parse_transfer(request: Request) -> TransferRequest:

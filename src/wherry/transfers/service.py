@@ -26,6 +26,7 @@ from wherry.transfers.declaring import Quota
 from wherry.transfers.orders import TransferRequest, read_job, render_pull
 from wherry.transfers.pull import PullTransfer
 from wherry.transfers.push import PushTransfer
+from wherry.transfers.receipts import Receipts
 from wherry.transfers.reception import Reception
 from wherry.transfers.source import Source
 from wherry.transfers.tools import Tools
@@ -54,6 +55,7 @@ class TransferService:
     ) -> None:
         self.storage = storage
         self.source = Source(index)
+        self.receipts = Receipts(index, config.name, self.source.originator)
         self.reception = Reception(
             index,
             storage,
@@ -65,11 +67,12 @@ class TransferService:
                 pushes=config.transfers.max_push_transactions,
                 store_bytes=0 if config.storage_compression else config.maximum_storage_bytes,
             ),
+            self.receipts,
         )
         self._config = config
         self._pool = Pool(max(_LONG_WORKS, config.transfers.commit_threads_count))
         self._peers = peers
-        self._tools = Tools(config, storage, peers, self.source, self.reception)
+        self._tools = Tools(config, storage, peers, self.source, self.reception, self.receipts)
 
     def handlers(self) -> Sequence[JobHandler]:
         """The kinds of jobs that the accelerator has."""

@@ -15,6 +15,7 @@ from wherry.peers.client import PeerClient, PeerRefusal, connect
 from wherry.peers.patience import Patience
 from wherry.storage.base import StorageArea
 from wherry.transfers.protocol import render_push
+from wherry.transfers.receipts import Receipts
 from wherry.transfers.reception import Reception
 from wherry.transfers.source import Source
 
@@ -28,6 +29,7 @@ class Tools:
     peers: PeerBook
     source: Source
     reception: Reception
+    receipts: Receipts
 
     def client(self, peer: Peer) -> PeerClient:
         """Connections to a peer. Raises ``ConfigurationError`` for an unusable certificate."""

@@ -1,0 +1,1 @@
+"""Receipts: what was received, from whom and when, signed; to be verified without any server."""
