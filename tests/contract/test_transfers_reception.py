@@ -732,6 +732,55 @@ def test_a_declaration_beyond_the_quota_is_refused(
         bounded.check(big(1001, 2), limits.GIB)
 
 
+def test_room_is_promised_to_those_who_came_first(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Study(MIXED)
+    size = sum(one.size for one in study.instances)
+    free = limits.FREE_DISK_BYTES + size + size // 2
+    monkeypatch.setattr(FilesystemStorage, "free_bytes", lambda _self: free)
+    first = house.reception.open_push(study.manifest)
+    other = big(size, 1)
+    with pytest.raises(Unavailable) as error:
+        house.reception.open_push(other)
+    assert (error.value.http_status, error.value.retry_after_s > 0) == (503, True)
+    pull = house.reception.declare(other, kind="pull")
+    with pytest.raises(Unavailable):
+        house.index.write(pull.write)
+    with pytest.raises(StorageFull):
+        house.reception.open_push(big(2 * size))
+    house.reception.open_push(big(size // 3))  # this one fits beside the first
+    put_all(house, study, first)
+    house.reception.open_push(other)  # what has arrived counts as used, not as promised
+    assert house.reception.missing(first) == []
+
+
+def test_the_silent_give_way_when_there_is_no_room(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = limits.FREE_DISK_BYTES + 1000
+    monkeypatch.setattr(FilesystemStorage, "free_bytes", lambda _self: free)
+    silent = [house.reception.open_push(big(400)) for _ in range(2)]
+    later = clock.timestamp() + limits.TRANSFER_SLOT_IDLE_S + 1
+    monkeypatch.setattr(clock, "timestamp", lambda: later)
+    house.reception.open_push(big(500))
+    assert [house.reception.missing(one) is None for one in silent] == [True, False]
+
+
+def test_a_transfer_expires_when_it_is_configured_to(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = House(index, tmp_path / "storage")
+    house.reception.quota = Quota(idle_s=60)
+    transfer = house.reception.open_push(Study(MIXED).manifest)
+    assert house.reception.expire() == 0
+    later = clock.timestamp() + 61
+    monkeypatch.setattr(clock, "timestamp", lambda: later)
+    assert house.reception.expire() == 1
+    assert house.reception.missing(transfer) is None
+    house.ingest.close()
+
+
 def test_slots_are_not_taken_from_the_living(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     study = Study(MIXED)
     opened = [house.reception.open_push(study.manifest) for _ in range(Quota().pushes)]

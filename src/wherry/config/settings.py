@@ -59,6 +59,8 @@ class WherryConfig:
     """Instances that one push may declare (``MaximumTransferInstances``)."""
     maximum_transfer_bytes: int = limits.TRANSFER_BYTES
     """Bytes that one push may declare (``MaximumTransferSize``, MiB)."""
+    transfer_idle_s: int = limits.TRANSFER_IDLE_S
+    """A transfer that nobody has touched for this long is discarded (``TransferIdleTime``)."""
     job_retries: JobRetries = field(default_factory=JobRetries)
     """How jobs are tried again after a temporary failure (``JobRetries``)."""
 

@@ -153,6 +153,16 @@ def count_open(tx: Transaction, kind: type_kind) -> int:
     return int(row[0])
 
 
+def awaited_bytes(tx: Transaction) -> int:
+    """Bytes of the instances of open transfers that have not arrived whole: they have been promised
+    room."""
+    row = tx.one(
+        "SELECT sum(i.size) FROM transfers t JOIN transfer_instances i ON i.transfer_id = t.id"
+        " WHERE t.state = 'open' AND i.staged IS NULL"
+    )
+    return int(row[0] or 0) if row else 0
+
+
 def untouched(
     tx: Transaction, since: float, limit: int, kind: type_kind | None = None
 ) -> list[TransferRow]:

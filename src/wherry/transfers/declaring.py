@@ -28,8 +28,10 @@ class Quota:
     pushes: int = 4
     store_bytes: int = 0
     """What the whole store may hold, where that can be compared with what is declared; 0 = all."""
+    idle_s: float = limits.TRANSFER_IDLE_S
+    """A transfer that nobody has touched for this long is discarded."""
 
-    def check(self, manifest: Manifest, free_bytes: int, held_bytes: int = 0) -> None:
+    def check(self, manifest: Manifest, room_bytes: int, held_bytes: int = 0) -> None:
         """Raises ``TooLarge``, or ``StorageFull`` when the disk has no room for it.
 
         ``held_bytes`` of it are stored here already.
@@ -45,7 +47,7 @@ class Quota:
             raise TooLarge(f"A bucket may have at most {limits.BUCKET_BYTES} bytes")
         if self.store_bytes and total > self.store_bytes:
             raise NoRoom("The store may not grow so large (MaximumStorageSize)")
-        if total - held_bytes > max(0, free_bytes - limits.FREE_DISK_BYTES):
+        if total - held_bytes > room_bytes:
             raise StorageFull("The storage area has no room for this transfer")
 
 
@@ -56,11 +58,39 @@ class Declaration:
     transfer: TransferRow
     instances: list[InstanceRow]
     buckets: list[BucketRow]
+    room_bytes: int
+    """What the disk had room for."""
+
+    def fits(self, tx: Transaction) -> bool:
+        """Whether there is room beside what open transfers have still to bring."""
+        wanted = sum(one.size for one in self.instances if not one.held)
+        return not wanted or wanted + transfers.awaited_bytes(tx) <= self.room_bytes
 
     def write(self, tx: Transaction) -> None:
-        """Add it, and journal the block of its file names, in the caller's transaction."""
+        """Add it, and journal the block of its file names, in the caller's transaction.
+
+        Raises ``Unavailable`` when the room is promised to transfers that are open already.
+        """
+        if not self.fits(tx):
+            raise Unavailable(
+                "The room for this transfer is promised to others that are under way",
+                retry_after_s=limits.TRANSFER_BUSY_S,
+            )
         staging.open_block(tx, self.transfer.block, owner_of(self.transfer.id))
         transfers.create(tx, self.transfer, self.instances, self.buckets)
+
+
+def take_room(tx: Transaction, declaration: Declaration, now: float) -> list[str]:
+    """Discard pushes that have been silent for so long that their sender must be dead, until the
+    new one fits or none is left; the identifiers of those discarded."""
+    gone = []
+    while not declaration.fits(tx):
+        silent = transfers.untouched(tx, now - limits.TRANSFER_SLOT_IDLE_S, 1, "push")
+        if not silent:
+            break
+        transfers.finish(tx, silent[0].id, "discarded", now)
+        gone.append(silent[0].id)
+    return gone
 
 
 def unsent(manifest: Manifest) -> list[ManifestInstance]:
@@ -74,6 +104,7 @@ def declare(
     held: Collection[ManifestInstance] = (),
     *,
     kind: type_kind,
+    room_bytes: int,
     username: str = "",
     remote_ip: str = "",
     other_end: Mapping[str, str] | None = None,
@@ -108,7 +139,7 @@ def declare(
         remote_ip=remote_ip,
         other_end=orjson.dumps(dict(other_end or {})).decode(),
     )
-    return Declaration(transfer, instances, buckets)
+    return Declaration(transfer, instances, buckets, room_bytes)
 
 
 def _buckets(

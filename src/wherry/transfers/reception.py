@@ -33,7 +33,7 @@ from wherry.model import (
 from wherry.receipts.document import manifest_root
 from wherry.storage.base import StorageArea
 from wherry.transfers import staged as staged_text
-from wherry.transfers.declaring import Declaration, Quota, declare, take_slot, unsent
+from wherry.transfers.declaring import Declaration, Quota, declare, take_room, take_slot, unsent
 from wherry.transfers.incoming import Incoming, keep
 from wherry.transfers.landing import Piece, verify
 from wherry.transfers.receipts import Arrival, Receipts
@@ -84,11 +84,13 @@ class Reception:
         absent = unsent(manifest)
         held = self.held(absent)
         held_bytes = sum(one.size for one in held)
-        self.quota.check(manifest, self.storage.free_bytes(), held_bytes)
+        room_bytes = max(0, self.storage.free_bytes() - limits.FREE_DISK_BYTES)
+        self.quota.check(manifest, room_bytes, held_bytes)
         return declare(
             manifest,
             held,
             kind=kind,
+            room_bytes=room_bytes,
             username=username,
             remote_ip=remote_ip,
             other_end=other_end,
@@ -114,13 +116,14 @@ class Reception:
         )
 
         def work(tx: Transaction) -> list[str]:
-            replaced = take_slot(tx, self.quota.pushes, clock.timestamp())
+            now = clock.timestamp()
+            replaced = take_slot(tx, self.quota.pushes, now) + take_room(tx, declaration, now)
             declaration.write(tx)
             return replaced
 
         log.debug("Transfer %s is open", declaration.transfer.id)
         for dead in self.index.write(work):
-            log.warning("Transfer %s was silent for long and gave up its slot", dead)
+            log.warning("Transfer %s was silent for long and gave way", dead)
             self.running.end_all(dead)
         return declaration.transfer.id
 
@@ -214,7 +217,7 @@ class Reception:
         if live:
             self.index.write(lambda tx: transfers.touch(tx, live, now))
         with self.index.read() as tx:
-            idle = transfers.untouched(tx, now - limits.TRANSFER_IDLE_S, _PORTION)
+            idle = transfers.untouched(tx, now - self.quota.idle_s, _PORTION)
         for transfer in idle:
             log.warning("Transfer %s was idle for too long and is discarded", transfer.id)
             self._end(transfer.id, "discarded")

@@ -66,6 +66,7 @@ class TransferService:
                 instance_bytes=config.wherry.maximum_instance_bytes,
                 pushes=config.transfers.max_push_transactions,
                 store_bytes=0 if config.storage_compression else config.maximum_storage_bytes,
+                idle_s=config.wherry.transfer_idle_s,
             ),
             self.receipts,
         )
