@@ -64,7 +64,7 @@ crash-nightly: $(VENV)/.dev
 	WHERRY_CRASH_STRIDE=1 $(BIN)/python -m pytest -m crash --timeout=7200 tests/crash
 
 bench: $(VENV)/.dev
-	$(BIN)/python -m bench $(BENCH)
+	$(BIN)/python -m bench.run $(BENCH)
 
 wheel: $(VENV)/.dev
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

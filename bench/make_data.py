@@ -8,6 +8,9 @@
 | small | 4000 MR slices, one study of 20 series | 30 KB          | about 1.4    |
 | mammo | 8 tomosynthesis volumes of 10 frames   | 105 MB         | about 3      |
 | warm  | 40 CT slices of another patient        | 0.526 MB       | to warm up   |
+| big   | 4000 CT slices, one study, 2.1 GB      | 0.526 MB       | about 2      |
+
+``big`` is made only when it is named.
 
 A set is written once; its ``manifest.json`` comes last, so a folder with a manifest is whole.
 
@@ -201,6 +204,7 @@ PLANS: Final = {
         Plan("small", 4000, 20, mr_images),
         Plan("mammo", 8, 8, mammo_images),
         Plan("warm", 40, 1, ct_images),
+        Plan("big", 4000, 16, ct_images),
     )
 }
 

@@ -53,7 +53,7 @@ class Server:
         return self.process.pid
 
     def __enter__(self) -> Server:
-        self.folder.mkdir(parents=True)
+        self.folder.mkdir(parents=True, exist_ok=True)  # of a server that ran there before
         config = self.folder / "config.json"
         config.write_text(json.dumps(self._configuration(), indent=2))
         with (self.folder / "log").open("wb") as log:
