@@ -85,9 +85,11 @@ def _joined(first: bytes, rest: type_pieces) -> type_pieces:
 
 def _gathered(pieces: Iterator[bytes]) -> bytes | None:
     """The next pieces together, about ``_ENOUGH_BYTES``; None after the last."""
-    gathered = bytearray()
+    gathered: list[bytes] = []
+    size = 0
     for piece in pieces:
-        gathered += piece
-        if len(gathered) >= _ENOUGH_BYTES:
+        gathered.append(piece)
+        size += len(piece)
+        if size >= _ENOUGH_BYTES:
             break
-    return bytes(gathered) if gathered else None
+    return b"".join(gathered) if size else None

@@ -64,6 +64,7 @@ class Shop:
         self._runs: dict[str, JobControl] = {}
         self._reports: set[JobControl] = set()
         self._listeners: dict[str, type_ended] = {}
+        self._untrimmed = 0
 
     @property
     def types(self) -> Collection[str]:
@@ -77,6 +78,16 @@ class Shop:
             run.interrupt("stop")
         for signal in (self.jobs_wait, self.jobs_unsettled, self.attention):
             signal.give()
+
+    def trim_due(self) -> bool:
+        """Called for each job that ends: whether history is to be trimmed now. To look for the
+        oldest of a long one takes time, so that it may be a hundredth longer for a moment."""
+        with self._lock:
+            self._untrimmed += 1
+            due = self._untrimmed > self.rules.history_size // 100
+            if due:
+                self._untrimmed = 0
+        return due
 
     # --- runs ---
 

@@ -98,7 +98,8 @@ def _run(shop: Shop, job: Job) -> None:
         written = _write_down(shop, control, outcome)
     finally:
         shop.end(control)
-    shop.jobs_unsettled.give()
+    if outcome is not _SUCCESS:
+        shop.jobs_unsettled.give()
     if written and isinstance(outcome, Ending):
         labels = {"type": job.type, "state": outcome.state.value}
         shop.metrics.measure(RUNTIME, control.standing().runtime_s, labels)
@@ -135,6 +136,7 @@ def _write_down(shop: Shop, control: JobControl, outcome: Ending | Postponement 
     """Write the end of a run to the index, as often as it takes; whether it was ours to write."""
     job, standing = control.job, control.standing()
     mine = (job.id, job.owner, standing)
+    trim = isinstance(outcome, Ending) and shop.trim_due()
 
     def ended(tx: Transaction) -> tuple[bool, int]:
         """Whether it was ours, and how many jobs history forgot."""
@@ -143,7 +145,8 @@ def _write_down(shop: Shop, control: JobControl, outcome: Ending | Postponement 
             return jobs.release(tx, *mine, now), 0
         if isinstance(outcome, Postponement):
             return jobs.postpone(tx, *mine, outcome, now), 0
-        return jobs.finish(tx, *mine, outcome, now), jobs.trim(tx, shop.rules.history_size)
+        done = jobs.finish(tx, *mine, outcome, now)
+        return done, jobs.trim(tx, shop.rules.history_size) if trim else 0
 
     while True:
         try:
