@@ -101,11 +101,16 @@ def _held(tx: Transaction, ids: Sequence[str]) -> list[HeldInstance]:
         named = [orthanc_id for orthanc_id in ids if levels[orthanc_id] is level]
         for start in range(0, len(named), limits.INDEX_ROWS_AT_ONCE):
             portion = named[start : start + limits.INDEX_ROWS_AT_ONCE]
-            if len(found) + holdings.count_below(tx, level, portion) > limits.ARCHIVE_INSTANCES:
-                raise TooLarge(f"An archive may hold {limits.ARCHIVE_INSTANCES} instances")
+            _check_count(holdings.count_below(tx, level, portion))  # before they are in memory
             for instance in holdings.instances_below(tx, level, portion):
                 found[instance.row] = instance
+            _check_count(len(found))  # what was there already counts once
     return [*found.values()]
+
+
+def _check_count(count: int) -> None:
+    if count > limits.ARCHIVE_INSTANCES:
+        raise TooLarge(f"An archive may hold {limits.ARCHIVE_INSTANCES} instances")
 
 
 def _media_names(first: int) -> Iterator[str]:

@@ -33,6 +33,8 @@ from wherry.storage.base import FileWriter, StorageArea
 from wherry.storage.outgoing import gathered
 
 OUTPUT = "archive"
+PASSING = "passing-archive"
+"""Keys of outputs: those that are kept, and those that somebody waits for."""
 _RUNS = 2
 
 
@@ -67,12 +69,13 @@ class ArchiveJobs:
             contents = list_contents(tx, order, utf8=self._utf8)
         draft = _Draft(self._storage, control, order, contents)
         draft.make()
+        key, keep = (PASSING, None) if order.passing else (OUTPUT, self._keep)
         output = JobOutput(
-            control.job.id, OUTPUT, draft.uuid, draft.size, "application/zip", order.file_name
+            control.job.id, key, draft.uuid, draft.size, "application/zip", order.file_name
         )
 
         def publish(tx: Transaction) -> None:
-            job_outputs.add(tx, output, None if order.passing else self._keep)
+            job_outputs.add(tx, output, keep)
             staging.close_block(tx, draft.block)
 
         control.save({"Whole": True}, draft.content(), 1.0, publish)
@@ -183,11 +186,11 @@ class _Draft:
     def _add(self, writer: FileWriter, pieces: Iterator[bytes]) -> None:
         position = self.size
         for piece in gathered(pieces):
-            self._control.check()
             if self._storage.free_bytes() < limits.FREE_DISK_BYTES:
                 raise StorageFull("No space is left for the archive")
             writer.write_at(piece, position)
             position += len(piece)
+            self._control.check()  # behind the write: with its last piece a member is complete
 
     def _step(self, writer: FileWriter) -> None:
         """Between two members."""
@@ -204,7 +207,7 @@ class _Draft:
         self._saved_at, self._saved_bytes = clock.monotonic(), self.size
 
     def _save(self, also: type_also | None = None) -> None:
-        crcs, packed = self._making.zip.state()
+        crcs, packed = self._making.state()
         checkpoint = {
             "Block": self.block,
             "File": self.uuid,

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from datetime import datetime
+from uuid import NAMESPACE_OID, uuid5
 
 from wherry.archives.contents import Contents, Item
-from wherry.archives.reading import FilesAhead
+from wherry.archives.reading import FilesAhead, named
 from wherry.archives.zipstream import Member, ZipStream
 from wherry.dicom.dicomdir.directory import DicomDir
 from wherry.storage.base import FileReader, StorageArea
@@ -28,7 +29,7 @@ class Making:
         """``moment``: the time that its members bear."""
         self._storage = storage
         self._contents = contents
-        self._directory = DicomDir(extended=contents.extended) if contents.media else None
+        self._directory = _directory(contents, moment) if contents.media else None
         self._ahead: FilesAhead | None = None
         self.zip = ZipStream(moment)
 
@@ -42,12 +43,16 @@ class Making:
         """The number of the member that comes next; that of items when only the end is missing."""
         return self.zip.count
 
+    def state(self) -> tuple[bytes, bytes]:
+        """The items that are complete, for ``take_up``. The DICOMDIR is made again, the same."""
+        return self.zip.state(len(self._contents.items))
+
     def take_up(self, state: tuple[bytes, bytes]) -> None:
-        """Go on where ``zip.state`` was taken. Raises ``ValueError`` when that cannot be."""
+        """Go on where ``state`` was taken. Raises ``ValueError`` when that cannot be."""
         self.zip.take_up(state, self._contents.members)
         for item in self._contents.items[: self.next]:
             whole = FileRange(item.orthanc_id, item.attachment, 0, item.member.size)
-            with opened(self._storage, whole) as reader:
+            with named(item), opened(self._storage, whole) as reader:
                 self._note(item, reader)
 
     def member(self) -> Iterator[bytes]:
@@ -81,3 +86,10 @@ class Making:
         if self._directory is not None:
             with reader.map() as content:
                 self._directory.add(content, tuple(item.member.name.split("/")))
+
+
+def _directory(contents: Contents, moment: datetime) -> DicomDir:
+    """An empty one. Its UID follows from what is archived and when, so that an archive that is gone
+    on with gets the DICOMDIR that it may have already, and not a shorter one over it."""
+    uuid = uuid5(NAMESPACE_OID, f"{contents.digest()} {moment.isoformat()}")
+    return DicomDir(extended=contents.extended, uid=f"2.25.{uuid.int}")

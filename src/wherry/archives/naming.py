@@ -34,6 +34,8 @@ _NAME_BYTES: Final = 200
 """Longest folder: file systems take 255, and a number may follow."""
 _SPACES: Final = re.compile(r" {2,}")
 _NOT_ASCII: Final = re.compile(r"[^\n\x20-\x7e]")
+_APART: Final = re.compile("[=\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+"""Between the groups of a name (``Yamada=山田``), and blanks of whatever width."""
 _KEPT: Final = "._ "
 _LETTER_CATEGORIES: Final = ("L", "N", "M")
 _LARGEST_NUMBER: Final = 999_999
@@ -60,9 +62,10 @@ class Tree:
                 known = self._folders[orthanc_id] = self._new(folder, level, series.tags[level])
             folder = known
         modality = series.tags[2].get(_MODALITY, "")
-        letters = "".join(c for c in modality[:2].upper() if c.isascii() and c.isalnum())
+        letters = "".join(c for c in modality[:2] if c.isascii() and c.isalnum()).upper()
+        width = 8 - len(modality.encode()[:2])
         for number in numbers(instances) or count():
-            yield f"{folder}/{letters}{number:0{8 - len(letters)}d}.dcm"
+            yield f"{folder}/{letters}{number:0{width}d}.dcm"
 
     def _new(self, parent: str, level: int, tags: dict[str, str]) -> str:
         unknown, *named = _FOLDERS[level]
@@ -75,10 +78,10 @@ class Tree:
 
 def folder_name(text: str, *, utf8: bool) -> str:
     """The name of a folder for the values of its tags; empty when nothing of them can stay."""
-    text = unicodedata.normalize("NFC", text) if utf8 else _NOT_ASCII.sub("", text)
+    text = _APART.sub(" ", text) if utf8 else _NOT_ASCII.sub("", text)
     text = text.replace("^", " ").replace("\n", " ")
     kept = "".join(c for c in text if c in _KEPT or _is_letter(c))
-    name = _SPACES.sub(" ", kept).strip(" ")
+    name = _SPACES.sub(" ", unicodedata.normalize("NFC", kept)).strip(" ")
     while len(name.encode()) > _NAME_BYTES:
         name = name[: len(name) * _NAME_BYTES // len(name.encode())].rstrip(" ")
     return "" if name in (".", "..") else name

@@ -14,11 +14,12 @@ import hashlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from wherry import limits
 from wherry.archives.contents import Item
-from wherry.errors import CorruptedFile
+from wherry.errors import CorruptedFile, WherryError
 from wherry.storage.base import FileReader, StorageArea
 from wherry.storage.outgoing import FileRange, opened
 
@@ -116,7 +117,8 @@ class FilesAhead:
         digest = hashlib.md5(usedforsecurity=False)
         # A slice of CT is a little more than a chunk: one read, one piece.
         portion = size if size <= 2 * limits.READ_CHUNK_BYTES else limits.READ_CHUNK_BYTES
-        with opened(self._storage, FileRange(item.orthanc_id, attachment, 0, size)) as reader:
+        whole = FileRange(item.orthanc_id, attachment, 0, size)
+        with named(item), opened(self._storage, whole) as reader:
             self._look(item, reader)
             offset = 0
             while offset < size:
@@ -128,3 +130,15 @@ class FilesAhead:
                 yield piece
         if digest.hexdigest() != attachment.uncompressed_md5:
             raise CorruptedFile(f"Instance {item.orthanc_id}: its file here is damaged")
+
+
+@contextmanager
+def named(item: Item) -> Iterator[None]:
+    """What goes wrong inside says which instance it is about."""
+    try:
+        yield
+    except WherryError as error:
+        if item.orthanc_id in error.details:
+            raise
+        cause = error.details or error.text
+        raise type(error)(f"Instance {item.orthanc_id}: {cause}") from error

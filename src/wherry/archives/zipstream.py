@@ -69,9 +69,10 @@ class ZipStream:
         """Members that are complete."""
         return len(self._crcs)
 
-    def state(self) -> tuple[bytes, bytes]:
-        """CRCs and packed sizes of the complete members, for ``take_up``."""
-        return self._crcs.tobytes(), self._packed.tobytes()
+    def state(self, most: int | None = None) -> tuple[bytes, bytes]:
+        """CRCs and packed sizes of the complete members, or of the first ``most`` of them, for
+        ``take_up``."""
+        return self._crcs[:most].tobytes(), self._packed[:most].tobytes()
 
     def take_up(self, state: tuple[bytes, bytes], members: Sequence[Member]) -> None:
         """Go on behind the members that were complete. Raises ``ValueError`` when that cannot be.

@@ -19,7 +19,7 @@ _COLUMNS = ("job_id", "key", "uuid", "size", "media_type", "file_name")
 
 
 def add(tx: Transaction, output: JobOutput, keep: int | None) -> None:
-    """A new output; of all outputs, the ``keep`` newest stay, or all (None)."""
+    """A new output; of all with this key, the ``keep`` newest stay, or all (None)."""
     row = (
         output.job_id,
         output.key,
@@ -30,8 +30,8 @@ def add(tx: Transaction, output: JobOutput, keep: int | None) -> None:
     )
     tx.insert("job_outputs", _COLUMNS, [row])
     if keep is not None:
-        newest = "SELECT seq FROM job_outputs ORDER BY seq DESC LIMIT ?"
-        _forget(tx, f"seq NOT IN ({newest})", [keep])
+        newest = "SELECT seq FROM job_outputs WHERE key = ? ORDER BY seq DESC LIMIT ?"
+        _forget(tx, f"key = ? AND seq NOT IN ({newest})", [output.key, output.key, keep])
 
 
 def get(tx: Transaction, job_id: str, key: str) -> JobOutput | None:

@@ -9,6 +9,7 @@ Not here: what goes in (``archives``), how the output of a job is fetched (``job
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -22,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from wherry import clock, limits
 from wherry.archives.contents import Contents, list_contents
-from wherry.archives.job import OUTPUT
+from wherry.archives.job import PASSING
 from wherry.archives.making import Making
 from wherry.archives.order import ArchiveOrder
 from wherry.dicom.uids import TRANSFER_SYNTAXES
@@ -33,10 +34,11 @@ from wherry.errors import (
     TooLarge,
     Unavailable,
     UnknownResource,
+    WherryError,
 )
-from wherry.http.answers import content_answer
+from wherry.http.answers import file_answer
 from wherry.http.body import read_body
-from wherry.http.pieces import pieces_answer
+from wherry.http.pieces import pieces_answer, type_pieces
 from wherry.http.services import Services, services
 from wherry.http.threads import in_thread, post
 from wherry.index import resources
@@ -51,6 +53,8 @@ from wherry.rest.joborders import (
     read_boolean,
     read_options,
 )
+
+_log = logging.getLogger(__name__)
 
 _ZIP: Final = "application/zip"
 _TOOLS: Final = {
@@ -90,7 +94,7 @@ async def download(request: Request, level: Level, media: bool) -> Response:
         media,
         media and flag(request, "extended"),
         _asked_syntax(request),
-        request.query_params.get("filename") or f"{name}.zip",
+        _asked_name(request) or f"{name}.zip",
     )
     return await _stream(request, order, level)
 
@@ -99,7 +103,8 @@ async def make(request: Request, level: Level, media: bool) -> Response:
     """POST /{patients|studies|series}/{id}/archive and /media: as GET, or a job."""
     body = _options(await read_body(request, limits.JSON_BODY_BYTES))
     name = request.path_params["id"]
-    order = _order(body, (name,), media, media and read_boolean(body, "Extended"), f"{name}.zip")
+    extended = read_boolean(body, "Extended") and media
+    order = _order(body, (name,), media, extended, f"{name}.zip")
     return await _answer(request, order, read_options(body), level)
 
 
@@ -113,7 +118,7 @@ async def download_several(request: Request, name: str) -> Response:
         _identifiers([part for part in named.split(",") if part]),
         *_TOOLS[name],
         _asked_syntax(request),
-        request.query_params.get("filename") or "Archive.zip",
+        _asked_name(request) or "Archive.zip",
     )
     return await _stream(request, order)
 
@@ -129,7 +134,7 @@ async def make_of_several(request: Request, name: str) -> Response:
     if "Resources" not in body:
         raise BadFileFormat("Missing field Resources in the JSON body")
     media, extended = _TOOLS[name]
-    extended = extended or (media and read_boolean(body, "Extended"))
+    extended = (read_boolean(body, "Extended") and media) or extended
     order = _order(body, _identifiers(body["Resources"]), media, extended, "Archive.zip")
     return await _answer(request, order, read_options(body))
 
@@ -169,6 +174,10 @@ def _order(
     )
 
 
+def _asked_name(request: Request) -> str:
+    return inert_name(request.query_params.get("filename", ""))
+
+
 def _asked_syntax(request: Request) -> str:
     uid = request.query_params.get("transcode")
     return "" if uid is None else _transfer_syntax(uid)
@@ -202,9 +211,9 @@ async def _answer(
         return await put_off(request, JobOrder(order.type, order.parameters(), shown, options))
     order = replace(order, passing=True)
     made = await carry_out(request, JobOrder(order.type, order.parameters(), shown, options))
-    remove = partial(post, rooms.jobs.remove_output, made.id, OUTPUT)
+    remove = partial(post, rooms.jobs.remove_output, made.id, PASSING)
     try:
-        return _Finally(await in_thread(_output, request, made), remove)
+        return _Finally(await in_thread(_output, rooms, made), remove)
     except BaseException:
         remove()
         raise
@@ -248,7 +257,17 @@ def _begun(rooms: Services, order: ArchiveOrder, level: Level | None) -> Respons
     contents = _contents(rooms, order, level)
     making = Making(rooms.storage, contents, clock.now())
     disposition = f'filename="{inert_name(order.file_name)}"'.encode("latin-1", "replace")
-    return pieces_answer(making.whole(), _ZIP.encode(), [(b"content-disposition", disposition)])
+    pieces = _logged(making.whole())
+    return pieces_answer(pieces, _ZIP.encode(), [(b"content-disposition", disposition)])
+
+
+def _logged(pieces: type_pieces) -> type_pieces:
+    """The same; why they stop short is for the log, since the client only sees that they do."""
+    try:
+        yield from pieces
+    except WherryError as error:
+        _log.warning("An archive breaks off: %s", error)
+        raise
 
 
 def _contents(rooms: Services, order: ArchiveOrder, level: Level | None) -> Contents:
@@ -259,11 +278,11 @@ def _contents(rooms: Services, order: ArchiveOrder, level: Level | None) -> Cont
         return list_contents(tx, order, utf8=rooms.config.zip_use_utf8)
 
 
-def _output(request: Request, job: Job) -> Response:
-    rooms = services(request)
-    found = rooms.jobs.output(job.id, OUTPUT)
+def _output(rooms: Services, job: Job) -> Response:
+    """All of it, also when a range is asked for: the next archive will be another one."""
+    found = rooms.jobs.output(job.id, PASSING)
     if found is None:
         raise InexistentItem("The archive was made, but is not kept: see JobsHistorySize")
     headers = {"Content-Disposition": f'filename="{inert_name(found.file_name)}"'}
     reader = rooms.storage.open(found.uuid)
-    return content_answer(request, reader, found.size, found.media_type, headers)
+    return file_answer(reader, 0, found.size, found.media_type, headers)

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from wherry import clock, limits
-from wherry.errors import InexistentItem, ParameterOutOfRange
+from wherry.errors import InexistentItem, MissingFile, ParameterOutOfRange
 from wherry.http.answers import (
     JsonListAnswer,
     content_answer,
@@ -115,7 +115,10 @@ def output(request: Request, key: str = "") -> Response:
     if found is None:
         raise InexistentItem(f"Job has no such output: {key}")
     headers = {"Content-Disposition": f'filename="{inert_name(found.file_name)}"'}
-    reader = rooms.storage.open(found.uuid)
+    try:
+        reader = rooms.storage.open(found.uuid)
+    except MissingFile:  # it has just made room for another one
+        raise InexistentItem(f"Job has no such output: {key}") from None
     return content_answer(
         request, reader, found.size, found.media_type, headers, tag=f'"{found.uuid}"'
     )

@@ -59,8 +59,11 @@ class _Record:
 class DicomDir:
     """A directory that grows by ``add`` and is written by ``write``."""
 
-    def __init__(self, *, extended: bool = False, file_set_id: str = "ORTHANC_MEDIA") -> None:
-        """``extended``: with descriptions of series, on which no reader may rely.
+    def __init__(
+        self, *, extended: bool = False, file_set_id: str = "ORTHANC_MEDIA", uid: str = ""
+    ) -> None:
+        """``extended``: with descriptions of series, on which no reader may rely. ``uid``: that of
+        the directory itself; "" = a new one.
 
         Raises ``ParameterOutOfRange`` when the File-set ID is no code string of 16 characters.
         """
@@ -68,7 +71,7 @@ class DicomDir:
             raise ParameterOutOfRange("a File-set ID that is none: up to 16 of A-Z, 0-9, _")
         self._extended = extended
         self._file_set_id = file_set_id.encode()
-        self._uid = f"2.25.{UUID(clock.new_uuid()).int}".encode()
+        self._uid = (uid or f"2.25.{UUID(clock.new_uuid()).int}").encode()
         self._patients: dict[Hashable, _Record] = {}
         self._bytes = 0
 
