@@ -419,6 +419,10 @@ JOB_STOP_S: Final = 30.0
 """Longest wait for running jobs when the engine stops. A job that has not obeyed by then is
 taken up elsewhere, as if the process had died."""
 
+JOB_UNDER_WAY_S: Final = 2.0
+"""What a job that is stopped or paused has under way with a peer may take so long to come to its
+end; then it is cut off, and done again later."""
+
 JOBS_TRIMMED: Final = 1_000
 """Jobs removed from history in one transaction, when ``JobsHistorySize`` was lowered."""
 

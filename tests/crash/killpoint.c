@@ -3,7 +3,9 @@
  *
  * LD_PRELOADed by tests/crash/harness.py:
  *   KILLPOINT_FILE   a shared 64-byte file: [0] = calls so far, [1] = number to die at (0 = never),
- *                    [2] = counting is on, [3] = what the fatal call was
+ *                    [2] = counting is on, [3] = what the fatal call was,
+ *                    [4] = microseconds that a sync takes longer: a slow disk,
+ *                    [5] = the only kind of call that counts (0 = all)
  * The death is SIGKILL, before the call is carried out; what was done before it stays. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -34,6 +36,8 @@ __attribute__((constructor)) static void attach(void) {
 
 static void point(uint64_t kind) {
     if (!shared || !atomic_load(&shared[2])) return;
+    uint64_t only = atomic_load(&shared[5]);
+    if (only && only != kind) return;
     uint64_t number = atomic_fetch_add(&shared[0], 1) + 1;
     if (number == atomic_load(&shared[1])) {
         atomic_store(&shared[3], kind);
@@ -49,8 +53,20 @@ static int is_file(int fd) {
 
 #define REAL(name, type, ...) ((type (*)(__VA_ARGS__))dlsym(RTLD_NEXT, name))
 
-int fsync(int fd) { point(FSYNC); return REAL("fsync", int, int)(fd); }
-int fdatasync(int fd) { point(FSYNC); return REAL("fdatasync", int, int)(fd); }
+static void wait_for_disk(void) {
+    if (shared) usleep((useconds_t)atomic_load(&shared[4]));
+}
+
+int fsync(int fd) {
+    wait_for_disk();
+    point(FSYNC);
+    return REAL("fsync", int, int)(fd);
+}
+int fdatasync(int fd) {
+    wait_for_disk();
+    point(FSYNC);
+    return REAL("fdatasync", int, int)(fd);
+}
 int rename(const char *a, const char *b) {
     point(RENAME);
     return REAL("rename", int, const char *, const char *)(a, b);

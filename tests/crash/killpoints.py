@@ -44,8 +44,14 @@ class KillPoints:
         self._shared = mmap.mmap(descriptor, _SIZE)
         os.close(descriptor)
 
-    def arm(self, number: int) -> None:
-        """Start counting; die at call ``number`` (0 = never)."""
+    def slow_down(self, sync_us: int) -> None:
+        """From now on every sync takes so many microseconds longer."""
+        struct.pack_into("<Q", self._shared, 32, sync_us)
+
+    def arm(self, number: int, only: str = "") -> None:
+        """Start counting, all calls or those of one kind; die at call ``number`` (0 = never)."""
+        number_of = {"": 0} | {kind: number for number, kind in KINDS.items()}
+        struct.pack_into("<Q", self._shared, 40, number_of[only])
         struct.pack_into("<QQQQ", self._shared, 0, 0, number, 1, 0)
 
     @property

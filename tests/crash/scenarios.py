@@ -6,7 +6,6 @@ run against a receiver that may die at any call; ``check`` against the restarted
 
 from __future__ import annotations
 
-import http.client
 import io
 import json
 import sqlite3
@@ -15,10 +14,11 @@ import zipfile
 from contextlib import closing, suppress
 from typing import Protocol
 
+from tests.crash.killing import DEAD
+from tests.support.jobs import eventually
 from tests.support.server import Server
 
 INSTANCES = 20
-_DEAD = (ConnectionError, http.client.HTTPException, TimeoutError, OSError)
 
 
 class Scenario(Protocol):
@@ -66,7 +66,7 @@ class SingleIngest:
     def act(self, receiver: Server) -> None:
         self._acknowledged.clear()
         self._deleted.clear()
-        with suppress(*_DEAD):
+        with suppress(*DEAD):
             for number, data in enumerate([*self._instances, self._instances[0]]):
                 status, answer = receiver.request("POST", "/instances", data)
                 assert status == 200, answer
@@ -107,7 +107,7 @@ class Attachments:
     def act(self, receiver: Server) -> None:
         self._id, self._begun = "", None
         self._attached.clear()
-        with suppress(*_DEAD):
+        with suppress(*DEAD):
             status, answer = receiver.request("POST", "/instances", self._instance)
             assert status == 200, answer
             self._id = json.loads(answer)["ID"]
@@ -170,7 +170,7 @@ class Recycling:
         self._acknowledged = 0
 
     def act(self, receiver: Server) -> None:
-        with suppress(*_DEAD):
+        with suppress(*DEAD):
             for number, instances in enumerate(self._patients, 1):
                 status, answer = receiver.request("POST", "/instances", _zipped(instances))
                 assert status == 200, answer
@@ -201,15 +201,16 @@ def _zipped(instances: list[bytes]) -> bytes:
 
 
 class Push:
-    """A sender pushes a study of 20 instances; it lives on."""
+    """A sender pushes a study of 20 instances; it lives on, and its job waits for the receiver."""
 
     name = "push"
+    sender_config = {"Wherry": {"JobRetries": {"PushTransfer": {"FirstDelay": 1}}}}
 
     def __init__(self, sender: Server, study: str, sent: dict[str, bytes]) -> None:
         self._sender = sender
         self._study = study
         self._sent = sent
-        self._job: dict[str, object] = {}
+        self._job = ""
 
     def act(self, receiver: Server) -> None:
         peer = f"receiver-{receiver.port}"
@@ -225,13 +226,21 @@ class Push:
                 "Compression": "none",
             },
         )
-        self._job = self._sender.wait_for_job(job["ID"])
+        self._job = job["ID"]
+        eventually(lambda: self._ended(receiver), "the end of the job or of the receiver")
+
+    def _ended(self, receiver: Server) -> bool:
+        assert receiver.process is not None
+        state = self._sender.json("GET", f"/jobs/{self._job}")["State"]
+        return state in ("Success", "Failure") or receiver.process.poll() is not None
 
     def check(self, receiver: Server) -> None:
+        first = len(visible(receiver))
+        assert first in (0, INSTANCES), f"{first} of {INSTANCES} instances are visible"
+        job = self._sender.wait_for_job(self._job)
+        assert job["State"] == "Success", job
         seen = visible(receiver)
-        assert len(seen) in (0, INSTANCES), f"{len(seen)} of {INSTANCES} instances are visible"
-        if self._job["State"] == "Success":
-            assert len(seen) == INSTANCES, "the sender was told that all is well"
+        assert len(seen) == INSTANCES, "the sender was told that all is well"
         for orthanc_id in seen:
             assert receiver.get(f"/instances/{orthanc_id}/file") == (200, self._sent[orthanc_id])
         check_files(receiver)
@@ -250,7 +259,7 @@ class Pull:
 
     def act(self, receiver: Server) -> None:
         self._job = ""
-        with suppress(*_DEAD):
+        with suppress(*DEAD):
             receiver.request(
                 "PUT", "/peers/sender", json.dumps({"Url": f"{self._sender.url}/"}).encode()
             )

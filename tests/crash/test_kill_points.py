@@ -1,20 +1,19 @@
 """SIGKILL at every durable call of a receiver, then a restart and a look.
 
-The number of calls is found by a first run that is not killed. ``WHERRY_CRASH_STRIDE=n`` takes
-every n-th call only (CI); the default of 1 takes all of them (``make crash-nightly``).
+The number of calls is found by a first run that is not killed; which of them are taken:
+``killing``.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.crash.killing import end, everywhere, some
 from tests.crash.killpoints import KillPoints
 from tests.crash.scenarios import (
     INSTANCES,
@@ -30,8 +29,6 @@ from tests.support.server import Server, running
 
 pytestmark = pytest.mark.crash
 
-STRIDE = int(os.environ.get("WHERRY_CRASH_STRIDE", "1"))
-WORKERS = os.cpu_count() or 1
 CONFIG = {"Transfers": {"BucketSize": 8, "Threads": 2}, "StableAge": 3600}
 
 
@@ -45,7 +42,7 @@ def sender(
     instances: list[bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Server, str, dict[str, bytes]]]:
     """A server that lives on, the study it holds, and its files by identifier."""
-    with running(Server(tmp_path_factory.mktemp("sender"), CONFIG)) as server:
+    with running(Server(tmp_path_factory.mktemp("sender"), CONFIG | Push.sender_config)) as server:
         sent = {}
         for data in instances:
             status, answer = server.request("POST", "/instances", data)
@@ -63,11 +60,7 @@ def run(folder: Path, shim: Path, scenario: Scenario, number: int) -> tuple[int,
     with running(receiver):
         points.arm(number)
         scenario.act(receiver)
-        if points.fatal:
-            assert receiver.process is not None
-            receiver.process.wait(30)
-        elif receiver.process is not None:
-            receiver.stop()
+        end(receiver, points)
         count = points.count
         receiver.environ = {}
         try:
@@ -88,11 +81,8 @@ def kill_everywhere(
     count, fatal = run(tmp_path / "count", shim, make(), 0)
     assert fatal == ""
     assert count > INSTANCES
-    numbers = range(1, count + 1, STRIDE)
-    with ThreadPoolExecutor(WORKERS) as pool:
-        results = list(
-            pool.map(lambda number: run(tmp_path / str(number), shim, make(), number), numbers)
-        )
+    numbers = some(range(1, count + 1))
+    results = everywhere(lambda number: run(tmp_path / str(number), shim, make(), number), numbers)
     kinds = Counter(fatal for _, fatal in results if fatal)
     with capsys.disabled():
         print(

@@ -37,7 +37,7 @@ class Proxy:
         self.after: Callable[[Message], bool] = lambda _: True
         """Called with the answer; False drops it, and the connection."""
         self._port = port
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -52,16 +52,16 @@ class Proxy:
 
     def sent(self, method: str) -> list[str]:
         """Paths of the requests of one method, in order of arrival."""
-        with self._lock:
+        with self.lock:
             return [path for name, path in self.seen if name == method]
 
     def acknowledged(self) -> list[str]:
         """Paths of the buckets that were answered with 200."""
-        with self._lock:
+        with self.lock:
             return [p for method, p, status in self.answered if (method, status) == ("PUT", 200)]
 
     def _pass_on(self, message: Message) -> None:
-        with self._lock:
+        with self.lock:
             self.seen.append((message.method, message.path))
             self.headers.append(message.headers)
         self.rule(message)
@@ -81,15 +81,19 @@ class Proxy:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def _handle(self) -> None:
                 body = self._body()
+                if body is None:
+                    self.close_connection = True
+                    return
                 message = Message(self.command, self.path, body, dict(self.headers.items()))
                 proxy._pass_on(message)
                 if not proxy.after(message):
                     self.close_connection = True
                     return
-                with proxy._lock:
+                with proxy.lock:
                     proxy.answered.append((message.method, message.path, message.status))
                 try:
                     self.send_response(message.status)
@@ -99,7 +103,8 @@ class Proxy:
                 except OSError:
                     self.close_connection = True
 
-            def _body(self) -> bytes:
+            def _body(self) -> bytes | None:
+                """None = the sender was gone before it had said all."""
                 if self.headers.get("Transfer-Encoding") == "chunked":
                     parts = []
                     while size := int(self.rfile.readline(), 16):
@@ -107,7 +112,9 @@ class Proxy:
                         self.rfile.readline()
                     self.rfile.readline()
                     return b"".join(parts)
-                return self.rfile.read(int(self.headers.get("Content-Length", "0")))
+                size = int(self.headers.get("Content-Length", "0"))
+                body = self.rfile.read(size)
+                return body if len(body) == size else None
 
             do_GET = do_POST = do_PUT = do_DELETE = _handle
 

@@ -6,6 +6,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeVar, cast
 
+from wherry import clock, limits
+from wherry.jobs.handler import Interrupted
+
 T = TypeVar("T")
 
 _END: Final = object()
@@ -21,7 +24,11 @@ class Crew:
     """Threads of one phase of the work."""
 
     def __init__(self, threads: int, check: Callable[[], None], abort: Callable[[], None]) -> None:
-        """``check`` raises when the work is interrupted; ``abort`` lets requests under way fail."""
+        """``check`` raises when the work is interrupted; ``abort`` lets requests under way fail.
+
+        When the work will go on later, what is under way has a moment to come to its end before
+        that: else it would be done again.
+        """
         self._threads = threads
         self._check = check
         self._abort = abort
@@ -47,7 +54,8 @@ class Crew:
                 except Stopped:
                     return
                 except BaseException as error:
-                    self._fail(error)
+                    if self._end(error):
+                        self._abort()
                     return
 
         threads = [
@@ -62,7 +70,10 @@ class Crew:
                     thread.join(_LOOK_S)
                     self._check()
         except BaseException as error:
-            self._fail(error)
+            if self._end(error):
+                if isinstance(error, Interrupted) and error.reason in ("stop", "pause"):
+                    _wait(threads)
+                self._abort()
         for thread in threads:
             thread.join()
         if self._error is not None:
@@ -73,11 +84,17 @@ class Crew:
         if self._stop.wait(seconds):
             raise Stopped
 
-    def _fail(self, error: BaseException) -> None:
+    def _end(self, error: BaseException) -> bool:
+        """Nothing new is begun; whether ``error`` is the first reason for that."""
         with self._lock:
             first = self._error is None
             if first:
                 self._error = error
         self._stop.set()
-        if first:
-            self._abort()
+        return first
+
+
+def _wait(threads: Iterable[threading.Thread]) -> None:
+    until = clock.monotonic() + limits.JOB_UNDER_WAY_S
+    for thread in threads:
+        thread.join(max(0.0, until - clock.monotonic()))

@@ -25,7 +25,6 @@ from wherry.index.database import Index
 from wherry.jobs.crew import Crew
 from wherry.jobs.handler import Interrupted, JobControl
 from wherry.jobs.ranges import parse, to_text
-from wherry.jobs.saver import Saver
 from wherry.model import Attachment, Job, type_json
 from wherry.peers.bodies import instance_body
 from wherry.peers.book import PeerBook
@@ -99,7 +98,7 @@ class Standing:
         self._unsaved = 0
         self._save_after = max(limits.PEER_STORE_SAVED, self._count // _CHECKPOINTS)
         self._reported_at = float("-inf")
-        self._saver = Saver(self._write)
+        self._saving = threading.Lock()
         self._take_up(control.job.checkpoint)
 
     def left(self) -> list[int]:
@@ -124,7 +123,18 @@ class Standing:
 
     def save(self) -> None:
         """Returns when everything that was true before the call is durable."""
-        self._saver.save()
+        with self._lock:
+            checkpoint = {
+                "Instances": self._digest,
+                "Done": to_text(self._done),
+                "Failed": to_text(self._failed),
+                "Told": list(self._told),
+                "SentBytes": self._sent_bytes,
+            }
+            saved = self._unsaved
+        self._control.save(checkpoint, self.content(), self._share())
+        with self._lock:
+            self._unsaved -= saved
 
     def content(self) -> dict[str, type_json]:
         """The public content of the job."""
@@ -156,28 +166,20 @@ class Standing:
     def _step(self) -> None:
         with self._lock:
             self._unsaved += 1
-            due = self._unsaved >= self._save_after
-            if due:
-                self._unsaved = 0
-        if due:
-            self.save()
-        else:
+        if not self._due():
             self.report()
+            return
+        with self._saving:  # on a slow disk the others wait here, else more would be sent again
+            if self._due():
+                self.save()
+
+    def _due(self) -> bool:
+        with self._lock:
+            return self._unsaved >= self._save_after
 
     def _share(self) -> float:
         with self._lock:
             return (len(self._done) + len(self._failed)) / self._count if self._count else 1.0
-
-    def _write(self) -> None:
-        with self._lock:
-            checkpoint = {
-                "Instances": self._digest,
-                "Done": to_text(self._done),
-                "Failed": to_text(self._failed),
-                "Told": list(self._told),
-                "SentBytes": self._sent_bytes,
-            }
-        self._control.save(checkpoint, self.content(), self._share())
 
 
 class _Sending:
