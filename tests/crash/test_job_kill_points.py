@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import http.client
 import signal
+import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.crash.journeys import Journey, Push, Store, Template, travelling
-from tests.crash.killing import copied, end, everywhere, rows, some
+from tests.crash.killing import DEAD, copied, end, everywhere, rows, some
 from tests.support.dicom_files import make_series
 from tests.support.jobs import eventually
 from tests.support.proxy import Message
@@ -95,14 +97,17 @@ def test_store_killed_at_durable_calls(
 def test_store_killed_at_each_checkpoint(
     tmp_path: Path, shim: Path, template: Template, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On a slow disk, so that the connections have time to run ahead of the checkpoint."""
+    """On a disk that is slow and has something else to do just then, so that the connections have
+    time to run ahead of the checkpoint."""
 
     def live(point: tuple[int, int]) -> tuple[str, int]:
         checkpoint, call = point
         with travelling(Store, template, tmp_path / f"{checkpoint}-{call}", shim) as journey:
-            journey.points.slow_down(200_000)
 
             def due(answered: int) -> None:
+                if answered == checkpoint * limits.PEER_STORE_SAVED - 20:
+                    journey.points.slow_down(300_000)
+                    threading.Thread(target=change_something, args=(journey.sender,)).start()
                 if answered == checkpoint * limits.PEER_STORE_SAVED:
                     journey.points.arm(call)
 
@@ -151,6 +156,12 @@ def test_store_stopped_cleanly_repeats_nothing(
         journey.restart()
         journey.check()
         assert journey.repeated == 0
+
+
+def change_something(server: Server) -> None:
+    """Make the index write."""
+    with suppress(*DEAD):
+        server.request("PUT", "/peers/another", b'["http://127.0.0.1:1/"]')
 
 
 def answers(server: Server) -> bool:
