@@ -362,7 +362,7 @@ JOB_PREFIX_CHARACTERS: Final = 4
 
 # --- Archives ------------------------------------------------------------------------------
 ARCHIVE_INSTANCES: Final = 100_000
-"""Instances of one archive: about 60 MB of names and digests while it is made."""
+"""Instances of one archive: their names and digests are in memory while it is made."""
 
 ARCHIVE_STREAMS: Final = 16
 """Archives that are made while they are sent, at once; others get 503."""
