@@ -99,6 +99,13 @@ BODY_CHUNK_BYTES: Final = 1 * MIB
 SOCKET_READ_BYTES: Final = 64 * KIB
 """Read from a connection at once while a head may be among it: a small request comes whole."""
 
+LENT_BODY_BYTES: Final = 256 * KIB
+"""A body of which so much is still to come is worth the hand-over of its socket to a thread."""
+
+LENT_BODIES: Final = 8
+"""Bodies that threads read so at once; others come by way of the event loop, so that slow senders
+keep nobody waiting."""
+
 BODY_FLUSH_S: Final = 5.0
 """A slow body is handed on at least this often, in whatever portion has come."""
 
@@ -238,13 +245,11 @@ before. Three for each instance, three for each chunk, two for each bucket, of a
 PUSH_ID_CHARACTERS: Final = 64
 """An identifier or digest that a push declares: Orthanc's have 44 and 32."""
 
-LANDING_WHOLE_BYTES: Final = 1 * MIB
-"""An instance of a bucket that is up to this large is gathered in memory and verified there; a
-larger one is written as it comes."""
+FOLLOWED_PIECE_BYTES: Final = 256 * KIB
+"""What is read at once of a part that came too early for the digest of its instance."""
 
-LANDING_SYNC_LATER_BYTES: Final = 128 * KIB
-"""Files up to this large are synced together when their bucket is complete, larger ones one by
-one as they are written."""
+PACKED_READ_BYTES: Final = 256 * KIB
+"""What is read at once of a compressed bucket."""
 
 VERIFY_WITH_BUCKET_BYTES: Final = 4 * GIB
 """An instance in several buckets that is larger is verified by the commit, not by the request

@@ -25,6 +25,7 @@ from wherry.peers.client import PeerClient, PeerRefusal, Request
 from wherry.peers.patience import Patience
 from wherry.peers.proxy import Proxy, read_proxy
 from wherry.peers.tls import Tls
+from wherry.storage.base import type_read
 from wherry.storage.filesystem import FilesystemStorage
 from wherry.storage.outgoing import FileRange
 
@@ -398,8 +399,14 @@ def test_a_file_that_is_gone_or_short_is_named(
 # --- fetching ------------------------------------------------------------------------------
 def fetch(client: PeerClient) -> tuple[int, bytes]:
     got = bytearray()
-    count = client.fetch(GET, bytearray(1000), got.extend)
-    return count, bytes(got)
+
+    def take(read: type_read) -> int:
+        buffer = memoryview(bytearray(1000))
+        while size := read(buffer):
+            got.extend(buffer[:size])
+        return len(got)
+
+    return client.fetch(GET, take), bytes(got)
 
 
 def test_a_body_comes_through_one_buffer(serve: type_serve) -> None:
@@ -421,15 +428,16 @@ def test_an_encoded_body_is_refused(serve: type_serve) -> None:
         fetch(client)
 
 
-def test_what_the_sink_raises_comes_out_and_costs_the_connection(serve: type_serve) -> None:
+def test_what_the_taker_raises_comes_out_and_costs_the_connection(serve: type_serve) -> None:
     server = serve(answer(200, bytes(5000)), OK)
 
-    def refuse(_: memoryview) -> None:
+    def refuse(read: type_read) -> None:
+        read(memoryview(bytearray(1000)))
         raise CorruptedFile("no")
 
     with client_of(server) as client:
         with pytest.raises(CorruptedFile):
-            client.fetch(GET, bytearray(1000), refuse)
+            client.fetch(GET, refuse)
         client.ask(GET)
     assert server.connections == 2
 

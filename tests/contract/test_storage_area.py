@@ -114,6 +114,58 @@ def test_ranges_may_be_written_in_any_order_by_many_threads(storage: StorageArea
     assert get(storage, target) == b"".join(pieces)
 
 
+@pytest.mark.parametrize("size", [1000, 4096, 100_001, 1_300_000])
+def test_parts_of_a_file_are_written_at_once(storage: StorageArea, size: int) -> None:
+    """Whatever blocks they share, and of whatever sizes their pieces are."""
+    target = name()
+    parts = [bytes([number + 1]) * size for number in range(8)]
+
+    def write(number: int) -> None:
+        writer = storage.reopen(target, number * size)
+        for start in range(0, size, 70_000):
+            writer.write(parts[number][start : start + 70_000])
+        writer.flush()
+        writer.close()
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in reversed(range(8))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    storage.sync([target])
+    assert get(storage, target) == b"".join(parts)
+
+
+@pytest.mark.parametrize("size", [1, 131_073, 1_048_576, 2_500_000])
+def test_bytes_are_put_where_the_file_wants_them(storage: StorageArea, size: int) -> None:
+    data = (bytes(range(251)) * (size // 251 + 1))[:size]
+    writer = storage.create(name())
+    written = 0
+    while written < size:
+        room = writer.room()
+        count = min(len(room), size - written, 50_000)
+        room[:count] = data[written : written + count]
+        writer.filled(count)
+        written += count
+    writer.sync()
+    writer.close()
+    assert get(storage, writer.uuid) == data
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, 131_073, 526_106, 1_048_576])
+def test_a_buffer_becomes_a_file(storage: StorageArea, size: int) -> None:
+    data = (bytes(range(251)) * (size // 251 + 1))[:size]
+    buffers = [storage.take_buffer() for _ in range(20)]
+    for buffer in buffers:
+        assert len(buffer) == limits.DIRECT_BUFFER_BYTES
+        buffer[:size] = data
+        writer = storage.create(name())
+        writer.adopt(buffer, size)
+        writer.sync()
+        writer.close()
+        assert get(storage, writer.uuid) == data
+
+
 def test_the_map_shows_what_was_written(storage: StorageArea) -> None:
     writer = storage.create(name())
     with writer.map() as view:

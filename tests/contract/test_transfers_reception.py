@@ -182,11 +182,13 @@ def test_everything_becomes_visible_at_once(house: House, compression: str, piec
     assert house.bare()
 
 
-@pytest.mark.parametrize("limit", [limits.LANDING_WHOLE_BYTES, 1000])
+@pytest.mark.parametrize(("small", "buffer"), [(128 * 1024, 1 << 20), (0, 1 << 20), (0, 4096)])
 def test_what_arrives_is_stored_compressed(
-    packing_house: House, limit: int, monkeypatch: pytest.MonkeyPatch
+    packing_house: House, small: int, buffer: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "LANDING_WHOLE_BYTES", limit)
+    """By the handful, as a whole, and as it comes."""
+    monkeypatch.setattr(limits, "SMALL_FILE_BYTES", small)
+    monkeypatch.setattr(limits, "DIRECT_BUFFER_BYTES", buffer)
     study = Study(MIXED)
     transfer = packing_house.reception.open_push(study.manifest)
     put_all(packing_house, study, transfer)

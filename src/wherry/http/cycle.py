@@ -186,11 +186,15 @@ class Cycle:
         on_response()
 
     # --- in -------------------------------------------------------------------------------
-    async def receive(self) -> MutableMapping[str, Any]:
-        """ASGI's ``receive``."""
+    def allow_body(self) -> None:
+        """Tell a client that waits for it that its body is wanted."""
         if self.waiting_for_100_continue and not self.transport.is_closing():
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.waiting_for_100_continue = False
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        """ASGI's ``receive``."""
+        self.allow_body()
         if not self.disconnected and not self.response_complete:
             self.flow.resume_reading()
             await self.message_event.wait()

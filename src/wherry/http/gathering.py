@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from wherry import limits
 from wherry.http.cycle import Cycle
+from wherry.http.lending import LEND, Loan
 
 _SCRATCH = memoryview(bytearray(limits.SOCKET_READ_BYTES))
 """What is read here is parsed before the next read of any connection."""
@@ -123,6 +124,8 @@ class GatheringProtocol(HttpToolsProtocol):
                 has_body = True
         self._upgrading = has_body and self.parser.should_upgrade()
         scope = cast(dict[str, Any], self.scope)
+        if self._left >= limits.LENT_BODY_BYTES and scope["scheme"] == "http":
+            scope[LEND] = self._lend
         scope["http_version"] = version = self.parser.get_http_version()
         scope["method"] = self.parser.get_method().decode("ascii")
         path, scope["query_string"] = _split(self.url)
@@ -145,6 +148,32 @@ class GatheringProtocol(HttpToolsProtocol):
             self.pipeline.appendleft((cycle, self.app))  # type: ignore[arg-type]
         elif has_body or self.flow.write_paused or not self.begin(cycle):
             self._start_asgi_task(cycle, self.app)
+
+    # --- lending the body ------------------------------------------------------------------
+    def _lend(self) -> Loan | None:
+        """The rest of the body for a thread that reads it (``lending``)."""
+        if self._left < limits.LENT_BODY_BYTES or self.transport.is_closing():
+            return None
+        self.flow.pause_reading()
+        cast(Cycle, self.cycle).allow_body()
+        if self._direct is not None:
+            self._pieces.append(self._direct[: self._filled])
+            self._direct = None
+        self._join()
+        self.cycle.message_event.clear()
+        begun = self.cycle.body
+        self.cycle.body = b""  # type: ignore[assignment]
+        fd = self.transport.get_extra_info("socket").fileno()
+        return Loan(memoryview(begun), self._left, fd, self._take_back)
+
+    def _take_back(self, left: int) -> None:
+        """The thread has left so many bytes of the body unread."""
+        self._left = left
+        if left:
+            self._receive_directly()
+        else:
+            self.parser = httptools.HttpRequestParser(self)
+            self.on_message_complete()
 
     def begin(self, cycle: Cycle) -> bool:
         """Answer a request without a body at once, when that is possible; whether it was."""

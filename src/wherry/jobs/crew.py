@@ -36,10 +36,16 @@ class Crew:
         self._stop = threading.Event()
         self._error: BaseException | None = None
 
-    def work(self, items: Iterable[T], do: Callable[[T], None]) -> None:
+    def work(
+        self,
+        items: Iterable[T],
+        do: Callable[[T], None],
+        done: Callable[[T], None] = lambda _: None,
+    ) -> None:
         """Call ``do`` for each item, in about this order, and return when all is done.
 
-        Raises the first error of ``do``, or what ``check`` raises; no thread is left.
+        ``items`` and ``done``, which is told when ``do`` has returned, are called by one thread at
+        a time. Raises the first error of ``do``, or what ``check`` raises; no thread is left.
         """
         waiting: Iterator[T | object] = iter(items)
 
@@ -51,6 +57,8 @@ class Crew:
                     if item is _END:
                         return
                     do(cast("T", item))
+                    with self._lock:
+                        done(cast("T", item))
                 except Stopped:
                     return
                 except BaseException as error:

@@ -31,6 +31,7 @@ from wherry.peers.complaint import read_error
 from wherry.peers.outlet import Outlet
 from wherry.peers.proxy import Proxy, read_proxy
 from wherry.peers.tls import Tls
+from wherry.storage.base import type_read
 
 T = TypeVar("T")
 
@@ -146,20 +147,14 @@ class PeerClient:
 
         return self._exchange(request, read)
 
-    def fetch(self, request: Request, buffer: bytearray, sink: Callable[[memoryview], None]) -> int:
-        """Send it and give its answer to ``sink`` piece by piece, through ``buffer``; the number
-        of bytes. What ``sink`` raises goes through. A body that stops short is the caller's to
-        notice."""
+    def fetch(self, request: Request, take: Callable[[type_read], T]) -> T:
+        """Send it, and let ``take`` read its answer; the result of ``take``, whose errors go
+        through. A body that stops short is noticed here when its length was told."""
 
-        def read(_: _Line, response: http.client.HTTPResponse) -> int:
+        def read(_: _Line, response: http.client.HTTPResponse) -> T:
             if response.headers.get("Content-Encoding", "identity") != "identity":
                 raise self._nonsense(request, "its answer is encoded without having been asked to")
-            total = 0
-            with memoryview(buffer) as view:
-                while count := response.readinto(buffer):
-                    sink(view[:count])
-                    total += count
-            return total
+            return take(response.readinto)
 
         return self._exchange(request, read)
 

@@ -22,7 +22,7 @@ from wherry.peers.bodies import ReaderBody
 from wherry.peers.client import PeerClient, PeerRefusal, Request
 from wherry.peers.patience import Patience
 from wherry.peers.tls import Tls
-from wherry.storage.base import FileReader
+from wherry.storage.base import FileReader, type_read
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _STORED = ("Success", "AlreadyStored")
@@ -128,12 +128,15 @@ class Remote:
             file.truncate()
             digest = hashlib.md5(usedforsecurity=False)
 
-            def sink(piece: memoryview) -> None:
-                digest.update(piece)
-                while piece:
-                    piece = piece[file.write(piece) :]
+            def take(read: type_read) -> None:
+                buffer = memoryview(bytearray(limits.READ_CHUNK_BYTES))
+                while size := read(buffer):
+                    piece = buffer[:size]
+                    digest.update(piece)
+                    while piece:
+                        piece = piece[file.write(piece) :]
 
-            self._client.fetch(request, bytearray(limits.READ_CHUNK_BYTES), sink)
+            self._client.fetch(request, take)
             return digest.hexdigest()
 
         return Patience(self.wait)(once)

@@ -9,11 +9,13 @@ Not here: what a file means, whether anybody may see it (``index``), when to syn
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 type_buffer = bytes | bytearray | memoryview
+type_read = Callable[[memoryview], int]
+"""Fills the beginning of a buffer; the number of bytes, 0 at the end."""
 
 
 class SmallFile(NamedTuple):
@@ -35,6 +37,21 @@ class FileWriter(Protocol):
     def write(self, data: type_buffer) -> None:
         """Append ``data``; it may wait in a buffer until ``sync`` or ``map``. Not together with
         ``write_at`` on one file. Raises ``StorageFull``, ``CannotWriteFile``."""
+
+    def room(self) -> memoryview:
+        """Where the next bytes of ``write`` may be put instead, at least one: saves a copy. Void
+        after any other call."""
+
+    def filled(self, size: int) -> None:
+        """So many bytes were put into ``room()``. Raises as ``write`` does."""
+
+    def adopt(self, buffer: memoryview, size: int) -> None:
+        """The first ``size`` bytes of a buffer of ``StorageArea.take_buffer`` are the whole file;
+        the buffer belongs to the writer from now on."""
+
+    def flush(self) -> None:
+        """Let go of the buffer: what was written may be read elsewhere. Raises as ``write``
+        does."""
 
     def write_at(self, data: type_buffer, offset: int) -> None:
         """Write at ``offset`` bytes; ranges that do not overlap may be written in parallel."""
@@ -93,8 +110,17 @@ class StorageArea(Protocol):
     def stop_logging(self) -> None:
         """Others may have taken the log of this process away: ``put`` works without from now."""
 
-    def reopen(self, uuid: str) -> FileWriter:
-        """Open a file for ``write_at``, creating it when it is not there."""
+    def reopen(self, uuid: str, offset: int = 0) -> FileWriter:
+        """Open a file for ``write_at``, or for ``write`` from ``offset`` on, creating it when it is
+        not there. Ranges that do not overlap may be written in parallel, each by a writer of its
+        own."""
+
+    def take_buffer(self) -> memoryview:
+        """A buffer of ``limits.DIRECT_BUFFER_BYTES``, for ``FileWriter.adopt`` or to be given
+        back."""
+
+    def give_back(self, buffer: memoryview) -> None:
+        """It is not needed any more."""
 
     def sync(self, uuids: Iterable[str]) -> None:
         """Make these files, and their names, survive a power cut. Raises ``MissingFile``."""

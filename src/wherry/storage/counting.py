@@ -53,8 +53,14 @@ class CountingStorage:
     def close(self) -> None:
         self._inner.close()
 
-    def reopen(self, uuid: str) -> FileWriter:
-        return _Writer(self._inner.reopen(uuid), self._metrics, 0.0)
+    def reopen(self, uuid: str, offset: int = 0) -> FileWriter:
+        return _Writer(self._inner.reopen(uuid, offset), self._metrics, 0.0)
+
+    def take_buffer(self) -> memoryview:
+        return self._inner.take_buffer()
+
+    def give_back(self, buffer: memoryview) -> None:
+        self._inner.give_back(buffer)
 
     def sync(self, uuids: Iterable[str]) -> None:
         self._inner.sync(uuids)
@@ -83,13 +89,14 @@ class CountingStorage:
 class _Writer:
     """The time spent in a file is that between its creation and its sync, without the pauses."""
 
-    __slots__ = ("_bytes", "_inner", "_metrics", "_spent_s")
+    __slots__ = ("_bytes", "_inner", "_metrics", "_spent_s", "room")
 
     def __init__(self, inner: FileWriter, metrics: Metrics, spent_s: float) -> None:
         self._inner = inner
         self._metrics = metrics
         self._spent_s = spent_s
         self._bytes = 0
+        self.room = inner.room
 
     @property
     def uuid(self) -> str:
@@ -100,6 +107,21 @@ class _Writer:
         self._inner.write(data)
         self._spent_s += clock.monotonic() - started
         self._bytes += len(data)
+
+    def filled(self, size: int) -> None:
+        started = clock.monotonic()
+        self._inner.filled(size)
+        self._spent_s += clock.monotonic() - started
+        self._bytes += size
+
+    def adopt(self, buffer: memoryview, size: int) -> None:
+        self._inner.adopt(buffer, size)
+        self._bytes = size
+
+    def flush(self) -> None:
+        started = clock.monotonic()
+        self._inner.flush()
+        self._spent_s += clock.monotonic() - started
 
     def write_at(self, data: type_buffer, offset: int) -> None:
         self._inner.write_at(data, offset)

@@ -28,27 +28,33 @@ SMALL_BYTES = 128 * limits.KIB
 
 
 class Buffers:
-    """A bounded number of aligned buffers, shared by the files that are being written."""
+    """A bounded number of aligned buffers of ``limits.DIRECT_BUFFER_BYTES``."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._left = limits.DIRECT_BUFFERS
         self._free: list[memoryview] = []
 
-    def take(self) -> memoryview | None:
-        """A buffer, or None when all are in use: then the file is written without."""
+    def take(self) -> memoryview:
+        """A buffer; an ordinary one when all aligned ones are in use."""
         with self._lock:
             if self._free:
                 return self._free.pop()
             if not self._left:
-                return None
+                return memoryview(bytearray(limits.DIRECT_BUFFER_BYTES))
             self._left -= 1
         return memoryview(mmap.mmap(-1, limits.DIRECT_BUFFER_BYTES))
 
     def give_back(self, buffer: memoryview) -> None:
         """Somebody else may have it."""
-        with self._lock:
-            self._free.append(buffer)
+        if is_aligned(buffer):
+            with self._lock:
+                self._free.append(buffer)
+
+
+def is_aligned(buffer: memoryview) -> bool:
+    """Whether a buffer of ``Buffers`` is fit for ``O_DIRECT``."""
+    return isinstance(buffer.obj, mmap.mmap)
 
 
 def set_direct(fd: int, on: bool) -> bool:
@@ -85,48 +91,69 @@ def write_all(fd: int, data: type_buffer, offset: int) -> None:
 
 
 class Stream:
-    """The bytes of one new file, in order. Not thread-safe."""
+    """Bytes of one file, in order, from an offset on. Not thread-safe.
 
-    def __init__(self, fd: int, buffers: Buffers) -> None:
+    What lies between two block boundaries is written around the page cache; the bytes before the
+    first and behind the last boundary, which another part of the file may share a block with, are
+    written in the ordinary way.
+    """
+
+    def __init__(self, fd: int, buffers: Buffers, offset: int = 0, *, part: bool = False) -> None:
+        """``part``: the file may have bytes behind these."""
         self._fd = fd
         self._buffers = buffers
         self._buffer: memoryview | None = None
         self._filled = 0
-        self._written = 0
+        self._position = offset
+        self._part = part
         self._direct = False
+        self._able = True
+        self._room = 0
 
     def write(self, data: type_buffer) -> None:
         """Append. Raises ``OSError``."""
-        if self._buffer is None and (self._written or not self._begin()):
-            write_all(self._fd, data, self._written)
-            self._written += len(data)
-            return
-        assert self._buffer is not None
         view, start = memoryview(data), 0
         while start < len(view):
-            size = min(len(view) - start, len(self._buffer) - self._filled)
-            self._buffer[self._filled : self._filled + size] = view[start : start + size]
-            self._filled += size
+            room = self.room()
+            size = min(len(view) - start, len(room))
+            room[:size] = view[start : start + size]
+            self.filled(size)
             start += size
-            if self._filled == len(self._buffer):
-                self._write_block(self._filled)
+
+    def room(self) -> memoryview:
+        """Where the next bytes may be put instead; at least one."""
+        if self._buffer is None:
+            self._buffer = self._buffers.take()
+            beyond = self._position % ALIGNMENT_BYTES
+            self._room = ALIGNMENT_BYTES - beyond if beyond else len(self._buffer)
+        return self._buffer[self._filled : self._room]
+
+    def filled(self, size: int) -> None:
+        """So many bytes were put into ``room()``, which is void now. Raises ``OSError``."""
+        self._filled += size
+        if self._filled == self._room:
+            self._write_out(self._filled)
+            assert self._buffer is not None
+            self._room = len(self._buffer)
+
+    def adopt(self, buffer: memoryview, size: int) -> None:
+        """The first ``size`` bytes of a buffer of ``Buffers``, which is ours from now on, are the
+        whole file."""
+        self.close()
+        self._buffer, self._filled = buffer, size
 
     def flush(self) -> None:
         """Hand the file system what is still here. Raises ``OSError``."""
-        buffer, filled = self._buffer, self._filled
-        if buffer is None:
+        if self._buffer is None:
             return
-        if filled and (self._written or filled > SMALL_BYTES):
-            padded = -(-filled // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
-            buffer[filled:padded] = bytes(padded - filled)
-            self._write_block(padded)
-            os.ftruncate(self._fd, self._written - (padded - filled))
-            self._written -= padded - filled
-        elif filled:
-            write_all(self._fd, buffer[:filled], 0)
-            self._written = filled
-        if self._direct:
-            set_direct(self._fd, on=False)
+        if self._part:
+            self._write_out(self._filled - self._filled % ALIGNMENT_BYTES)
+            self._write_out(self._filled)
+        elif is_aligned(self._buffer) and (self._filled > SMALL_BYTES or self._direct):
+            self._write_padded(self._buffer)
+        else:
+            self._write_out(self._filled)
+        self._switch(direct=False)
         self.close()
 
     def close(self) -> None:
@@ -135,20 +162,41 @@ class Stream:
             self._buffers.give_back(self._buffer)
             self._buffer, self._filled = None, 0
 
-    def _begin(self) -> bool:
-        self._buffer = self._buffers.take()
-        return self._buffer is not None
+    def _write_padded(self, buffer: memoryview) -> None:
+        """The end of a whole file, as a whole block that is cut afterwards."""
+        end = self._position + self._filled
+        padded = -(-self._filled // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+        if padded:
+            buffer[self._filled : padded] = bytes(padded - self._filled)
+            self._write_out(padded)
+            if self._position != end:
+                os.ftruncate(self._fd, end)
+                self._position = end
 
-    def _write_block(self, size: int) -> None:
+    def _write_out(self, size: int) -> None:
+        """The first ``size`` bytes of the buffer, to where they belong; the rest moves up."""
+        if not size:
+            return
         assert self._buffer is not None
-        if not self._written:
-            self._direct = set_direct(self._fd, on=True)
+        whole_blocks = not (size | self._position) % ALIGNMENT_BYTES
+        large = size > SMALL_BYTES or self._direct
+        self._switch(direct=whole_blocks and large and is_aligned(self._buffer))
         try:
-            write_all(self._fd, self._buffer[:size], self._written)
+            write_all(self._fd, self._buffer[:size], self._position)
         except OSError as error:
             if not (self._direct and error.errno == errno.EINVAL):
                 raise
-            self._direct = not set_direct(self._fd, on=False)  # it only said that it could
-            write_all(self._fd, self._buffer[:size], self._written)
-        self._written += size
-        self._filled = 0
+            self._able = False  # it only said that it could
+            self._switch(direct=False)
+            write_all(self._fd, self._buffer[:size], self._position)
+        self._position += size
+        rest = max(0, self._filled - size)
+        if rest:
+            self._buffer[:rest] = bytes(self._buffer[size : self._filled])
+        self._filled = rest
+
+    def _switch(self, *, direct: bool) -> None:
+        direct = direct and self._able
+        if direct != self._direct:
+            self._able = set_direct(self._fd, on=direct) or not direct
+            self._direct = direct and self._able

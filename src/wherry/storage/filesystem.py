@@ -41,15 +41,23 @@ def _write_error(error: OSError) -> CannotWriteFile:
 class _Writer:
     """A file of the storage area open for writing."""
 
-    def __init__(self, uuid: str, fd: int, buffers: Buffers, sync_folder: _Sync) -> None:
+    def __init__(self, uuid: str, fd: int, stream: Stream, sync_folder: _Sync) -> None:
         self.uuid = uuid
         self._fd = fd
-        self._stream = Stream(fd, buffers)
+        self._stream = stream
         self._sync_folder = sync_folder
+        self.room = stream.room
+        self.adopt = stream.adopt
 
     def write(self, data: type_buffer) -> None:
         try:
             self._stream.write(data)
+        except OSError as error:
+            raise _write_error(error) from error
+
+    def filled(self, size: int) -> None:
+        try:
+            self._stream.filled(size)
         except OSError as error:
             raise _write_error(error) from error
 
@@ -60,15 +68,15 @@ class _Writer:
             raise _write_error(error) from error
 
     def map(self) -> AbstractContextManager[memoryview]:
-        self._flush()
+        self.flush()
         return mapped(self._fd)
 
     def sync(self) -> None:
-        self._flush()
+        self.flush()
         _fsync(self._fd)
         self._sync_folder(f"{self.uuid[:2]}/{self.uuid[2:4]}")
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         try:
             self._stream.flush()
         except OSError as error:
@@ -146,10 +154,18 @@ class FilesystemStorage:
         self._log: SmallLog | None = SmallLog(self._log_folder, owner or clock.new_uuid())
 
     def create(self, uuid: str) -> FileWriter:
-        return self._open_writer(uuid, _NEW)
+        fd = self._open(uuid, _NEW)
+        return _Writer(uuid, fd, Stream(fd, self._buffers), self._sync_folder)
 
-    def reopen(self, uuid: str) -> FileWriter:
-        return self._open_writer(uuid, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+    def reopen(self, uuid: str, offset: int = 0) -> FileWriter:
+        fd = self._open(uuid, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        return _Writer(uuid, fd, Stream(fd, self._buffers, offset, part=True), self._sync_folder)
+
+    def take_buffer(self) -> memoryview:
+        return self._buffers.take()
+
+    def give_back(self, buffer: memoryview) -> None:
+        self._buffers.give_back(buffer)
 
     def put(self, files: Sequence[SmallFile]) -> None:
         log = self._log
@@ -209,10 +225,6 @@ class FilesystemStorage:
 
     def close(self) -> None:
         self.stop_logging()
-
-    def _open_writer(self, uuid: str, flags: int) -> FileWriter:
-        fd = self._open(uuid, flags)
-        return _Writer(uuid, fd, self._buffers, self._sync_folder)
 
     def _open(self, uuid: str, flags: int) -> int:
         path = self._path(uuid)

@@ -24,11 +24,13 @@ from wherry.index.database import Index, Transaction
 from wherry.index.transfers import BucketRow, InstanceRow, TransferRow
 from wherry.jobs import ranges
 from wherry.model import StagedInstance
-from wherry.storage.base import StorageArea, type_buffer
+from wherry.storage.base import StorageArea, type_buffer, type_read
 from wherry.transfers import staged
-from wherry.transfers.landing import Landing, Piece, verify
+from wherry.transfers.landers import Piece
+from wherry.transfers.landing import Landing
 from wherry.transfers.running import Attempt, Running
 from wherry.transfers.unpack import Unpacker
+from wherry.transfers.verifying import verify
 
 type_verified = tuple[InstanceRow, StagedInstance]
 
@@ -57,7 +59,12 @@ class Incoming:
         self._pieces = pieces
         self._compress = compress
         self._landing = Landing(
-            storage, transfer.block, pieces, keep=not row.received, compress=compress
+            storage,
+            transfer.block,
+            pieces,
+            running.followers(transfer.id),
+            keep=not row.received,
+            compress=compress,
         )
         self._unpacker: Unpacker | None = None
         if transfer.compression == "gzip":
@@ -86,6 +93,34 @@ class Incoming:
         """
         with self._attempt.alive():
             (self._unpacker or self._landing).write(data)
+
+    def receive(self, read: type_read) -> int:
+        """Take the whole body from a reader, which puts its bytes where they belong; their number.
+        Raises as ``write`` does; a body that stops short is noticed by ``finish``."""
+        return self._receive_packed(read) if self._unpacker else self._receive_plain(read)
+
+    def _receive_plain(self, read: type_read) -> int:
+        landing = self._landing
+        while True:
+            with self._attempt.alive():
+                room = landing.room()
+            if not room:
+                if read(memoryview(bytearray(1))):
+                    raise NetworkProtocol(f"The bucket has more than its {self.size} bytes")
+                return landing.taken
+            size = read(room)
+            if not size:
+                return landing.taken
+            with self._attempt.alive():
+                landing.filled(size)
+
+    def _receive_packed(self, read: type_read) -> int:
+        total = 0
+        buffer = memoryview(bytearray(limits.PACKED_READ_BYTES))
+        while size := read(buffer):
+            self.write(buffer[:size])
+            total += size
+        return total
 
     def finish(self) -> None:
         """Sync, verify, acknowledge. After an exception the bucket is not acknowledged, and
@@ -158,7 +193,8 @@ class Incoming:
         """Verify an instance whose parts are all here. When it is damaged, nobody knows in which
         part: all of them are wanted again."""
         try:
-            return verify(self._storage, instance, compress=self._compress)
+            md5 = self._running.md5(self._transfer.id, instance)
+            return verify(self._storage, instance, md5, compress=self._compress)
         except (CorruptedFile, BadFileFormat):
             spans = ranges.parse_spans(instance.buckets)
             self._index.write(lambda tx: transfers.want_again(tx, self._transfer.id, spans))

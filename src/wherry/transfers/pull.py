@@ -10,7 +10,6 @@ has what it had; the commit makes all instances visible at once.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 
@@ -30,6 +29,7 @@ from wherry.peers.bodies import BytesBody
 from wherry.peers.client import Answer, PeerClient, Request
 from wherry.transfers import protocol
 from wherry.transfers.buckets import PullUrl, cut
+from wherry.transfers.lanes import Lanes
 from wherry.transfers.orders import TransferRequest, from_parameters
 from wherry.transfers.progress import Progress
 from wherry.transfers.tools import Tools, cause_of, digest_of
@@ -184,26 +184,23 @@ class _Pull:
     def _fetch_buckets(self, transfer_id: str, manifest: Manifest, progress: Progress) -> None:
         crew = self._crew(self._tools.config.transfers.threads)
         patiently = self._tools.patience(crew.pause)
-        own = threading.local()
 
         def fetch(position: int) -> None:
-            if not hasattr(own, "buffer"):
-                own.buffer = bytearray(limits.BODY_CHUNK_BYTES)
             target = self._url.target(manifest.buckets[position])
             request = Request("GET", target, f"bucket {position}")
-            count = patiently(
-                lambda: self._fetch(transfer_id, position, request, own.buffer), _DAMAGED
-            )
+            count = patiently(lambda: self._fetch(transfer_id, position, request), _DAMAGED)
             progress.finished(position, count)
             self._control.report(progress.content(), progress.share)
 
         done = progress.done
-        crew.work([n for n in range(len(manifest.buckets)) if n not in done], fetch)
+        left = (n for n in range(len(manifest.buckets)) if n not in done)
+        lanes = Lanes(manifest.buckets, left)
+        crew.work(lanes, fetch, lanes.done)
 
-    def _fetch(self, transfer_id: str, position: int, request: Request, buffer: bytearray) -> int:
+    def _fetch(self, transfer_id: str, position: int, request: Request) -> int:
         bucket = self._reception.bucket(transfer_id, position)
         try:
-            count = self._client.fetch(request, buffer, bucket.write)
+            count = self._client.fetch(request, bucket.receive)
             bucket.finish()
         finally:
             bucket.abort()

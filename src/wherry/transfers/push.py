@@ -31,6 +31,7 @@ from wherry.peers.bodies import BytesBody, bucket_body
 from wherry.peers.client import Answer, PeerClient, PeerRefusal, Request
 from wherry.peers.patience import Patience
 from wherry.transfers import protocol
+from wherry.transfers.lanes import Lanes
 from wherry.transfers.orders import TransferRequest, from_parameters
 from wherry.transfers.plan import STOCK, WHERRY, ask_what_is_missing, plan
 from wherry.transfers.progress import Progress
@@ -264,7 +265,9 @@ class _Push:
             self._progress.finished(position, answer.sent_bytes)
             self._saver.save()
 
-        crew.work([n for n in range(self._bucket_count) if n not in done], send)
+        left = (n for n in range(self._bucket_count) if n not in done)
+        lanes = Lanes(self._manifest.buckets, left)
+        crew.work(lanes, send, lanes.done)
         return damaged
 
     def _commit(self) -> None:

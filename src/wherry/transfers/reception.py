@@ -35,9 +35,10 @@ from wherry.storage.base import StorageArea
 from wherry.transfers import staged as staged_text
 from wherry.transfers.declaring import Declaration, Quota, declare, take_room, take_slot, unsent
 from wherry.transfers.incoming import Incoming, keep
-from wherry.transfers.landing import Piece, verify
+from wherry.transfers.landers import Piece
 from wherry.transfers.receipts import Arrival, Receipts
 from wherry.transfers.running import Running
+from wherry.transfers.verifying import verify
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class Reception:
     ) -> None:
         self.index = index
         self.storage = storage
-        self.running = Running()
+        self.running = Running(storage)
         self._ingest = ingest
         self.quota = quota
         self.receipts = receipts
@@ -223,6 +224,9 @@ class Reception:
             self._end(transfer.id, "discarded")
         with self.index.read() as tx:
             over = transfers.ended(tx, _PORTION)
+            gone = {one for one in self.running.followed() if not _is_open(tx, one)}
+        for transfer_id in gone:
+            self.running.end_all(transfer_id)
         for transfer in over:
             self._clear(transfer)
             if transfer.touched_at < now - limits.TRANSFER_GRACE_S:
@@ -240,7 +244,8 @@ class Reception:
             if absent is not None:
                 raise CorruptedFile(f"Instance {absent.orthanc_id}: not all of its bytes were sent")
             for instance in rest:
-                found = verify(self.storage, instance, compress=self._ingest.compress)
+                md5 = self.running.md5(transfer.id, instance)
+                found = verify(self.storage, instance, md5, compress=self._ingest.compress)
                 keep(self.index, transfer.id, [(instance, found)])
             if len(rest) < _PORTION:
                 return
@@ -308,6 +313,11 @@ def _open_transfer(tx: Transaction, transfer_id: str, username: str | None) -> T
     if transfer is None or transfer.state != "open" or _foreign(transfer, username):
         raise UnknownResource
     return transfer
+
+
+def _is_open(tx: Transaction, transfer_id: str) -> bool:
+    transfer = transfers.get(tx, transfer_id)
+    return transfer is not None and transfer.state == "open"
 
 
 def _checked(transfer_id: str) -> str:

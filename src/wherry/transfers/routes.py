@@ -25,8 +25,10 @@ from wherry.http.body import declared_length, pump, read_body
 from wherry.http.services import services
 from wherry.http.submission import submit
 from wherry.http.threads import in_thread, run_in_thread
+from wherry.storage.base import type_read
 from wherry.storage.outgoing import gathered, pack, read
 from wherry.transfers import protocol
+from wherry.transfers.incoming import Incoming
 from wherry.transfers.orders import TransferRequest, parse_transfer
 
 
@@ -151,24 +153,53 @@ def look_at_push(request: Request) -> Response:
 
 async def put_bucket(request: Request) -> Response:
     """``PUT /transfers/push/{id}/{bucket}``: the body goes straight into its files."""
-    reception = services(request).transfers.reception
+    transfers = services(request).transfers
+    reception = transfers.reception
     position = protocol.parse_bucket_index(request.path_params["bucket"])
-    bucket = await in_thread(
-        reception.bucket, request.path_params["id"], position, username(request.scope)
-    )
     started = clock.monotonic()
+    length = declared_length(request)
+
+    def begin() -> Incoming:
+        name = request.path_params["id"]
+        bucket = reception.bucket(name, position, username(request.scope))
+        try:
+            bucket.check_length(length)
+        except BaseException:
+            bucket.abort()
+            raise
+        return bucket
+
+    def receive(read: type_read) -> int:
+        bucket = begin()
+        try:
+            bucket.receive(read)
+            bucket.finish()
+        finally:
+            bucket.abort()
+        return bucket.size
+
+    lender = transfers.lender
+    loan = lender.borrow(request)
+    if loan is not None:
+        size = await lender.use(request, loan, receive)
+    else:
+        size = await _pump(request, await in_thread(begin))
+    metrics = services(request).metrics
+    metrics.add("orthanc_transfers_push_total_received_bytes_count", size)
+    spent_ms = (clock.monotonic() - started) * 1000
+    metrics.add("orthanc_transfers_push_total_time_spent_in_reception_ms", spent_ms)
+    return literal_json()
+
+
+async def _pump(request: Request, bucket: Incoming) -> int:
+    """A body that comes by way of the event loop; the size of its bucket."""
     try:
-        bucket.check_length(declared_length(request))
         await pump(request, bucket.write, bucket.body_limit)
         await in_thread(bucket.finish)
     except BaseException:
         await _in_the_end(bucket.abort)
         raise
-    metrics = services(request).metrics
-    metrics.add("orthanc_transfers_push_total_received_bytes_count", bucket.size)
-    spent_ms = (clock.monotonic() - started) * 1000
-    metrics.add("orthanc_transfers_push_total_time_spent_in_reception_ms", spent_ms)
-    return literal_json()
+    return bucket.size
 
 
 async def commit_push(request: Request) -> Response:

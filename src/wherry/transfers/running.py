@@ -16,6 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from wherry.errors import Unavailable
+from wherry.index.transfers import InstanceRow
+from wherry.storage.base import StorageArea
+from wherry.transfers.following import Followers
 
 type_key = tuple[str, int]
 """Transfer, position of the bucket."""
@@ -44,11 +47,32 @@ class Attempt:
 
 
 class Running:
-    """All attempts of this process."""
+    """All attempts of this process, and the digests that follow them."""
 
-    def __init__(self) -> None:
+    def __init__(self, storage: StorageArea) -> None:
+        self._storage = storage
         self._lock = threading.Lock()
         self._attempts: dict[type_key, Attempt] = {}
+        self._followers: dict[str, Followers] = {}
+
+    def followers(self, transfer_id: str) -> Followers:
+        """The digests of the instances of a transfer that come in parts."""
+        with self._lock:
+            found = self._followers.get(transfer_id)
+            if found is None:
+                found = self._followers[transfer_id] = Followers(self._storage)
+            return found
+
+    def md5(self, transfer_id: str, instance: InstanceRow) -> str | None:
+        """The digest of an instance all of whose parts came through this process."""
+        with self._lock:
+            found = self._followers.get(transfer_id)
+        return None if found is None else found.md5(instance)
+
+    def followed(self) -> set[str]:
+        """The transfers that ``followers`` knows."""
+        with self._lock:
+            return set(self._followers)
 
     def begin(self, transfer_id: str, position: int) -> Attempt:
         """A new attempt; an earlier one for the same bucket is over when this returns."""
@@ -70,6 +94,7 @@ class Running:
         """End every attempt of a transfer."""
         with self._lock:
             attempts = [one for key, one in self._attempts.items() if key[0] == transfer_id]
+            self._followers.pop(transfer_id, None)
         for attempt in attempts:
             attempt.end()
 

@@ -12,6 +12,7 @@ import orjson
 from wherry import limits
 from wherry.config import Config
 from wherry.errors import WherryError
+from wherry.http.lending import Lender
 from wherry.http.threads import Pool
 from wherry.index.database import Index
 from wherry.ingest.ingest import Ingest
@@ -71,6 +72,7 @@ class TransferService:
             self.receipts,
         )
         self._config = config
+        self.lender = Lender(limits.LENT_BODIES)
         self._pool = Pool(max(_LONG_WORKS, config.transfers.commit_threads_count))
         self._peers = peers
         self._tools = Tools(config, storage, peers, self.source, self.reception, self.receipts)
@@ -82,6 +84,7 @@ class TransferService:
     def close(self) -> None:
         """A clean stop: long works are finished first."""
         self._pool.stop()
+        self.lender.stop()
 
     def expire(self) -> int:
         """Discard transfers that nobody goes on with; at start, and once a minute."""

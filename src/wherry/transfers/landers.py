@@ -1,0 +1,288 @@
+"""The kinds of pieces of a bucket, and where the bytes of each go.
+
+*Small* whole instances share a buffer and are verified, then written, by the handful. A *whole*
+instance of up to a MiB fills a buffer and touches the disk when it is right; a larger one goes to
+its file as it comes. All of these get a fresh file for each attempt to bring them, and are verified
+at once: size, MD5, and that the identity in the header is the declared one. A *part* goes to its
+place in the one file of its instance, whose digest follows as the parts come (``following``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from wherry import limits
+from wherry.index.transfers import InstanceRow
+from wherry.ingest.names import name_in
+from wherry.ingest.staging import staged_instance
+from wherry.model import StagedInstance, Summary
+from wherry.storage.base import FileWriter, StorageArea
+from wherry.transfers.following import Followers
+from wherry.transfers.packing import packed
+from wherry.transfers.verifying import ORIGIN, check_md5, checked_summary, large_md5, small_md5
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A byte range of an instance."""
+
+    instance: InstanceRow
+    offset: int
+    size: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is the instance itself."""
+        return not self.instance.buckets
+
+    @property
+    def small(self) -> bool:
+        """Whether it is a small instance."""
+        return self.whole and self.size <= limits.SMALL_FILE_BYTES
+
+
+@dataclass(slots=True)
+class Landed:
+    """What a bucket brought."""
+
+    unsynced: set[str] = field(default_factory=set)
+    """Files that hold its bytes and are still to be synced, all at once."""
+    verified: list[tuple[InstanceRow, StagedInstance]] = field(default_factory=list)
+    """Instances that it brought whole."""
+
+
+class Ground:
+    """Where the landers of one bucket make their files."""
+
+    def __init__(
+        self, storage: StorageArea, block: str, followers: Followers, *, compress: bool
+    ) -> None:
+        self.storage = storage
+        self.followers = followers
+        self.landed = Landed()
+        self._block = block
+        self._compress = compress
+        self._own: list[str] = []
+
+    def create(self) -> FileWriter:
+        """A new file."""
+        file = self.storage.create(name_in(self._block))
+        self._own.append(file.uuid)
+        return file
+
+    def verified(self, instance: InstanceRow, summary: Summary, uuid: str) -> None:
+        """This file is this instance."""
+        staged = staged_instance(uuid, instance.size, instance.md5, summary, ORIGIN)
+        if self._compress:
+            staged = packed(self.storage, staged)
+            self._own.append(staged.attachment.uuid)
+            self.landed.unsynced.discard(uuid)
+            self.storage.delete(uuid)
+            self._own.remove(uuid)
+        self.landed.verified.append((instance, staged))
+
+    def release(self) -> list[str]:
+        """The files that were made; forgotten here."""
+        own, self._own = self._own, []
+        return own
+
+    def remove(self) -> None:
+        """Remove the files that were made."""
+        for uuid in self.release():
+            self.storage.delete(uuid)
+
+
+class Lander(Protocol):
+    """Takes the bytes of one piece, or of several small ones."""
+
+    size: int
+
+    def room(self) -> memoryview:
+        """Where the next bytes go; may be more than are still to come."""
+
+    def filled(self, size: int) -> None:
+        """So many are there."""
+
+    def end(self) -> None:
+        """All of them were there."""
+
+    def close(self) -> None:
+        """Release what is held. Repeatable, at any time."""
+
+
+def landers(ground: Ground, pieces: Sequence[Piece], *, keep: bool) -> Iterator[Lander]:
+    """The landers of a bucket in order, each made when its turn comes."""
+    handful: list[Piece] = []
+    room = limits.DIRECT_BUFFER_BYTES
+    for piece in pieces:
+        if handful and not (keep and piece.small and piece.size <= room):
+            yield _Handful(ground, handful)
+            handful, room = [], limits.DIRECT_BUFFER_BYTES
+        if not keep:
+            yield _Comparison(piece)
+        elif piece.small:
+            handful.append(piece)
+            room -= piece.size
+        elif not piece.whole:
+            yield _Part(ground, piece)
+        else:
+            fits = piece.size <= limits.DIRECT_BUFFER_BYTES
+            yield (_Whole if fits else _Large)(ground, piece)
+    if handful:
+        yield _Handful(ground, handful)
+
+
+class _Buffered:
+    """Fills a buffer of the storage area."""
+
+    def __init__(self, ground: Ground, size: int) -> None:
+        self.size = size
+        self._ground = ground
+        self._buffer: memoryview | None = ground.storage.take_buffer()
+        self._filled = 0
+
+    def room(self) -> memoryview:
+        assert self._buffer is not None
+        return self._buffer[self._filled :]
+
+    def filled(self, size: int) -> None:
+        self._filled += size
+
+    def close(self) -> None:
+        if self._buffer is not None:
+            self._ground.storage.give_back(self._buffer)
+            self._buffer = None
+
+
+class _Handful(_Buffered):
+    """Several small instances: nothing of one touches the disk before it is right."""
+
+    def __init__(self, ground: Ground, pieces: Sequence[Piece]) -> None:
+        super().__init__(ground, sum(piece.size for piece in pieces))
+        self._pieces = pieces
+
+    def end(self) -> None:
+        assert self._buffer is not None
+        start = 0
+        for piece in self._pieces:
+            data = self._buffer[start : start + piece.size]
+            start += piece.size
+            check_md5(piece.instance, small_md5(data))
+            summary = checked_summary(piece.instance, data)
+            file = self._ground.create()
+            try:
+                file.write_at(data, 0)
+            finally:
+                file.close()
+            self._ground.landed.unsynced.add(file.uuid)
+            self._ground.verified(piece.instance, summary, file.uuid)
+        self.close()
+
+
+class _Whole(_Buffered):
+    """A whole instance that fits in a buffer: it touches the disk when it is right."""
+
+    def __init__(self, ground: Ground, piece: Piece) -> None:
+        super().__init__(ground, piece.size)
+        self._instance = piece.instance
+
+    def end(self) -> None:
+        assert self._buffer is not None
+        data = self._buffer[: self.size]
+        check_md5(self._instance, large_md5(data))
+        summary = checked_summary(self._instance, data)
+        file = self._ground.create()
+        try:
+            buffer, self._buffer = self._buffer, None
+            file.adopt(buffer, self.size)
+            file.sync()
+        finally:
+            file.close()
+        self._ground.verified(self._instance, summary, file.uuid)
+
+
+class _Large:
+    """A whole instance that goes to its file as it comes."""
+
+    def __init__(self, ground: Ground, piece: Piece) -> None:
+        self.size = piece.size
+        self._ground = ground
+        self._instance = piece.instance
+        self._digest = hashlib.md5(usedforsecurity=False)
+        self._file = ground.create()
+        self.room = self._file.room
+
+    def filled(self, size: int) -> None:
+        self._digest.update(self._file.room()[:size])
+        self._file.filled(size)
+
+    def end(self) -> None:
+        try:
+            check_md5(self._instance, self._digest.hexdigest())
+            with self._file.map() as view:
+                summary = checked_summary(self._instance, view)
+            self._file.sync()
+        finally:
+            self.close()
+        self._ground.verified(self._instance, summary, self._file.uuid)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Part:
+    """A part of an instance: goes to its place in the file that all its parts share."""
+
+    def __init__(self, ground: Ground, piece: Piece) -> None:
+        self.size = piece.size
+        self._file = ground.storage.reopen(piece.instance.uuid, piece.offset)
+        self._follower = ground.followers.of(piece.instance)
+        self._offset = piece.offset
+        self._digest = self._follower.begin(piece.offset, piece.size)
+        self._over = False
+        self.room = self._file.room
+        ground.landed.unsynced.add(piece.instance.uuid)
+
+    def filled(self, size: int) -> None:
+        if self._digest is not None:
+            self._digest.update(self._file.room()[:size])
+        self._file.filled(size)
+
+    def end(self) -> None:
+        self._file.flush()
+        self._over = True
+        self._file.close()
+        self._follower.landed(self._offset, self.size, self._digest)
+
+    def close(self) -> None:
+        if not self._over:
+            self._over = True
+            self._follower.drop(self._offset, self._digest)
+        self._file.close()
+
+
+class _Comparison:
+    """A piece that is here already: only its digest is taken, if it is a whole instance."""
+
+    def __init__(self, piece: Piece) -> None:
+        self.size = piece.size
+        self._instance = piece.instance if piece.whole else None
+        self._digest = hashlib.md5(usedforsecurity=False)
+        self._buffer = memoryview(bytearray(min(piece.size, limits.DIRECT_BUFFER_BYTES)))
+
+    def room(self) -> memoryview:
+        return self._buffer
+
+    def filled(self, size: int) -> None:
+        if self._instance is not None:
+            self._digest.update(self._buffer[:size])
+
+    def end(self) -> None:
+        if self._instance is not None:
+            check_md5(self._instance, self._digest.hexdigest())
+
+    def close(self) -> None:
+        pass
