@@ -33,16 +33,16 @@ from bench.make_data import DEFAULT_FOLDER, PLANS, Manifest, files, make
 from bench.meter import machine
 from bench.profiling import Profiler, sampled_command, stacks
 from bench.servers import KINDS, Server, free_port
-from bench.table import Result, render
+from bench.table import TRANSFERS, Result, render
 
 PHASES: Final = {
     "ingest": ("ingest-8", "ingest-1"),
-    "push": ("store", "push-none", "push-gzip"),
-    "pull": ("store", "pull-none", "pull-gzip"),
+    "push": ("store", "push-none", "push-gzip", "push-auto"),
+    "pull": ("store", "pull-none", "pull-gzip", "pull-auto"),
 }
 ONLY: Final = {
     "store": "orthanc",
-    **dict.fromkeys(("push-none", "push-gzip", "pull-none", "pull-gzip"), "wherry"),
+    **dict.fromkeys(TRANSFERS, "wherry"),
 }
 """Phases that one kind of server has alone."""
 

@@ -54,7 +54,10 @@ GOALS: Final = {
 PEAK_GOAL_BYTES: Final = {"mammo": 200_000_000}
 """Peak of resident memory that no Wherry server may pass with this set."""
 
-_BASE: Final = dict.fromkeys(("push-none", "push-gzip", "pull-none", "pull-gzip"), "store")
+TRANSFERS: Final = tuple(
+    f"{way}-{how}" for way in ("push", "pull") for how in ("none", "gzip", "auto")
+)
+_BASE: Final = dict.fromkeys(TRANSFERS, "store")
 
 
 def render(

@@ -248,6 +248,23 @@ PUSH_ID_CHARACTERS: Final = 64
 FOLLOWED_PIECE_BYTES: Final = 256 * KIB
 """What is read at once of a part that came too early for the digest of its instance."""
 
+CODEC_BLOCK_BYTES: Final = 1 * MIB
+"""A block of a packed bucket between two Wherry: so much is held to unpack it."""
+
+TUNED_BUCKETS: Final = 2
+TUNED_S: Final = 0.2
+"""A transfer measures its pace over so many buckets for each request that is under way at once, and
+so much time."""
+
+TUNED_GAIN: Final = 1.05
+"""What another setting must bring to be kept: less is noise."""
+
+TUNED_REST: Final = 20
+"""Measurements for which the settings stay when no step was better."""
+
+TRANSFER_THREADS: Final = 16
+"""Most requests of one transfer at once, whatever its pace: each may hold a packed bucket."""
+
 PACKED_READ_BYTES: Final = 256 * KIB
 """What is read at once of a compressed bucket."""
 

@@ -379,4 +379,4 @@ class Manifest:
     instances: tuple[ManifestInstance, ...]
     buckets: tuple[Bucket, ...]
     compression: str
-    """``none`` or ``gzip``."""
+    """``none``, ``gzip``, or ``auto``: each bucket says how it is packed."""

@@ -330,7 +330,8 @@ def _tune_allocator() -> None:
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
-        trim_threshold, top_pad, mmap_threshold = -1, -2, -3
+        trim_threshold, top_pad, mmap_threshold, arena_max = -1, -2, -3, -8
         libc.mallopt(mmap_threshold, 32 * limits.MIB)  # the most that glibc takes
         libc.mallopt(trim_threshold, 64 * limits.MIB)
         libc.mallopt(top_pad, 16 * limits.MIB)
+        libc.mallopt(arena_max, 2)  # each keeps what it once had

@@ -20,7 +20,7 @@ from wherry.errors import ConfigurationError, CorruptedFile, NetworkProtocol, Pe
 from wherry.ingest.names import name_in, new_prefix
 from wherry.jobs.crew import Crew
 from wherry.model import DICOM_CONTENT, Attachment, Peer
-from wherry.peers.bodies import BytesBody, bucket_body
+from wherry.peers.bodies import BytesBody
 from wherry.peers.client import PeerClient, PeerRefusal, Request
 from wherry.peers.patience import Patience
 from wherry.peers.proxy import Proxy, read_proxy
@@ -28,6 +28,8 @@ from wherry.peers.tls import Tls
 from wherry.storage.base import type_read
 from wherry.storage.filesystem import FilesystemStorage
 from wherry.storage.outgoing import FileRange
+from wherry.transfers.bodies import bucket_body
+from wherry.transfers.encoding import parse_encoding
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 GET = Request("GET", "/x", "look")
@@ -370,7 +372,7 @@ def test_a_bucket_is_sent_as_it_is_stored(
     if compression == "gzip as it goes":
         monkeypatch.setattr(limits, "BUCKET_BUFFER_BYTES", 0)
     server = serve(OK)
-    body = bucket_body(files.storage, files.ranges, compression.split()[0])
+    body = bucket_body(files.storage, files.ranges, parse_encoding(compression.split()[0]))
     with client_of(server) as client:
         for _ in range(2):
             sent = client.ask(Request("PUT", "/", "bucket", body)).sent_bytes
@@ -392,7 +394,7 @@ def test_a_file_that_is_gone_or_short_is_named(
     short = files.add(b"abc", 0, 4)
     server = serve(OK)
     with client_of(server) as client, pytest.raises(CorruptedFile, match=short.orthanc_id):
-        body = bucket_body(files.storage, files.ranges, compression)
+        body = bucket_body(files.storage, files.ranges, parse_encoding(compression))
         client.ask(Request("PUT", "/", "bucket", body))
 
 
@@ -580,7 +582,7 @@ def test_tls(serve: type_serve, certificate: Path, files: Files) -> None:
     context.verify_mode = ssl.CERT_REQUIRED
     server = serve(OK, context=context)
     mine = Peer("there", server.url, certificate_file=str(certificate))
-    body = bucket_body(files.storage, files.ranges, "none")
+    body = bucket_body(files.storage, files.ranges, parse_encoding("none"))
     for tls in (Tls(True, certificate), Tls(False)):
         with PeerClient(mine, timeout_s=20, tls=tls) as client:
             client.ask(Request("PUT", "/", "bucket", body))

@@ -51,7 +51,7 @@ def test_both_ends_have_the_receipt_of_a_push(
     receipt = receiver.json("GET", f"/transfers/receipts/{name}")
     assert sender.json("GET", f"/transfers/receipts/{name}") == receipt
     body = receipt["Receipt"]
-    assert (body["ID"], body["Direction"], body["Compression"]) == (name, "push", "none")
+    assert (body["ID"], body["Direction"], body["Compression"]) == (name, "push", "auto")
     assert body["Sender"] == {"Name": "Amsterdam", "RemoteIP": "127.0.0.1"}
     assert body["Receiver"]["Name"] == "Berlin"
     assert (body["CountInstances"], body["TotalSize"]) == (len(FILES), str(TOTAL))

@@ -125,10 +125,22 @@ def test_a_url_of_exactly_the_limit_closes_the_bucket(missing: int, first: int) 
 def test_the_target_of_a_pull() -> None:
     sizes = {names(1): 9, names(2): 41}
     url = PullUrl(PEER, "gzip")
-    targets = [url.target(bucket) for bucket in cut(instances(sizes), 10, url)]
+    targets = [url.target(bucket, "gzip") for bucket in cut(instances(sizes), 10, url)]
     assert targets == [
         f"/transfers/chunks/{names(2)}?offset=0&size=13&compression=gzip",
         f"/transfers/chunks/{names(2)}?offset=13&size=13&compression=gzip",
         f"/transfers/chunks/{names(2)}?offset=26&size=15&compression=gzip",
         f"/transfers/chunks/{names(1)}?offset=0&size=9&compression=gzip",
     ]
+
+
+@given(size=st.integers(0, 10**7), unit=st.integers(1, 10**6))
+def test_parts_for_a_wherry_begin_where_blocks_of_the_disk_do(size: int, unit: int) -> None:
+    (name,) = sizes = {names(1): size}
+    made = cut(instances(sizes), unit, blocks=True)
+    chunks = [chunk for bucket in made for chunk in bucket.chunks]
+    assert all(len(bucket.chunks) == 1 for bucket in made)
+    assert all(chunk.orthanc_id == name and chunk.offset % 4096 == 0 for chunk in chunks)
+    assert [c.offset for c in chunks[1:]] == [c.offset + c.size for c in chunks[:-1]]
+    assert sum(chunk.size for chunk in chunks) == size
+    assert all(bucket.size < 2 * unit or bucket.size <= 4096 for bucket in made)

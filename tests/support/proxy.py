@@ -21,7 +21,13 @@ class Message:
     status: int = 0
     """Not 0: the request is not passed on, this is the answer."""
     answer: bytes = b""
+    told: dict[str, str] = field(default_factory=dict)
+    """Headers of the answer."""
 
+
+_OWN = {"host", "content-length", "transfer-encoding", "connection", "date", "server"}
+
+_OWN = {"host", "content-length", "transfer-encoding", "connection", "date", "server"}
 
 type_rule = Callable[[Message], None]
 
@@ -68,9 +74,11 @@ class Proxy:
         if not message.status:
             connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
             try:
-                connection.request(message.method, message.path, message.body)
+                kept = {k: v for k, v in message.headers.items() if k.lower() not in _OWN}
+                connection.request(message.method, message.path, message.body, kept)
                 answer = connection.getresponse()
                 message.status, message.answer = answer.status, answer.read()
+                message.told = {k: v for k, v in answer.getheaders() if k.lower() not in _OWN}
             except (OSError, http.client.HTTPException):
                 message.status, message.answer = 502, b""
             finally:
@@ -98,6 +106,8 @@ class Proxy:
                 try:
                     self.send_response(message.status)
                     self.send_header("Content-Length", str(len(message.answer)))
+                    for name, value in message.told.items():
+                        self.send_header(name, value)
                     self.end_headers()
                     self.wfile.write(message.answer)
                 except OSError:

@@ -13,6 +13,7 @@ from wherry.errors import NetworkProtocol, TooLarge, UnknownResource, WherryErro
 from wherry.jobs import ranges
 from wherry.model import Bucket, Chunk, Level, Manifest, ManifestInstance
 from wherry.transfers import orders, protocol
+from wherry.transfers.encoding import GZIP, NONE, Encoding
 
 ID = "0a1b2c3d-00000000-11111111-22222222-33333333"
 OTHER = "0a1b2c3d-00000000-11111111-22222222-44444444"
@@ -215,12 +216,14 @@ def test_what_is_no_index_is_no_resource(text: str) -> None:
 # --- chunks --------------------------------------------------------------------------------
 def test_chunk_requests() -> None:
     assert protocol.parse_chunks(f"{ID}.{OTHER}", {}) == protocol.ChunkRequest(
-        (ID, OTHER), 0, 0, "none"
+        (ID, OTHER), 0, 0, NONE
     )
     request = protocol.parse_chunks(
         f"{ID}.", {"offset": str(2**40), "size": "7", "compression": "gzip", "x": "y"}
     )
-    assert request == protocol.ChunkRequest((ID,), 2**40, 7, "gzip")
+    assert request == protocol.ChunkRequest((ID,), 2**40, 7, GZIP)
+    request = protocol.parse_chunks(ID, {"compression": "blocks-5", "sealed": "1"})
+    assert request == protocol.ChunkRequest((ID,), 0, 0, Encoding("blocks", -5), sealed=True)
 
 
 @pytest.mark.parametrize(
@@ -234,6 +237,9 @@ def test_chunk_requests() -> None:
         (ID, {"size": "0x10"}, (400, 5)),
         (ID, {"size": "9" * 30}, (400, 5)),
         (ID, {"compression": "GZIP"}, (400, 3)),
+        (ID, {"compression": "auto"}, (400, 3)),
+        (ID, {"compression": "blocks"}, (400, 3)),
+        (ID, {"compression": "blocks22"}, (400, 3)),
         (".".join([ID] * (limits.CHUNK_IDS + 1)), {}, (413, 8)),
     ],
 )
@@ -255,6 +261,11 @@ def test_a_transfer_comes_back_from_its_parameters() -> None:
     assert kept.parameters() == request.parameters()
 
 
+def test_the_compression_is_found_out_unless_it_is_named() -> None:
+    assert orders.parse_transfer(transfer(Compression=None)).compression == "auto"
+    assert orders.parse_transfer(transfer(Compression="auto")).compression == "auto"
+
+
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
@@ -262,7 +273,7 @@ def test_a_transfer_comes_back_from_its_parameters() -> None:
         ({"Resources": {}}, 15),
         ({"Peer": None}, 15),
         ({"Peer": ["there"]}, 15),
-        ({"Compression": None}, 15),
+        ({"Compression": 7}, 15),
         ({"Compression": "brotli"}, 3),
         ({"Priority": "1"}, 15),
         ({"Priority": 1.5}, 15),

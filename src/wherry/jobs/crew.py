@@ -23,18 +23,26 @@ class Stopped(Exception):
 class Crew:
     """Threads of one phase of the work."""
 
-    def __init__(self, threads: int, check: Callable[[], None], abort: Callable[[], None]) -> None:
-        """``check`` raises when the work is interrupted; ``abort`` lets requests under way fail.
+    def __init__(
+        self,
+        threads: int | Callable[[], int],
+        check: Callable[[], None],
+        abort: Callable[[], None],
+    ) -> None:
+        """``threads``: how many, or a function that says how many there should be now; ``check``
+        raises when the work is interrupted; ``abort`` lets requests under way fail.
 
         When the work will go on later, what is under way has a moment to come to its end before
         that: else it would be done again.
         """
-        self._threads = threads
+        self._wanted = threads if callable(threads) else lambda: threads
         self._check = check
         self._abort = abort
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._error: BaseException | None = None
+        self._threads: dict[int, threading.Thread] = {}
+        self._exhausted = threading.Event()
 
     def work(
         self,
@@ -49,12 +57,13 @@ class Crew:
         """
         waiting: Iterator[T | object] = iter(items)
 
-        def run() -> None:
-            while not self._stop.is_set():
+        def run(number: int) -> None:
+            while not self._stop.is_set() and number < max(1, self._wanted()):
                 try:
                     with self._lock:
                         item = next(waiting, _END)
                     if item is _END:
+                        self._exhausted.set()
                         return
                     do(cast("T", item))
                     with self._lock:
@@ -66,26 +75,38 @@ class Crew:
                         self._abort()
                     return
 
-        threads = [
-            threading.Thread(target=run, name=f"crew-{number}", daemon=True)
-            for number in range(self._threads)
-        ]
-        for thread in threads:
-            thread.start()
+        self._exhausted.clear()
         try:
-            for thread in threads:
-                while thread.is_alive():
+            while self._man(run):
+                for thread in self._alive():
                     thread.join(_LOOK_S)
                     self._check()
+                    break
         except BaseException as error:
             if self._end(error):
                 if isinstance(error, Interrupted) and error.reason in ("stop", "pause"):
-                    _wait(threads)
+                    _wait(self._alive())
                 self._abort()
-        for thread in threads:
+        for thread in self._alive():
             thread.join()
         if self._error is not None:
             raise self._error
+
+    def _man(self, run: Callable[[int], None]) -> bool:
+        """Have as many threads as are wanted, while there is work; whether any is alive."""
+        if not self._stop.is_set() and not self._exhausted.is_set():
+            for number in range(max(1, self._wanted())):
+                thread = self._threads.get(number)
+                if thread is None or not thread.is_alive():
+                    thread = threading.Thread(
+                        target=run, args=(number,), name=f"crew-{number}", daemon=True
+                    )
+                    self._threads[number] = thread
+                    thread.start()
+        return bool(self._alive())
+
+    def _alive(self) -> list[threading.Thread]:
+        return [thread for thread in self._threads.values() if thread.is_alive()]
 
     def pause(self, seconds: float) -> None:
         """Wait inside ``do``. Raises ``Stopped`` when there is no point in going on."""

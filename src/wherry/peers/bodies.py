@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -12,7 +12,6 @@ from wherry.peers.outlet import Outlet
 from wherry.storage.base import FileReader, StorageArea
 from wherry.storage.outgoing import FileRange, gathered, opened, pack, read, shortened
 
-_BUCKET: Final = {"Content-Type": "application/octet-stream"}
 _DICOM: Final = {"Content-Type": "application/dicom"}
 _DICOM_PACKED: Final = {**_DICOM, "Content-Encoding": "gzip"}
 
@@ -47,26 +46,21 @@ class BytesBody:
             outlet.write(self.data)
 
 
-def bucket_body(storage: StorageArea, ranges: Sequence[FileRange], compression: str) -> Body:
-    """The body of a bucket. A packed one of usual size is made once and kept for all attempts;
-    a larger one is packed while it is sent. Raises ``MissingFile``, ``CorruptedFile``."""
-    if compression == "none":
-        return PlainBody(storage, ranges, _BUCKET)
-    return _packed(storage, ranges, _BUCKET)
-
-
 def instance_body(storage: StorageArea, wanted: FileRange, *, compress: bool) -> Body:
     """The body of an upload, gzip-encoded or as it is. Raises ``MissingFile``,
     ``CorruptedFile``."""
     if compress:
-        return _packed(storage, [wanted], _DICOM_PACKED)
+        return _packed(storage, wanted, _DICOM_PACKED)
     return PlainBody(storage, [wanted], _DICOM)
 
 
-def _packed(storage: StorageArea, ranges: Sequence[FileRange], headers: Mapping[str, str]) -> Body:
-    if sum(one.size for one in ranges) <= limits.BUCKET_BUFFER_BYTES:
-        return PiecesBody(list(pack(read(storage, ranges))), headers)
-    return PackedBody(storage, ranges, headers)
+def _packed(storage: StorageArea, wanted: FileRange, headers: Mapping[str, str]) -> Body:
+    def make() -> Iterator[bytes]:
+        return pack(read(storage, [wanted]))
+
+    if wanted.size <= limits.BUCKET_BUFFER_BYTES:
+        return PiecesBody(list(make()), headers)
+    return MadeBody(make, headers)
 
 
 class PlainBody:
@@ -153,26 +147,35 @@ class PiecesBody:
             outlet.write(piece)
 
 
-class PackedBody:
-    """gzip made while it is sent; its length is not known before (RFC 9112 §7.1)."""
+class MadeBody:
+    """Made while it is sent. Without a length it goes in chunks (RFC 9112 §7.1)."""
 
     def __init__(
-        self, storage: StorageArea, ranges: Sequence[FileRange], headers: Mapping[str, str]
+        self,
+        make: Callable[[], Iterable[bytes]],
+        headers: Mapping[str, str],
+        length: int | None = None,
     ) -> None:
-        """``headers``: what the bytes are."""
-        self._storage = storage
-        self._ranges = ranges
+        """``make``: its bytes, the same each time; ``headers``: what they are."""
+        self._make = make
         self._headers = headers
+        self._length = length
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Its encoding and type."""
-        return {**self._headers, "Transfer-Encoding": "chunked"}
+        """Its length or encoding, and its type."""
+        if self._length is None:
+            return {**self._headers, "Transfer-Encoding": "chunked"}
+        return {**self._headers, "Content-Length": str(self._length)}
 
     def send(self, outlet: Outlet) -> None:
-        """Write it. Raises ``MissingFile``, ``CorruptedFile``."""
-        for piece in gathered(pack(read(self._storage, self._ranges))):
+        """Write it. Raises what ``make`` raises."""
+        for piece in gathered(self._make()):
+            if self._length is not None:
+                outlet.write(piece)
+                continue
             outlet.write(b"%x\r\n" % len(piece))
             outlet.write(piece)
             outlet.write(b"\r\n")
-        outlet.write(b"0\r\n\r\n")
+        if self._length is None:
+            outlet.write(b"0\r\n\r\n")

@@ -19,6 +19,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.message import Message
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -65,6 +66,11 @@ class Answer:
     """``name=value`` of each ``Set-Cookie``."""
     sent_bytes: int = 0
     """Length of the body that was sent."""
+    headers: Message = field(default_factory=Message)
+
+    def header(self, name: str) -> str:
+        """A header; empty when there is none."""
+        return str(self.headers.get(name, ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +149,7 @@ class PeerClient:
                 raise self._nonsense(request, "its answer is longer than makes sense")
             cookies = response.msg.get_all("Set-Cookie") or ()
             names = tuple(one.split(";", 1)[0].strip() for one in cookies)
-            return Answer(body, names, line.sent)
+            return Answer(body, names, line.sent, response.headers)
 
         return self._exchange(request, read)
 

@@ -11,17 +11,23 @@ from collections.abc import Sequence
 
 from wherry.model import Bucket, Chunk, ManifestInstance
 
+_BLOCK_BYTES = 4096
 URL_ROOM = 1956
 """A pull bucket is closed when its URL reaches this length: upstream's 2000 less 44 for an id."""
 
 
 def cut(
-    instances: Sequence[ManifestInstance], unit_bytes: int, pull_from: PullUrl | None = None
+    instances: Sequence[ManifestInstance],
+    unit_bytes: int,
+    pull_from: PullUrl | None = None,
+    *,
+    blocks: bool = False,
 ) -> tuple[Bucket, ...]:
     """The buckets of a transfer, in upstream's order.
 
     ``instances`` are distinct; ``unit_bytes`` is ``Transfers.BucketSize``. For a pull,
-    ``pull_from`` keeps URLs short; a push has no such limit.
+    ``pull_from`` keeps URLs short; a push has no such limit. With ``blocks``, for a Wherry, large
+    instances are cut into parts of one unit that begin where blocks of the disk do.
     """
     buckets: list[Bucket] = []
     small: list[ManifestInstance] = []
@@ -29,7 +35,9 @@ def cut(
         if instance.size < unit_bytes:
             small.append(instance)
         else:
-            buckets.extend(_pieces(instance, 2 * unit_bytes))
+            large = blocks and instance.size >= 2 * unit_bytes
+            cut_up = _blocks(instance, unit_bytes) if large else _pieces(instance, 2 * unit_bytes)
+            buckets.extend(cut_up)
     buckets.extend(_groups(small, unit_bytes, pull_from))
     return tuple(buckets)
 
@@ -42,6 +50,14 @@ def _pieces(instance: ManifestInstance, largest_bytes: int) -> list[Bucket]:
     return [
         Bucket((Chunk(instance.orthanc_id, position * part, size),))
         for position, size in enumerate(sizes)
+    ]
+
+
+def _blocks(instance: ManifestInstance, unit_bytes: int) -> list[Bucket]:
+    part = max(_BLOCK_BYTES, unit_bytes - unit_bytes % _BLOCK_BYTES)
+    return [
+        Bucket((Chunk(instance.orthanc_id, start, min(part, instance.size - start)),))
+        for start in range(0, instance.size, part)
     ]
 
 
@@ -70,20 +86,20 @@ class PullUrl:
 
     def __init__(self, peer_url: str, compression: str) -> None:
         """``peer_url`` ends with ``/``; a stock URL has two slashes after it, and so is measured
-        with both."""
-        self._compression = compression
-        self._fixed = len(peer_url) + len(self._target("", 0, ""))
+        with both. ``compression``: the longest that will be asked for."""
+        self._fixed = len(peer_url) + len(_target("", 0, "", compression))
 
     def length(self, id_characters: int, total_bytes: int) -> int:
         """Characters of the URL for ids of that length together, from offset 0."""
         return self._fixed + id_characters + len(str(total_bytes))
 
-    def target(self, bucket: Bucket) -> str:
+    @staticmethod
+    def target(bucket: Bucket, compression: str) -> str:
         """Path and query, beginning with ``/``; the first chunk alone may have an offset."""
         ids = ".".join(chunk.orthanc_id for chunk in bucket.chunks)
         offset = bucket.chunks[0].offset if bucket.chunks else 0
-        return self._target(ids, offset, str(bucket.size))
+        return _target(ids, offset, str(bucket.size), compression)
 
-    def _target(self, ids: str, offset: int, size: str) -> str:
-        compression = self._compression
-        return f"/transfers/chunks/{ids}?offset={offset}&size={size}&compression={compression}"
+
+def _target(ids: str, offset: int, size: str, compression: str) -> str:
+    return f"/transfers/chunks/{ids}?offset={offset}&size={size}&compression={compression}"

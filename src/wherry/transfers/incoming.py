@@ -28,8 +28,9 @@ from wherry.storage.base import StorageArea, type_buffer, type_read
 from wherry.transfers import staged
 from wherry.transfers.landers import Piece
 from wherry.transfers.landing import Landing
+from wherry.transfers.protocol import AUTO
 from wherry.transfers.running import Attempt, Running
-from wherry.transfers.unpack import Unpacker
+from wherry.transfers.unpack import unpacker
 from wherry.transfers.verifying import verify
 
 type_verified = tuple[InstanceRow, StagedInstance]
@@ -47,9 +48,11 @@ class Incoming:
         transfer: TransferRow,
         row: BucketRow,
         pieces: Sequence[Piece],
+        encoding: str,
         *,
         compress: bool = False,
     ) -> None:
+        """``encoding`` of the body (``encoding``)."""
         self._index = index
         self._storage = storage
         self._running = running
@@ -65,15 +68,14 @@ class Incoming:
             running.followers(transfer.id),
             keep=not row.received,
             compress=compress,
+            sealed=transfer.compression == AUTO and any(not piece.whole for piece in pieces),
         )
-        self._unpacker: Unpacker | None = None
-        if transfer.compression == "gzip":
-            self._unpacker = Unpacker(self._landing)
+        self._unpacker = unpacker(encoding, self._landing)
 
     @property
     def size(self) -> int:
         """Uncompressed bytes."""
-        return self._landing.size
+        return sum(piece.size for piece in self._pieces)
 
     @property
     def body_limit(self) -> int:
@@ -82,8 +84,9 @@ class Incoming:
 
     def check_length(self, declared: int | None) -> None:
         """Refuse an uncompressed body by its declared length, before it is sent."""
-        if self._unpacker is None and declared is not None and declared != self.size:
-            raise NetworkProtocol(f"The bucket has {declared} bytes instead of {self.size}")
+        expected = self._landing.size
+        if self._unpacker is None and declared is not None and declared != expected:
+            raise NetworkProtocol(f"The bucket has {declared} bytes instead of {expected}")
 
     def write(self, data: type_buffer) -> None:
         """Take the next bytes of the body; the buffer may be reused afterwards.

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from wherry import limits
+from wherry.errors import CorruptedFile
 from wherry.index.transfers import InstanceRow
 from wherry.ingest.names import name_in
 from wherry.ingest.staging import staged_instance
@@ -22,6 +23,7 @@ from wherry.model import StagedInstance, Summary
 from wherry.storage.base import FileWriter, StorageArea
 from wherry.transfers.following import Followers
 from wherry.transfers.packing import packed
+from wherry.transfers.sealing import SEAL_BYTES, Sealer
 from wherry.transfers.verifying import ORIGIN, check_md5, checked_summary, large_md5, small_md5
 
 
@@ -63,6 +65,8 @@ class Ground:
         self.storage = storage
         self.followers = followers
         self.landed = Landed()
+        self.parts: list[_Part] = []
+        """Those whose digests go on when the bucket is right."""
         self._block = block
         self._compress = compress
         self._own: list[str] = []
@@ -84,6 +88,11 @@ class Ground:
             self._own.remove(uuid)
         self.landed.verified.append((instance, staged))
 
+    def settle(self) -> None:
+        """The whole bucket is right."""
+        for part in self.parts:
+            part.settle()
+
     def release(self) -> list[str]:
         """The files that were made; forgotten here."""
         own, self._own = self._own, []
@@ -91,6 +100,8 @@ class Ground:
 
     def remove(self) -> None:
         """Remove the files that were made."""
+        for part in self.parts:
+            part.close()
         for uuid in self.release():
             self.storage.delete(uuid)
 
@@ -113,8 +124,11 @@ class Lander(Protocol):
         """Release what is held. Repeatable, at any time."""
 
 
-def landers(ground: Ground, pieces: Sequence[Piece], *, keep: bool) -> Iterator[Lander]:
-    """The landers of a bucket in order, each made when its turn comes."""
+def landers(
+    ground: Ground, pieces: Sequence[Piece], *, keep: bool, sealer: Sealer | None = None
+) -> Iterator[Lander]:
+    """The landers of a bucket in order, each made when its turn comes. ``sealer`` has the bytes of
+    all of them before the last one, the seal, is made."""
     handful: list[Piece] = []
     room = limits.DIRECT_BUFFER_BYTES
     for piece in pieces:
@@ -133,6 +147,32 @@ def landers(ground: Ground, pieces: Sequence[Piece], *, keep: bool) -> Iterator[
             yield (_Whole if fits else _Large)(ground, piece)
     if handful:
         yield _Handful(ground, handful)
+    if sealer is not None:
+        yield _Seal(sealer.seal())
+
+
+class _Seal:
+    """The end of a bucket that carries parts."""
+
+    size = SEAL_BYTES
+
+    def __init__(self, expected: bytes) -> None:
+        self._expected = expected
+        self._buffer = memoryview(bytearray(SEAL_BYTES))
+        self._filled = 0
+
+    def room(self) -> memoryview:
+        return self._buffer[self._filled :]
+
+    def filled(self, size: int) -> None:
+        self._filled += size
+
+    def end(self) -> None:
+        if self._buffer != self._expected:
+            raise CorruptedFile("The bucket was damaged on its way: its seal is broken")
+
+    def close(self) -> None:
+        pass
 
 
 class _Buffered:
@@ -244,6 +284,7 @@ class _Part:
         self._digest = self._follower.begin(piece.offset, piece.size)
         self._over = False
         self.room = self._file.room
+        ground.parts.append(self)
         ground.landed.unsynced.add(piece.instance.uuid)
 
     def filled(self, size: int) -> None:
@@ -253,8 +294,11 @@ class _Part:
 
     def end(self) -> None:
         self._file.flush()
-        self._over = True
         self._file.close()
+
+    def settle(self) -> None:
+        """It is right."""
+        self._over = True
         self._follower.landed(self._offset, self.size, self._digest)
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from wherry.errors import NetworkProtocol
 from wherry.storage.base import StorageArea, type_buffer
 from wherry.transfers.following import Followers
 from wherry.transfers.landers import Ground, Landed, Lander, Piece, landers
+from wherry.transfers.sealing import SEAL_BYTES, Sealer
 
 
 class Landing:
@@ -33,10 +34,16 @@ class Landing:
         *,
         keep: bool = True,
         compress: bool = False,
+        sealed: bool = False,
     ) -> None:
+        """``sealed``: 16 bytes follow those of the pieces (``sealing``)."""
         self.size = sum(piece.size for piece in pieces)
+        self._sealer: Sealer | None = None
+        if sealed:
+            self._sealer = Sealer((p.instance.orthanc_id, p.offset, p.size) for p in pieces)
+            self.size += SEAL_BYTES
         self._ground = Ground(storage, block, followers, compress=compress)
-        self._landers = landers(self._ground, pieces, keep=keep)
+        self._landers = landers(self._ground, pieces, keep=keep, sealer=self._sealer)
         self._lander: Lander | None = None
         self.taken = 0
         """Bytes so far."""
@@ -62,6 +69,8 @@ class Landing:
         assert self._lander is not None
         self.taken += size
         self._left -= size
+        if self._sealer is not None:
+            self._sealer.update(self._lander.room()[:size])
         self._lander.filled(size)
         if not self._left:
             self._lander.end()
@@ -92,6 +101,7 @@ class Landing:
         if self.taken != self.size:
             raise NetworkProtocol(f"The bucket has {self.taken} bytes instead of {self.size}")
         self._next()
+        self._ground.settle()
         return self.landed
 
     def release(self) -> list[str]:

@@ -13,7 +13,14 @@ import orjson
 
 from wherry.errors import BadFileFormat, NetworkProtocol, ParameterOutOfRange
 from wherry.model import type_json
-from wherry.transfers.protocol import a_text, an_array, an_object, check_compression, parse_json
+from wherry.transfers.protocol import (
+    AUTO,
+    a_text,
+    an_array,
+    an_object,
+    check_compression,
+    parse_json,
+)
 
 _HEADER_TEXT = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 _HEADER_CHARACTERS = 256
@@ -50,7 +57,7 @@ def parse_transfer(body: bytes) -> TransferRequest:
     return TransferRequest(
         resources=an_array(document.get("Resources"), "Resources"),
         peer=a_text(document, "Peer"),
-        compression=check_compression(a_text(document, "Compression")),
+        compression=_compression(document),
         priority=_priority(document.get("Priority", 0)),
         sender_transfer_id=_header_text(document, "SenderTransferID"),
         originator=a_text(document, "Originator") if "Originator" in document else "",
@@ -90,6 +97,10 @@ def read_job(body: bytes) -> str:
         return a_text(document, "ID")
     except BadFileFormat as error:
         raise NetworkProtocol(f"The peer's answer names no job: {error}") from None
+
+
+def _compression(document: Mapping[str, type_json]) -> str:
+    return check_compression(a_text(document, "Compression")) if "Compression" in document else AUTO
 
 
 def _priority(value: type_json) -> int:

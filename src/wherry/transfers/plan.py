@@ -64,7 +64,7 @@ def plan(
     sent = tuple(one for place, one in enumerate(instances) if place in missing)
     skipped = tuple(one for place, one in enumerate(instances) if place not in missing)
     declared = tuple(instances) if dialect == WHERRY else sent
-    manifest = Manifest(declared, cut(sent, unit_bytes), compression)
+    manifest = Manifest(declared, cut(sent, unit_bytes, blocks=dialect == WHERRY), compression)
     return PushPlan(manifest, skipped, ranges.to_text(missing), dialect)
 
 

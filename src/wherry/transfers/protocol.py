@@ -28,10 +28,19 @@ from wherry.errors import (
 )
 from wherry.jobs import ranges
 from wherry.model import Bucket, Chunk, Level, Manifest, ManifestInstance, type_json
+from wherry.transfers.encoding import NAMES, Encoding, parse_encoding
 
 SENDER_NAME = "wherry-sender"
 """Header of ``POST /transfers/push``: the name that the sender gives itself, for the receipt."""
-COMPRESSIONS = ("none", "gzip")
+CODECS = "wherry-codecs"
+"""Header of the answers of ``/transfers/lookup`` and ``/inventory``, which only a Wherry sends: the
+encodings that it reads and writes."""
+ENCODING = "wherry-encoding"
+"""Header of a bucket: how this one is packed, when its transfer is ``auto``."""
+AUTO = "auto"
+"""``Compression`` of a transfer between two Wherry: each bucket says how it is packed, and those
+with parts of instances are sealed (``sealing``). In an order: whatever is fastest."""
+COMPRESSIONS = ("none", "gzip", AUTO)
 
 _LEVELS = {
     "patient": Level.PATIENT,
@@ -224,6 +233,13 @@ def parse_bucket_index(text: str) -> int:
     return value
 
 
+def parse_bucket_encoding(name: str) -> str:
+    """The header ``wherry-encoding``. Raises ``ParameterOutOfRange``."""
+    if name not in NAMES:
+        raise ParameterOutOfRange(f"Unknown encoding of a bucket: {name[:64]}")
+    return name
+
+
 # --- chunks --------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True)
 class ChunkRequest:
@@ -233,7 +249,9 @@ class ChunkRequest:
     offset: int
     size: int
     """0 = to the end of the last instance."""
-    compression: str
+    encoding: Encoding
+    sealed: bool = False
+    """Whether the seal of what is sent shall follow it."""
 
 
 def parse_chunks(ids: str, arguments: Mapping[str, str]) -> ChunkRequest:
@@ -250,7 +268,8 @@ def parse_chunks(ids: str, arguments: Mapping[str, str]) -> ChunkRequest:
         ids=names,
         offset=parse_number(arguments, "offset", 0),
         size=parse_number(arguments, "size", 0),
-        compression=check_compression(arguments.get("compression", "none")),
+        encoding=parse_encoding(arguments.get("compression", "none")),
+        sealed=arguments.get("sealed") == "1",
     )
 
 
@@ -264,7 +283,7 @@ def parse_number(arguments: Mapping[str, str], name: str, otherwise: int) -> int
 
 # --- small things --------------------------------------------------------------------------
 def check_compression(name: str) -> str:
-    """``none`` or ``gzip``; else ``ParameterOutOfRange``."""
+    """``none``, ``gzip`` or ``auto``; else ``ParameterOutOfRange``."""
     if name not in COMPRESSIONS:
         raise ParameterOutOfRange(f"Unknown compression: {name[:64]}")
     return name

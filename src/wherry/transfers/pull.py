@@ -10,7 +10,7 @@ has what it had; the commit makes all instances visible at once.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
 from wherry import limits
@@ -29,15 +29,17 @@ from wherry.peers.bodies import BytesBody
 from wherry.peers.client import Answer, PeerClient, Request
 from wherry.transfers import protocol
 from wherry.transfers.buckets import PullUrl, cut
+from wherry.transfers.encoding import Encoding
 from wherry.transfers.lanes import Lanes
 from wherry.transfers.orders import TransferRequest, from_parameters
 from wherry.transfers.progress import Progress
+from wherry.transfers.protocol import AUTO
 from wherry.transfers.tools import Tools, cause_of, digest_of
-from wherry.transfers.unpack import BadGzip
+from wherry.transfers.unpack import BadBlock, BadGzip
 
 _JSON = "application/json"
 _ATTEMPTS = 3
-_DAMAGED = (NetworkProtocol, BadFileFormat, BadGzip, CorruptedFile)
+_DAMAGED = (NetworkProtocol, BadFileFormat, BadGzip, BadBlock, CorruptedFile)
 """What a bucket that was damaged on its way may be taken for: fetching it again may help."""
 
 
@@ -77,8 +79,9 @@ class _Pull:
         self._control = control
         self._client = client
         self._request = request
-        self._url = PullUrl(client.peer.url, request.compression)
         self._source_id = ""
+        self._wherry = False
+        self._pace = tools.pace(client.peer, request.compression, blocks=False)
 
     def run(self) -> None:
         """From wherever an earlier run got to, to the end."""
@@ -103,6 +106,7 @@ class _Pull:
                 earlier = transfer_id
                 manifest, missing = self._fresh_plan(instances)
             else:
+                self._tools.paces.remember(self._request.peer, self._pace)
                 progress.receipt = transfer_id
                 self._control.report(progress.content(), 1.0)
                 return
@@ -129,8 +133,11 @@ class _Pull:
     ) -> Manifest:
         wanted = [one for place, one in enumerate(instances) if place in missing]
         unit = self._tools.config.transfers.bucket_size_bytes
-        buckets = cut(wanted, unit, self._url)
-        return Manifest(tuple(instances), buckets, self._request.compression)
+        compression = AUTO if self._wherry else self._pace.encoding.name
+        longest = "gzip" if compression == AUTO else compression
+        url = PullUrl(self._client.peer.url, longest)
+        buckets = cut(wanted, unit, url, blocks=self._wherry)
+        return Manifest(tuple(instances), buckets, compression)
 
     def _progress(self, manifest: Manifest, missing: Collection[int]) -> Progress:
         skipped = [one for n, one in enumerate(manifest.instances) if n not in missing]
@@ -154,6 +161,10 @@ class _Pull:
         crew.work([0], lambda _: answers.append(patiently(lambda: self._client.ask(request))))
         instances, originator = protocol.read_lookup(answers[0].body)
         self._source_id = originator
+        self._wherry = "blocks" in answers[0].header(protocol.CODECS)
+        self._pace = self._tools.pace(
+            self._client.peer, self._request.compression, blocks=self._wherry
+        )
         if self._request.originator not in ("", originator):
             raise NetworkProtocol(
                 f"Peer {self._client.peer.name} is not the server that asked for this transfer: "
@@ -182,13 +193,21 @@ class _Pull:
         return transfer_id
 
     def _fetch_buckets(self, transfer_id: str, manifest: Manifest, progress: Progress) -> None:
-        crew = self._crew(self._tools.config.transfers.threads)
+        pace, sizes = self._pace, {one.orthanc_id: one.size for one in manifest.instances}
+        crew = self._crew(lambda: pace.workers)
         patiently = self._tools.patience(crew.pause)
 
         def fetch(position: int) -> None:
-            target = self._url.target(manifest.buckets[position])
+            bucket = manifest.buckets[position]
+            ticket = pace.begin()
+            target = PullUrl.target(bucket, str(ticket.encoding))
+            if self._wherry and any(c.size < sizes[c.orthanc_id] for c in bucket.chunks):
+                target += "&sealed=1"
             request = Request("GET", target, f"bucket {position}")
-            count = patiently(lambda: self._fetch(transfer_id, position, request), _DAMAGED)
+            count = patiently(
+                lambda: self._fetch(transfer_id, position, request, ticket.encoding), _DAMAGED
+            )
+            pace.arrived(ticket, bucket.size)
             progress.finished(position, count)
             self._control.report(progress.content(), progress.share)
 
@@ -197,8 +216,8 @@ class _Pull:
         lanes = Lanes(manifest.buckets, left)
         crew.work(lanes, fetch, lanes.done)
 
-    def _fetch(self, transfer_id: str, position: int, request: Request) -> int:
-        bucket = self._reception.bucket(transfer_id, position)
+    def _fetch(self, transfer_id: str, position: int, request: Request, encoding: Encoding) -> int:
+        bucket = self._reception.bucket(transfer_id, position, encoding=encoding.name)
         try:
             count = self._client.fetch(request, bucket.receive)
             bucket.finish()
@@ -206,7 +225,7 @@ class _Pull:
             bucket.abort()
         return count
 
-    def _crew(self, threads: int) -> Crew:
+    def _crew(self, threads: int | Callable[[], int]) -> Crew:
         return Crew(threads, self._control.check, self._client.abort)
 
     def _headers(self) -> dict[str, str]:

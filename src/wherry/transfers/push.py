@@ -27,15 +27,17 @@ from wherry.jobs.handler import JobControl
 from wherry.jobs.ranges import parse
 from wherry.jobs.saver import Saver
 from wherry.model import Bucket, Job, Level, type_json
-from wherry.peers.bodies import BytesBody, bucket_body
+from wherry.peers.bodies import Body, BytesBody
 from wherry.peers.client import Answer, PeerClient, PeerRefusal, Request
 from wherry.peers.patience import Patience
 from wherry.transfers import protocol
+from wherry.transfers.bodies import bucket_body
+from wherry.transfers.encoding import Encoding
 from wherry.transfers.lanes import Lanes
 from wherry.transfers.orders import TransferRequest, from_parameters
 from wherry.transfers.plan import STOCK, WHERRY, ask_what_is_missing, plan
 from wherry.transfers.progress import Progress
-from wherry.transfers.protocol import ResourceName
+from wherry.transfers.protocol import AUTO, ResourceName
 from wherry.transfers.source import Holding
 from wherry.transfers.tools import Tools, cause_of, digest_of
 
@@ -129,6 +131,7 @@ class _Push:
                     self._create()
                 self._send_buckets()
                 self._commit()
+                self._tools.paces.remember(self._request.peer, self._pace)
                 self._fetch_receipt()
             except _Lost:
                 if not restarts_left:
@@ -186,7 +189,10 @@ class _Push:
     def _follow(self, missing: Collection[int], dialect: str) -> None:
         """Send the instances at these positions."""
         unit = self._tools.config.transfers.bucket_size_bytes
-        compression = self._request.compression
+        self._pace = self._tools.pace(
+            self._client.peer, self._request.compression, blocks=dialect == WHERRY
+        )
+        compression = AUTO if dialect == WHERRY else self._pace.encoding.name
         found = plan(
             self._holding.instances, missing, dialect, unit_bytes=unit, compression=compression
         )
@@ -242,26 +248,27 @@ class _Push:
 
     def _send_round(self) -> list[PeerRefusal]:
         done = self._progress.done
-        crew = self._crew(self._tools.config.transfers.threads)
+        pace = self._pace
+        crew = self._crew(lambda: pace.workers)
         patiently = self._tools.patience(crew.pause)
         damaged: list[PeerRefusal] = []
 
         def send(position: int) -> None:
             bucket = self._manifest.buckets[position]
-            ranges = self._holding.ranges(bucket)
-            body = bucket_body(self._tools.storage, ranges, self._request.compression)
+            ticket = pace.begin()
             request = Request(
                 "PUT",
                 f"{self._path}/{position}",
                 _bucket_name(position, bucket),
-                body,
-                self._headers(),
+                self._body(bucket, ticket.encoding),
+                self._headers() | self._encoding(ticket.encoding),
             )
             try:
                 answer = patiently(lambda: self._put(request, bucket))
             except _Damaged as error:
                 damaged.append(error.refusal)
                 return
+            pace.arrived(ticket, bucket.size)
             self._progress.finished(position, answer.sent_bytes)
             self._saver.save()
 
@@ -269,6 +276,14 @@ class _Push:
         lanes = Lanes(self._manifest.buckets, left)
         crew.work(lanes, send, lanes.done)
         return damaged
+
+    def _body(self, bucket: Bucket, encoding: Encoding) -> Body:
+        seal = self._plan.dialect == WHERRY and self._is_part(bucket)
+        ranges = self._holding.ranges(bucket)
+        return bucket_body(self._tools.storage, ranges, encoding, seal=seal)
+
+    def _encoding(self, encoding: Encoding) -> dict[str, str]:
+        return {protocol.ENCODING: encoding.name} if self._plan.dialect == WHERRY else {}
 
     def _commit(self) -> None:
         unanswered = self._committing
@@ -342,7 +357,7 @@ class _Push:
     def _bucket_count(self) -> int:
         return len(self._manifest.buckets)
 
-    def _crew(self, threads: int) -> Crew:
+    def _crew(self, threads: int | Callable[[], int]) -> Crew:
         return Crew(threads, self._control.check, self._client.abort)
 
     def _alone(self, ask: Callable[[], T], *, retries: bool = True) -> T:
@@ -373,8 +388,7 @@ class _Push:
 
     def _is_part(self, bucket: Bucket) -> bool:
         """Whether the bucket holds a part of an instance that is cut over several."""
-        first = bucket.chunks[0]
-        return first.size < self._sizes[first.orthanc_id]
+        return any(chunk.size < self._sizes[chunk.orthanc_id] for chunk in bucket.chunks)
 
     def _headers(self) -> dict[str, str]:
         return _headers(self._request, self._cookies)

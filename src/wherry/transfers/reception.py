@@ -36,6 +36,7 @@ from wherry.transfers import staged as staged_text
 from wherry.transfers.declaring import Declaration, Quota, declare, take_room, take_slot, unsent
 from wherry.transfers.incoming import Incoming, keep
 from wherry.transfers.landers import Piece
+from wherry.transfers.protocol import AUTO
 from wherry.transfers.receipts import Arrival, Receipts
 from wherry.transfers.running import Running
 from wherry.transfers.verifying import verify
@@ -129,8 +130,14 @@ class Reception:
         return declaration.transfer.id
 
     # --- buckets ---------------------------------------------------------------------------
-    def bucket(self, transfer_id: str, position: int, username: str | None = None) -> Incoming:
-        """Begin to receive a bucket.
+    def bucket(
+        self,
+        transfer_id: str,
+        position: int,
+        username: str | None = None,
+        encoding: str = "none",
+    ) -> Incoming:
+        """Begin to receive a bucket; ``encoding``: of this one, when its transfer is ``auto``.
 
         Raises ``UnknownResource`` when the transfer is not open or the bucket names an instance
         that was not declared, ``ParameterOutOfRange`` for a position or range that is outside.
@@ -149,6 +156,7 @@ class Reception:
                 transfer,
                 row,
                 pieces,
+                encoding if transfer.compression == AUTO else transfer.compression,
                 compress=self._ingest.compress,
             )
         except BaseException:

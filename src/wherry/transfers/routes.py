@@ -19,17 +19,21 @@ from starlette.types import Receive, Scope, Send
 
 from wherry import clock, limits
 from wherry.errors import UnknownResource
-from wherry.http.answers import PLAIN_JSON, Answer, literal_json
+from wherry.http.answers import PLAIN_JSON, Answer, literal_json, type_headers
 from wherry.http.auth import remote_ip, username
 from wherry.http.body import declared_length, pump, read_body
 from wherry.http.services import services
 from wherry.http.submission import submit
 from wherry.http.threads import in_thread, run_in_thread
 from wherry.storage.base import type_read
-from wherry.storage.outgoing import gathered, pack, read
+from wherry.storage.outgoing import gathered, read
 from wherry.transfers import protocol
+from wherry.transfers.encoding import NAMES, encoded
 from wherry.transfers.incoming import Incoming
 from wherry.transfers.orders import TransferRequest, parse_transfer
+from wherry.transfers.sealing import SEAL_BYTES, sealed
+
+_CODECS = ((protocol.CODECS.encode(), ", ".join(NAMES).encode()),)
 
 
 def routes() -> list[Route]:
@@ -63,7 +67,7 @@ async def lookup(request: Request) -> Response:
         holding = transfers.source.find(names)
         return protocol.render_lookup(holding.instances, transfers.source.originator())
 
-    return Answer(await in_thread(find), 200, PLAIN_JSON)
+    return Answer(await in_thread(find), 200, PLAIN_JSON, _CODECS)
 
 
 def chunks(request: Request) -> Response:
@@ -72,10 +76,14 @@ def chunks(request: Request) -> Response:
     wanted = protocol.parse_chunks(request.path_params["ids"], request.query_params)
     ranges = transfers.source.chunk_ranges(wanted)
     pieces = read(transfers.storage, ranges)
-    if wanted.compression == "gzip":
-        return StreamAnswer(gathered(pack(pieces)), b"application/gzip")
     size = sum(one.size for one in ranges)
-    return StreamAnswer(gathered(pieces), b"application/octet-stream", size)
+    if wanted.sealed:
+        pieces = sealed(pieces, ((one.orthanc_id, one.offset, one.size) for one in ranges))
+        size += SEAL_BYTES
+    name = wanted.encoding.name
+    media_type = b"application/gzip" if name == "gzip" else b"application/octet-stream"
+    packed = gathered(encoded(pieces, wanted.encoding))
+    return StreamAnswer(packed, media_type, size if name == "none" else None)
 
 
 class StreamAnswer(Response):
@@ -122,7 +130,7 @@ async def inventory(request: Request) -> Response:
         missing = (n for n, one in enumerate(wanted) if one not in held)
         return protocol.render_missing(missing)
 
-    return _json(await in_thread(compare))
+    return _json(await in_thread(compare), _CODECS)
 
 
 # --- receiving -----------------------------------------------------------------------------
@@ -159,9 +167,11 @@ async def put_bucket(request: Request) -> Response:
     started = clock.monotonic()
     length = declared_length(request)
 
+    encoding = protocol.parse_bucket_encoding(request.headers.get(protocol.ENCODING, "none"))
+
     def begin() -> Incoming:
         name = request.path_params["id"]
-        bucket = reception.bucket(name, position, username(request.scope))
+        bucket = reception.bucket(name, position, username(request.scope), encoding)
         try:
             bucket.check_length(length)
         except BaseException:
@@ -288,8 +298,8 @@ async def _submit(request: Request, kind: str, wanted: TransferRequest) -> Respo
 
 
 # --- small things --------------------------------------------------------------------------
-def _json(value: Any) -> Response:
-    return Answer(orjson.dumps(value, option=orjson.OPT_INDENT_2), 200, PLAIN_JSON)
+def _json(value: Any, headers: type_headers = ()) -> Response:
+    return Answer(orjson.dumps(value, option=orjson.OPT_INDENT_2), 200, PLAIN_JSON, headers)
 
 
 async def _in_the_end(work: Callable[[], None]) -> None:

@@ -25,6 +25,7 @@ from wherry.peers.patience import Patience
 from wherry.storage.base import StorageArea
 from wherry.transfers.declaring import Quota
 from wherry.transfers.orders import TransferRequest, read_job, render_pull
+from wherry.transfers.pace import Paces
 from wherry.transfers.pull import PullTransfer
 from wherry.transfers.push import PushTransfer
 from wherry.transfers.receipts import Receipts
@@ -75,7 +76,10 @@ class TransferService:
         self.lender = Lender(limits.LENT_BODIES)
         self._pool = Pool(max(_LONG_WORKS, config.transfers.commit_threads_count))
         self._peers = peers
-        self._tools = Tools(config, storage, peers, self.source, self.reception, self.receipts)
+        paces = Paces(config.transfers.threads)
+        self._tools = Tools(
+            config, storage, peers, self.source, self.reception, self.receipts, paces
+        )
 
     def handlers(self) -> Sequence[JobHandler]:
         """The kinds of jobs that the accelerator has."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from wherry import limits
 from wherry.config import Config
@@ -14,10 +15,13 @@ from wherry.peers import PeerBook
 from wherry.peers.client import PeerClient, PeerRefusal, connect
 from wherry.peers.patience import Patience
 from wherry.storage.base import StorageArea
+from wherry.transfers.pace import Pace, Paces
 from wherry.transfers.protocol import render_push
 from wherry.transfers.receipts import Receipts
 from wherry.transfers.reception import Reception
 from wherry.transfers.source import Source
+
+_NEAR = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,12 @@ class Tools:
     source: Source
     reception: Reception
     receipts: Receipts
+    paces: Paces
+
+    def pace(self, peer: Peer, compression: str, *, blocks: bool) -> Pace:
+        """The pace of a transfer; ``blocks``: whether the peer is a Wherry."""
+        near = (urlsplit(peer.url).hostname or "") in _NEAR
+        return self.paces.pace(peer.name, compression, blocks=blocks, near=near)
 
     def client(self, peer: Peer) -> PeerClient:
         """Connections to a peer. Raises ``ConfigurationError`` for an unusable certificate."""
