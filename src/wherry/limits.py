@@ -299,8 +299,19 @@ PEER_BUSY_S: Final = 600.0
 PEER_IDLE_CONNECTION_S: Final = 30.0
 """A connection to a peer that was idle for longer is not used again."""
 
-PEER_PROBES: Final = 32
-"""Peers asked at once whether they have the transfers accelerator."""
+PEER_LEAST_BYTES_PER_S: Final = 1 * KIB
+"""Rate of an answer of a peer, after its first ``HttpTimeout``: slower than any line that a DICOM
+file is sent over."""
+
+PEER_HEAD_BYTES: Final = 256 * KIB
+"""What a peer's answer may have around its body: an Orthanc sends 300 bytes of headers."""
+
+PEER_PROBES: Final = 128
+"""Peers asked at once, in one process, whether they have the transfers accelerator: a thread for
+each, most of which wait."""
+
+PEER_VERSION_CHARACTERS: Final = 64
+"""Of the version that a peer says it has."""
 
 SENT_RESOURCES: Final = 100_000
 """Resources named in one order to send them to a peer or modality."""
