@@ -310,6 +310,9 @@ PEER_PROBES: Final = 128
 """Peers asked at once, in one process, whether they have the transfers accelerator: a thread for
 each, most of which wait."""
 
+PEER_PROBE_SPARE_S: Final = 1.0
+"""Beyond the timeouts of its questions, before a peer is given up that does not even time out."""
+
 PEER_VERSION_CHARACTERS: Final = 64
 """Of the version that a peer says it has."""
 

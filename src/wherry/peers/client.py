@@ -7,8 +7,8 @@ that is used again, and a job that is cancelled cuts its connections at once.
 ``Accept-Encoding`` is never sent: old Orthanc servers would compress what is compressed already.
 Redirects are not followed: credentials go to the configured address only.
 
-Not here: one connection (``line``), how slow an answer may be and how long (``bounds``), trying again
-(``patience``), what is said (``protocol``).
+Not here: one connection (``line``), how slow an answer may be and how long (``bounds``), trying
+again (``patience``), what is said (``protocol``).
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from wherry import clock, limits
 from wherry.errors import UnknownResource
 from wherry.http.answers import PLAIN_JSON, Answer, literal_json
+from wherry.http.arguments import flag
 from wherry.http.auth import remote_ip, username
 from wherry.http.body import declared_length, pump, read_body
 from wherry.http.services import services
@@ -242,9 +243,12 @@ async def pull(request: Request) -> Response:
 
 
 async def peers(request: Request) -> Response:
-    """``GET /transfers/peers``."""
+    """``GET /transfers/peers``: who has the accelerator; ``?expand`` with what is known of them."""
     transfers = services(request).transfers
-    return _json(await transfers.patiently(transfers.peer_states))
+    probing = transfers.probing
+    if flag(request, "expand"):
+        return _json(await transfers.patiently(probing.details))
+    return _json(await transfers.patiently(probing.states))
 
 
 # --- receipts ------------------------------------------------------------------------------

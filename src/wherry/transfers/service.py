@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
-
-import orjson
 
 from wherry import limits
 from wherry.config import Config
-from wherry.errors import WherryError
 from wherry.http.lending import Lender
 from wherry.http.threads import Pool
 from wherry.index.database import Index
@@ -25,6 +21,7 @@ from wherry.peers.patience import Patience
 from wherry.storage.base import StorageArea
 from wherry.transfers.declaring import Quota
 from wherry.transfers.orders import TransferRequest, read_job, render_pull
+from wherry.transfers.probing import Probing
 from wherry.transfers.pull import PullTransfer
 from wherry.transfers.push import PushTransfer
 from wherry.transfers.receipts import Receipts
@@ -38,9 +35,6 @@ T = TypeVar("T")
 _LONG_WORKS = 4
 _BUSY_S = 10.0
 _JSON = "application/json"
-
-PLUGIN = "transfers"
-"""Name under which ``/plugins`` announces the accelerator."""
 
 
 class TransferService:
@@ -71,11 +65,11 @@ class TransferService:
             ),
             self.receipts,
         )
-        self._config = config
         self.lender = Lender(limits.LENT_BODIES)
         self._pool = Pool(max(_LONG_WORKS, config.transfers.commit_threads_count))
         self._peers = peers
         self._tools = Tools(config, storage, peers, self.source, self.reception, self.receipts)
+        self.probing = Probing(config, peers, self._tools.client)
 
     def handlers(self) -> Sequence[JobHandler]:
         """The kinds of jobs that the accelerator has."""
@@ -116,26 +110,3 @@ class TransferService:
         """Run ``work`` that may take long (a commit, other machines) on threads of its own, so
         that it does not hold up short work."""
         return await self._pool.submit(work, args, kwargs)
-
-    def peer_states(self) -> dict[str, str]:
-        """``disabled``, ``installed`` or ``bidirectional`` for each peer; all are asked at once,
-        so a dead one hides nobody."""
-        peers = self._peers.all()
-        if not peers:
-            return {}
-        with ThreadPoolExecutor(min(len(peers), limits.PEER_PROBES), "peer-probe") as pool:
-            return dict(zip((p.name for p in peers), pool.map(self._state, peers), strict=True))
-
-    def _state(self, peer: Peer) -> str:
-        timeout_s = (
-            self._config.transfers.peer_connectivity_timeout_s or self._config.http_timeout_s
-        )
-        request = Request("GET", "/plugins", "look for the accelerator", timeout_s=timeout_s)
-        try:
-            with self._tools.client(peer) as client:
-                plugins = orjson.loads(client.ask(request).body)
-        except (WherryError, orjson.JSONDecodeError):
-            return "disabled"
-        if not isinstance(plugins, list) or PLUGIN not in plugins:
-            return "disabled"
-        return "installed" if peer.remote_self is None else "bidirectional"
