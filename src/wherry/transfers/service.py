@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from wherry import limits
@@ -13,6 +14,7 @@ from wherry.http.threads import Pool
 from wherry.index.database import Index
 from wherry.ingest.ingest import Ingest
 from wherry.jobs.handler import JobHandler
+from wherry.metrics import Metrics
 from wherry.model import Peer
 from wherry.peers import PeerBook
 from wherry.peers.bodies import BytesBody
@@ -47,6 +49,7 @@ class TransferService:
         storage: StorageArea,
         ingest: Ingest,
         peers: PeerBook,
+        metrics: Metrics,
     ) -> None:
         self.storage = storage
         self.source = Source(index)
@@ -66,6 +69,7 @@ class TransferService:
             self.receipts,
         )
         self.lender = Lender(limits.LENT_BODIES)
+        self.reception.on_abort = partial(metrics.add, "orthanc_transfers_aborted_push_count")
         self._pool = Pool(max(_LONG_WORKS, config.transfers.commit_threads_count))
         self._peers = peers
         self._tools = Tools(config, storage, peers, self.source, self.reception, self.receipts)
