@@ -31,7 +31,7 @@ from wherry.transfers import protocol
 from wherry.transfers.buckets import PullUrl, cut
 from wherry.transfers.lanes import Lanes
 from wherry.transfers.orders import TransferRequest, from_parameters
-from wherry.transfers.progress import Progress
+from wherry.transfers.progress import Progress, Retries
 from wherry.transfers.tools import Tools, cause_of, digest_of
 from wherry.transfers.unpack import BadGzip
 
@@ -79,6 +79,7 @@ class _Pull:
         self._request = request
         self._url = PullUrl(client.peer.url, request.compression)
         self._source_id = ""
+        self._retries = Retries()
 
     def run(self) -> None:
         """From wherever an earlier run got to, to the end."""
@@ -135,7 +136,12 @@ class _Pull:
     def _progress(self, manifest: Manifest, missing: Collection[int]) -> Progress:
         skipped = [one for n, one in enumerate(manifest.instances) if n not in missing]
         return Progress(
-            self._request, manifest.instances, manifest.buckets, "DownloadedSizeMB", skipped
+            self._request,
+            manifest.instances,
+            manifest.buckets,
+            "DownloadedSizeMB",
+            skipped,
+            self._retries,
         )
 
     def _look_up(self) -> tuple[ManifestInstance, ...]:
@@ -149,7 +155,7 @@ class _Pull:
             limit=limits.PUSH_MANIFEST_BYTES,
         )
         crew = self._crew(1)
-        patiently = self._tools.patience(crew.pause)
+        patiently = self._tools.patience(crew.pause, self._retries)
         answers: list[Answer] = []
         crew.work([0], lambda _: answers.append(patiently(lambda: self._client.ask(request))))
         instances, originator = protocol.read_lookup(answers[0].body)
@@ -183,7 +189,7 @@ class _Pull:
 
     def _fetch_buckets(self, transfer_id: str, manifest: Manifest, progress: Progress) -> None:
         crew = self._crew(self._tools.config.transfers.threads)
-        patiently = self._tools.patience(crew.pause)
+        patiently = self._tools.patience(crew.pause, self._retries)
 
         def fetch(position: int) -> None:
             target = self._url.target(manifest.buckets[position])
