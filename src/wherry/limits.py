@@ -124,6 +124,10 @@ CACHED_FILE_BYTES: Final = 1 * MIB
 REQUEST_IDLE_S: Final = 60.0
 """Longest silence inside a request body."""
 
+REQUEST_LEAST_BYTES_PER_S: Final = 1 * KIB
+"""Rate of a request body after its first ``REQUEST_IDLE_S``: slower than any line that a DICOM file
+is sent over; else a byte a minute would hold a slot for ever."""
+
 LAST_REQUEST_S: Final = 0.1
 """A stopping server waits so long for the requests of connections that it has just let in."""
 

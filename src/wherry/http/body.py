@@ -51,8 +51,9 @@ def refuse_declared(request: Request, limit: int) -> None:
 class Pieces:
     """The body as it arrives.
 
-    ``async with Pieces(request, limit) as pieces`` guards the silences; ``next`` gives the
-    following bytes, ``b""`` at the end. Raises ``TooLarge``, ``RequestTimeout`` and
+    ``async with Pieces(request, limit) as pieces`` guards the silences, and the rate, for who sends
+    a byte now and then is never silent; ``next`` gives the following bytes, ``b""`` at the end.
+    Raises ``TooLarge``, ``RequestTimeout`` and
     ``ClientDisconnect``.
     """
 
@@ -63,6 +64,8 @@ class Pieces:
         self._limit = limit
         self._timeout = asyncio.timeout(limits.REQUEST_IDLE_S)
         self._loop = asyncio.get_running_loop()
+        self._credit_s = limits.REQUEST_IDLE_S
+        """So long the sender may keep us waiting in all; what it sends earns it more."""
         self.taken = 0
         self.ended = False
 
@@ -74,11 +77,14 @@ class Pieces:
         try:
             await self._timeout.__aexit__(*exc)
         except TimeoutError:
+            if self._credit_s < limits.REQUEST_IDLE_S:
+                raise RequestTimeout("The body comes too slowly") from None
             raise RequestTimeout(f"No byte for {limits.REQUEST_IDLE_S:.0f} seconds") from None
 
     async def next(self) -> bytes:
         """The bytes that have arrived since, at least one unless it is the end."""
         data = b""
+        began = self._loop.time()
         while not data and not self.ended:
             message = await self._receive()
             if message["type"] == "http.disconnect":
@@ -88,11 +94,17 @@ class Pieces:
                 self.ended = True
                 self._scope[BODY_READ] = True
         self.taken += len(data)
+        self._credit_s += len(data) / limits.REQUEST_LEAST_BYTES_PER_S
+        self._credit_s -= self._loop.time() - began
         if self.taken > self._limit:
             raise TooLarge(f"The body has more than the {self._limit} bytes allowed")
         if not self.ended:
-            self._timeout.reschedule(self._loop.time() + limits.REQUEST_IDLE_S)
+            self._wait_on()
         return data
+
+    def _wait_on(self) -> None:
+        longest_s = min(limits.REQUEST_IDLE_S, max(0.0, self._credit_s))
+        self._timeout.reschedule(self._loop.time() + longest_s)
 
     async def gather(self, size: int) -> bytes:
         """At least ``size`` bytes, fewer only at the end of the body."""
@@ -123,7 +135,7 @@ class Pieces:
             finally:
                 await _settled(writing)
             writing.result()
-            self._timeout.reschedule(self._loop.time() + limits.REQUEST_IDLE_S)
+            self._wait_on()
 
 
 async def _settled(writing: asyncio.Future[Any]) -> None:
