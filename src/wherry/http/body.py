@@ -17,7 +17,8 @@ import orjson
 from starlette.requests import ClientDisconnect, Request
 
 from wherry import limits
-from wherry.errors import BadFileFormat, Refused, RequestTimeout, TooLarge
+from wherry.errors import BadFileFormat, Refused, TooLarge
+from wherry.http.credit import Credit
 from wherry.http.inflate import inflate
 from wherry.http.threads import run_in_thread
 
@@ -51,9 +52,8 @@ def refuse_declared(request: Request, limit: int) -> None:
 class Pieces:
     """The body as it arrives.
 
-    ``async with Pieces(request, limit) as pieces`` guards the silences, and the rate, for who sends
-    a byte now and then is never silent; ``next`` gives the following bytes, ``b""`` at the end.
-    Raises ``TooLarge``, ``RequestTimeout`` and
+    ``async with Pieces(request, limit) as pieces`` guards the silences and the rate; ``next`` gives
+    the following bytes, ``b""`` at the end. Raises ``TooLarge``, ``RequestTimeout`` and
     ``ClientDisconnect``.
     """
 
@@ -64,8 +64,7 @@ class Pieces:
         self._limit = limit
         self._timeout = asyncio.timeout(limits.REQUEST_IDLE_S)
         self._loop = asyncio.get_running_loop()
-        self._credit_s = limits.REQUEST_IDLE_S
-        """So long the sender may keep us waiting in all; what it sends earns it more."""
+        self._credit = Credit()
         self.taken = 0
         self.ended = False
 
@@ -77,9 +76,7 @@ class Pieces:
         try:
             await self._timeout.__aexit__(*exc)
         except TimeoutError:
-            if self._credit_s < limits.REQUEST_IDLE_S:
-                raise RequestTimeout("The body comes too slowly") from None
-            raise RequestTimeout(f"No byte for {limits.REQUEST_IDLE_S:.0f} seconds") from None
+            raise self._credit.over() from None
 
     async def next(self) -> bytes:
         """The bytes that have arrived since, at least one unless it is the end."""
@@ -94,8 +91,7 @@ class Pieces:
                 self.ended = True
                 self._scope[BODY_READ] = True
         self.taken += len(data)
-        self._credit_s += len(data) / limits.REQUEST_LEAST_BYTES_PER_S
-        self._credit_s -= self._loop.time() - began
+        self._credit.took(self._loop.time() - began, len(data))
         if self.taken > self._limit:
             raise TooLarge(f"The body has more than the {self._limit} bytes allowed")
         if not self.ended:
@@ -103,8 +99,7 @@ class Pieces:
         return data
 
     def _wait_on(self) -> None:
-        longest_s = min(limits.REQUEST_IDLE_S, max(0.0, self._credit_s))
-        self._timeout.reschedule(self._loop.time() + longest_s)
+        self._timeout.reschedule(self._loop.time() + self._credit.longest_s)
 
     async def gather(self, size: int) -> bytes:
         """At least ``size`` bytes, fewer only at the end of the body."""
