@@ -124,6 +124,10 @@ CACHED_FILE_BYTES: Final = 1 * MIB
 REQUEST_IDLE_S: Final = 60.0
 """Longest silence inside a request body."""
 
+REQUEST_LEAST_BYTES_PER_S: Final = 1 * KIB
+"""Rate of a request body after its first ``REQUEST_IDLE_S``: slower than any line that a DICOM file
+is sent over; else a byte a minute would hold a slot for ever."""
+
 LAST_REQUEST_S: Final = 0.1
 """A stopping server waits so long for the requests of connections that it has just let in."""
 
@@ -316,8 +320,22 @@ PEER_BUSY_S: Final = 600.0
 PEER_IDLE_CONNECTION_S: Final = 30.0
 """A connection to a peer that was idle for longer is not used again."""
 
-PEER_PROBES: Final = 32
-"""Peers asked at once whether they have the transfers accelerator."""
+PEER_LEAST_BYTES_PER_S: Final = 1 * KIB
+"""Rate of an answer of a peer, after its first ``HttpTimeout``: slower than any line that a DICOM
+file is sent over."""
+
+PEER_HEAD_BYTES: Final = 256 * KIB
+"""What a peer's answer may have around its body: an Orthanc sends 300 bytes of headers."""
+
+PEER_PROBES: Final = 128
+"""Peers asked at once, in one process, whether they have the transfers accelerator: a thread for
+each, most of which wait."""
+
+PEER_PROBE_SPARE_S: Final = 1.0
+"""Beyond the timeouts of its questions, before a peer is given up that does not even time out."""
+
+PEER_VERSION_CHARACTERS: Final = 64
+"""Of the version that a peer says it has."""
 
 SENT_RESOURCES: Final = 100_000
 """Resources named in one order to send them to a peer or modality."""

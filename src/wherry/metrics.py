@@ -10,7 +10,8 @@ Not here: which figures are taken, and where (each room names its own).
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from wherry import clock
@@ -48,22 +49,27 @@ class Peak:
 
 BUCKETS: Final = (0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
 """Upper bounds of a histogram's buckets: from a click to an afternoon, in seconds."""
+REQUEST_BUCKETS: Final = (0.005, 0.02, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 600.0)
+"""... and of what happens within one request: to the timeout of a commit."""
+NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Histogram:
     """How often values fell below each bound; exact when guarded by the registry's lock."""
 
-    __slots__ = ("at", "below", "count", "total")
+    __slots__ = ("at", "below", "bounds", "count", "total")
 
-    def __init__(self) -> None:
-        self.below = [0] * len(BUCKETS)
+    def __init__(self, bounds: Sequence[float]) -> None:
+        """``bounds``: of its buckets, ascending."""
+        self.bounds = bounds
+        self.below = [0] * len(bounds)
         self.count = 0
         self.total = 0.0
         self.at = 0.0
 
     def put(self, value: float, at: float) -> None:
         """Take ``value`` into account."""
-        for number, bound in enumerate(BUCKETS):
+        for number, bound in enumerate(self.bounds):
             if value <= bound:
                 self.below[number] += 1
         self.count += 1
@@ -72,15 +78,16 @@ class Histogram:
 
     def rows(self, name: str, labels: str) -> list[tuple[str, float, float]]:
         """Name with labels, value and time of each figure."""
-        bounds = [*(f"{bound:g}" for bound in BUCKETS), "+Inf"]
+        bounds = [*(f"{bound:g}" for bound in self.bounds), "+Inf"]
         counts = [*self.below, self.count]
+        before, alone = (f"{labels},", f"{{{labels}}}") if labels else ("", "")
         return [
             *(
-                (f'{name}_bucket{{{labels},le="{bound}"}}', count, self.at)
+                (f'{name}_bucket{{{before}le="{bound}"}}', count, self.at)
                 for bound, count in zip(bounds, counts, strict=True)
             ),
-            (f"{name}_sum{{{labels}}}", self.total, self.at),
-            (f"{name}_count{{{labels}}}", self.count, self.at),
+            (f"{name}_sum{alone}", self.total, self.at),
+            (f"{name}_count{alone}", self.count, self.at),
         ]
 
 
@@ -114,11 +121,18 @@ class Metrics:
             value, _ = self._gauges.get(name, (0, 0.0))
             self._gauges[name] = (value + delta, clock.timestamp())
 
-    def measure(self, name: str, value: float, labels: Mapping[str, str]) -> None:
-        """Put ``value`` into the histogram ``name`` of these labels: few, and words of ours."""
+    def measure(
+        self,
+        name: str,
+        value: float,
+        labels: Mapping[str, str] = NO_LABELS,
+        bounds: Sequence[float] = BUCKETS,
+    ) -> None:
+        """Put ``value`` into the histogram ``name`` of these labels: few, and words of ours. The
+        ``bounds`` of its buckets are always the same."""
         key = (name, ",".join(f'{label}="{text}"' for label, text in labels.items()))
         with self._lock:
-            histogram = self._histograms.setdefault(key, Histogram())
+            histogram = self._histograms.setdefault(key, Histogram(bounds))
             histogram.put(value, clock.timestamp())
 
     def render(self) -> str:

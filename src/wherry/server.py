@@ -130,7 +130,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             signatures=_signatures(config),
         )
         peers = PeerBook(config, index)
-        transfer_service = TransferService(config, index, storage, ingest, peers)
+        transfer_service = TransferService(config, index, storage, ingest, peers, metrics)
         jobs = JobEngine(
             index,
             [

@@ -91,6 +91,7 @@ def test_push(sender: Server, receiver: Server, proxy: Proxy, compression: str) 
     buckets = found["TotalHttpQueries"]
     assert buckets > 10
     assert found["CompletedHttpQueries"] == buckets
+    assert (found["RetriedHttpQueries"], found["TimeLeftS"]) == (0, 0)
     assert found["TotalInstances"] == len(FILES)
     assert found["TotalBytes"] == found["CompletedBytes"] == str(sum(map(len, FILES)))
     assert job["Progress"] == 100
@@ -240,6 +241,7 @@ def test_a_corrupted_bucket_is_sent_again(
     proxy.rule = corrupt
     job = send(sender)
     assert job["State"] == "Success", job
+    assert job["Content"]["RetriedHttpQueries"] >= 1
     assert content(receiver) == content(sender)
 
 

@@ -103,6 +103,27 @@ def test_silence(monkeypatch: pytest.MonkeyPatch) -> None:
         asyncio.run(read_body(request_of(silence), 10))
 
 
+@pytest.mark.parametrize("size", [1, 100])
+def test_a_body_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """The longest silence never comes; only the least rate ends it, or lets it go on."""
+    monkeypatch.setattr(limits, "REQUEST_IDLE_S", 0.3)
+    dripped = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal dripped
+        await asyncio.sleep(0.02)
+        dripped += 1
+        body = bytes(size)
+        return {"type": "http.request", "body": body, "more_body": dripped < 50}
+
+    if size == 1:
+        with pytest.raises(RequestTimeout, match="slowly"):
+            asyncio.run(read_body(request_of(receive), 10_000))
+        assert dripped < 50
+    else:
+        assert len(asyncio.run(read_body(request_of(receive), 10_000))) == 5000
+
+
 def test_a_slow_disk_is_not_a_silent_sender(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "REQUEST_IDLE_S", 0.05)
     entered = threading.Event()

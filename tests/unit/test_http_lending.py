@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,9 +13,10 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 
 from tests.unit.test_http_gathering import answer_of, body_of, serving
-from wherry.errors import BadFileFormat
+from wherry import limits
+from wherry.errors import BadFileFormat, RequestTimeout
 from wherry.http.body import BODY_READ
-from wherry.http.lending import Lender
+from wherry.http.lending import Lender, Loan
 from wherry.storage.base import type_read
 
 SIZES = [1000, 262_143, 300_000, 1_048_576, 3_000_001]
@@ -184,3 +187,30 @@ def test_no_thread_is_free(lender: Lender) -> None:
     asyncio.run(talk())
     none.stop()
     assert app.lent == [False]
+
+
+@pytest.mark.parametrize(("sent", "complaint"), [(b"", "No byte"), (b"x", "slowly")])
+def test_a_sender_that_drips_or_is_silent_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, sent: bytes, complaint: str
+) -> None:
+    monkeypatch.setattr(limits, "REQUEST_IDLE_S", 0.3)
+    here, there = socket.socketpair()
+    stop = threading.Event()
+
+    def drip() -> None:
+        for _ in range(1000):
+            there.sendall(sent)
+            if stop.wait(0.02):
+                return
+
+    dripping = threading.Thread(target=drip)
+    dripping.start()
+    loan = Loan(memoryview(b""), 500, here.fileno(), lambda left: None)
+    with pytest.raises(RequestTimeout, match=complaint):
+        while loan.read(memoryview(bytearray(100))):
+            pass
+    stop.set()
+    dripping.join()
+    assert not loan.end()
+    here.close()
+    there.close()

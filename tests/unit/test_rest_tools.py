@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import md5
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ import pytest
 from tests.support.asgi import Reply
 from tests.support.dicom_files import make_instance
 from tests.support.face import Face, serving
-from wherry import limits, logs
+from wherry import clock, limits, logs
 from wherry.config import Config
+from wherry.dicom.scan import scan
 from wherry.errors import ConfigurationError
 from wherry.logs import CATEGORIES, Verbosity
 
@@ -144,7 +146,8 @@ def test_verbose_says_more_but_nothing_of_patients(
 
 # --- metrics -------------------------------------------------------------------------------
 def figures(face: Face) -> dict[str, float]:
-    lines = face.get("/tools/metrics-prometheus").body.decode().splitlines()
+    text = face.get("/tools/metrics-prometheus").body.decode()
+    lines = [line for line in text.splitlines() if not line.startswith("wherry_transfers_")]
     assert lines == sorted(lines)
     assert all(re.fullmatch(r"[a-z_]+ \d+(\.\d+)? \d{13}", line) for line in lines)
     return {line.split()[0]: float(line.split()[1]) for line in lines}
@@ -172,17 +175,74 @@ def test_figures_are_true(face: Face) -> None:
 
 
 def test_pushes_are_counted(face: Face) -> None:
-    manifest = {"Buckets": [], "Compression": "none", "Instances": []}
+    """All figures of the original's plugin, but those of the cache that Wherry does not have."""
+    assert {name for name in figures(face) if name.startswith("orthanc_transfers_")} == {
+        f"orthanc_transfers_{name}"
+        for name in (
+            "used_cache_size",
+            "cache_hit_count",
+            "cache_miss_count",
+            "available_push_count",
+            "created_push_count",
+            "committed_push_count",
+            "aborted_push_count",
+            "push_total_received_bytes_count",
+            "push_total_time_spent_in_reception_ms",
+            "push_total_time_spent_in_commit_ms",
+        )
+    }
+    data = make_instance()
+    name = scan(data).identifiers.instance
+    manifest = {
+        "Buckets": [[{"ID": name, "Offset": "0", "Size": str(len(data))}]],
+        "Compression": "none",
+        "Instances": [{"ID": name, "Size": str(len(data)), "MD5": md5(data).hexdigest()}],
+    }
     push = face.post_json("/transfers/push", manifest).json()["Path"]
     found = figures(face)
     assert found["orthanc_transfers_created_push_count"] == 1
     assert found["orthanc_transfers_available_push_count"] == 3
-    assert face.request("POST", f"{push}/commit").status == 200
+    assert face.request("PUT", f"{push}/0", data[:-1]).status == 500
+    assert figures(face)["orthanc_transfers_push_total_received_bytes_count"] == 0
+    assert face.request("POST", f"{push}/commit").status == 500
+    assert face.request("PUT", f"{push}/0", data).status == 200
+    for _ in range(2):
+        assert face.request("POST", f"{push}/commit").status == 200
     other = face.post_json("/transfers/push", manifest).json()["Path"]
-    assert face.request("DELETE", other).status == 200
+    for status in (200, 404):
+        assert face.request("DELETE", other).status == status
     found = figures(face)
+    assert found["orthanc_transfers_created_push_count"] == 2
     assert found["orthanc_transfers_committed_push_count"] == 1
     assert found["orthanc_transfers_aborted_push_count"] == 1
+    assert found["orthanc_transfers_available_push_count"] == 4
+    assert found["orthanc_transfers_push_total_received_bytes_count"] == len(data)
+    assert found["orthanc_transfers_push_total_time_spent_in_reception_ms"] > 0
+    assert found["orthanc_transfers_push_total_time_spent_in_commit_ms"] > 0
+    shown = face.get("/tools/metrics-prometheus").body.decode()
+    for histogram in ("reception_s", "commit_s"):
+        begin = f"wherry_transfers_push_{histogram}"
+        assert re.search(rf'^{begin}_bucket{{le="\+Inf"}} 1 \d+$', shown, re.M)
+        assert re.search(rf"^{begin}_count 1 \d+$", shown, re.M)
+        assert re.search(rf"^{begin}_sum 0(\.\d+)? \d+$", shown, re.M)
+
+
+def test_pushes_that_give_way_or_expire_are_counted_as_aborted(
+    face: Face, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = {"Buckets": [], "Compression": "none", "Instances": []}
+    for _ in range(4):
+        assert face.post_json("/transfers/push", manifest).status == 200
+    assert face.post_json("/transfers/push", manifest).status == 503
+    later = clock.timestamp() + limits.TRANSFER_SLOT_IDLE_S + 1
+    monkeypatch.setattr(clock, "timestamp", lambda: later)
+    assert face.post_json("/transfers/push", manifest).status == 200
+    assert figures(face)["orthanc_transfers_aborted_push_count"] == 1
+    much_later = later + limits.TRANSFER_IDLE_S + 1
+    monkeypatch.setattr(clock, "timestamp", lambda: much_later)
+    assert face.rooms.transfers.expire() == 4
+    found = figures(face)
+    assert found["orthanc_transfers_aborted_push_count"] == 5
     assert found["orthanc_transfers_available_push_count"] == 4
 
 

@@ -27,6 +27,7 @@ from wherry.config.keys import (
     known_names,
 )
 from wherry.config.names import user_content_type, user_metadata
+from wherry.config.networks import networks
 from wherry.config.peers import read_peer
 from wherry.config.place import Place
 from wherry.config.postgresql import connection_string
@@ -219,6 +220,9 @@ def _wherry(document: Document, values: Mapping[str, Any]) -> WherryConfig:
     if "JobRetries" in section:
         place = document.place("Wherry.JobRetries")
         found["job_retries"] = job_retries(section["JobRetries"], place)
+    if "ForbiddenPeerAddresses" in section:
+        place = document.place("Wherry.ForbiddenPeerAddresses")
+        found["forbidden_peer_addresses"] = networks(section["ForbiddenPeerAddresses"], place)
     if not found.get("bind_address"):
         remote = values.get("remote_access_allowed", False)
         found["bind_address"] = EVERYWHERE if remote else LOOPBACK

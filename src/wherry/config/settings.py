@@ -12,6 +12,7 @@ from pathlib import Path
 
 from wherry import limits
 from wherry.config.dictionary import DeclaredTag
+from wherry.config.networks import LINK_LOCAL, type_network
 from wherry.config.retries import JobRetries
 from wherry.model import Level, Peer
 
@@ -63,6 +64,8 @@ class WherryConfig:
     """A transfer that nobody has touched for this long is discarded (``TransferIdleTime``)."""
     job_retries: JobRetries = field(default_factory=JobRetries)
     """How jobs are tried again after a temporary failure (``JobRetries``)."""
+    forbidden_peer_addresses: tuple[type_network, ...] = LINK_LOCAL
+    """Networks that no request to a peer may lead into (``ForbiddenPeerAddresses``)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ import orjson
 from starlette.requests import ClientDisconnect, Request
 
 from wherry import limits
-from wherry.errors import BadFileFormat, Refused, RequestTimeout, TooLarge
+from wherry.errors import BadFileFormat, Refused, TooLarge
+from wherry.http.credit import Credit
 from wherry.http.inflate import inflate
 from wherry.http.threads import run_in_thread
 
@@ -51,8 +52,8 @@ def refuse_declared(request: Request, limit: int) -> None:
 class Pieces:
     """The body as it arrives.
 
-    ``async with Pieces(request, limit) as pieces`` guards the silences; ``next`` gives the
-    following bytes, ``b""`` at the end. Raises ``TooLarge``, ``RequestTimeout`` and
+    ``async with Pieces(request, limit) as pieces`` guards the silences and the rate; ``next`` gives
+    the following bytes, ``b""`` at the end. Raises ``TooLarge``, ``RequestTimeout`` and
     ``ClientDisconnect``.
     """
 
@@ -63,6 +64,7 @@ class Pieces:
         self._limit = limit
         self._timeout = asyncio.timeout(limits.REQUEST_IDLE_S)
         self._loop = asyncio.get_running_loop()
+        self._credit = Credit()
         self.taken = 0
         self.ended = False
 
@@ -74,11 +76,12 @@ class Pieces:
         try:
             await self._timeout.__aexit__(*exc)
         except TimeoutError:
-            raise RequestTimeout(f"No byte for {limits.REQUEST_IDLE_S:.0f} seconds") from None
+            raise self._credit.over() from None
 
     async def next(self) -> bytes:
         """The bytes that have arrived since, at least one unless it is the end."""
         data = b""
+        began = self._loop.time()
         while not data and not self.ended:
             message = await self._receive()
             if message["type"] == "http.disconnect":
@@ -88,11 +91,15 @@ class Pieces:
                 self.ended = True
                 self._scope[BODY_READ] = True
         self.taken += len(data)
+        self._credit.took(self._loop.time() - began, len(data))
         if self.taken > self._limit:
             raise TooLarge(f"The body has more than the {self._limit} bytes allowed")
         if not self.ended:
-            self._timeout.reschedule(self._loop.time() + limits.REQUEST_IDLE_S)
+            self._wait_on()
         return data
+
+    def _wait_on(self) -> None:
+        self._timeout.reschedule(self._loop.time() + self._credit.longest_s)
 
     async def gather(self, size: int) -> bytes:
         """At least ``size`` bytes, fewer only at the end of the body."""
@@ -123,7 +130,7 @@ class Pieces:
             finally:
                 await _settled(writing)
             writing.result()
-            self._timeout.reschedule(self._loop.time() + limits.REQUEST_IDLE_S)
+            self._wait_on()
 
 
 async def _settled(writing: asyncio.Future[Any]) -> None:

@@ -17,9 +17,9 @@ from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
-from wherry import limits
-from wherry.errors import RequestTimeout
+from wherry import clock, limits
 from wherry.http.body import BODY_READ
+from wherry.http.credit import Credit
 from wherry.http.threads import Pool
 from wherry.storage.base import type_read
 
@@ -41,6 +41,7 @@ class Loan:
         self._left = left
         self._socket = socket.socket(fileno=os.dup(fd))
         self._socket.settimeout(limits.REQUEST_IDLE_S)
+        self._credit = Credit()
         self._give_back = give_back
 
     def read(self, room: memoryview) -> int:
@@ -52,14 +53,21 @@ class Loan:
             return size
         if not self._left:
             return 0
+        longest_s = self._credit.longest_s
+        if longest_s != self._socket.gettimeout():
+            if not longest_s:
+                raise self._credit.over()
+            self._socket.settimeout(longest_s)
+        began = clock.monotonic()
         try:
             size = self._socket.recv_into(room[: self._left])
         except TimeoutError:
-            raise RequestTimeout(f"No byte for {limits.REQUEST_IDLE_S:.0f} seconds") from None
+            raise self._credit.over() from None
         except OSError:
             raise ClientDisconnect from None
         if not size:
             raise ClientDisconnect
+        self._credit.took(clock.monotonic() - began, size)
         self._left -= size
         return size
 

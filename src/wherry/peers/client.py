@@ -7,14 +7,14 @@ that is used again, and a job that is cancelled cuts its connections at once.
 ``Accept-Encoding`` is never sent: old Orthanc servers would compress what is compressed already.
 Redirects are not followed: credentials go to the configured address only.
 
-Not here: trying again (``patience``), what is said (``protocol``).
+Not here: one connection (``line``), how slow an answer may be and how long (``bounds``), trying
+again (``patience``), what is said (``protocol``).
 """
 
 from __future__ import annotations
 
 import base64
 import http.client
-import select
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -25,10 +25,14 @@ from urllib.parse import urlsplit
 
 from wherry import clock, limits
 from wherry.config import Config
+from wherry.config.networks import type_network
 from wherry.errors import NetworkProtocol, PeerUnavailable
 from wherry.model import Peer
+from wherry.peers.addresses import Guard
 from wherry.peers.bodies import Body
+from wherry.peers.bounds import AnswerBounds
 from wherry.peers.complaint import read_error
+from wherry.peers.line import Line, Way
 from wherry.peers.outlet import Outlet
 from wherry.peers.proxy import Proxy, read_proxy
 from wherry.peers.tls import Tls
@@ -86,49 +90,42 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float = 0
     """Longest silence; 0 = the peer's own."""
+    whole_s: float = 0
+    """Longest time of the whole request, with its connection; 0 = as long as the answer goes on at
+    the least rate."""
     limit: int = limits.PEER_ANSWER_BYTES
     resend: bool = True
     """Whether it may be sent once more without a word, when a kept-alive connection turns out to
     be closed: not when it matters whether the peer may have seen the first one."""
 
 
-@dataclass(slots=True)
-class _Line:
-    """A connection and what became of it."""
-
-    http: http.client.HTTPConnection
-    idle_since: float = 0.0
-    sent: int = 0
-    """Bytes of the last body."""
-
-    @property
-    def stale(self) -> bool:
-        """Idle for long, or closed by the peer: an idle connection has nothing to say."""
-        if clock.monotonic() - self.idle_since > limits.PEER_IDLE_CONNECTION_S:
-            return True
-        return bool(select.select([self.http.sock], [], [], 0)[0])
-
-
 class PeerClient:
     """Connections to one peer, shared by the threads of a job. Close it in the end."""
 
     def __init__(
-        self, peer: Peer, *, timeout_s: float, tls: Tls, proxy: Proxy | None = None
+        self,
+        peer: Peer,
+        *,
+        timeout_s: float,
+        tls: Tls,
+        proxy: Proxy | None = None,
+        forbidden: tuple[type_network, ...] = (),
     ) -> None:
-        """``timeout_s``: longest silence, where the peer's entry says nothing else."""
+        """``timeout_s``: longest silence, where the peer's entry says nothing else;
+        ``forbidden``: networks that it must not lead into."""
         parts = urlsplit(peer.url)
         self.peer = peer
-        self._host, self._port = parts.hostname or "", parts.port
         self._prefix = parts.path.rstrip("/")
-        self._proxy = proxy
         self._timeout_s = peer.timeout_s or timeout_s
-        self._context = tls.context(peer) if parts.scheme == "https" else None
+        context = tls.context(peer) if parts.scheme == "https" else None
+        guard = Guard(peer.name, forbidden)
+        self._way = Way(parts.hostname or "", parts.port, context, proxy, guard)
         self._headers = _standing_headers(peer)
-        if proxy is not None and self._context is None:  # it reads the whole address
+        if proxy is not None and context is None:  # it reads the whole address
             self._prefix = f"http://{parts.netloc.rpartition('@')[2]}{self._prefix}"
             self._headers |= proxy.headers
         self._lock = threading.Lock()
-        self._idle: list[_Line] = []
+        self._idle: list[Line] = []
         self._busy: set[http.client.HTTPConnection] = set()
         self._aborted = False
 
@@ -141,9 +138,10 @@ class PeerClient:
     # --- requests --------------------------------------------------------------------------
     def ask(self, request: Request) -> Answer:
         """Send it and read its answer. Raises ``PeerUnavailable``, ``PeerRefusal`` for any status
-        but 200, ``NetworkProtocol`` for an answer beyond ``request.limit``."""
+        but 200, ``NetworkProtocol`` for an answer beyond ``request.limit``, ``ForbiddenAddress``
+        when the peer is where none may be."""
 
-        def read(line: _Line, response: http.client.HTTPResponse) -> Answer:
+        def read(line: Line, response: http.client.HTTPResponse) -> Answer:
             body = response.read(request.limit + 1)
             if len(body) > request.limit:
                 raise self._nonsense(request, "its answer is longer than makes sense")
@@ -155,12 +153,22 @@ class PeerClient:
 
     def fetch(self, request: Request, take: Callable[[type_read], T]) -> T:
         """Send it, and let ``take`` read its answer; the result of ``take``, whose errors go
-        through. A body that stops short is noticed here when its length was told."""
+        through: how much it reads is its own affair. A body that stops short is noticed here when
+        its length was told."""
 
-        def read(_: _Line, response: http.client.HTTPResponse) -> T:
+        def read(line: Line, response: http.client.HTTPResponse) -> T:
             if response.headers.get("Content-Encoding", "identity") != "identity":
                 raise self._nonsense(request, "its answer is encoded without having been asked to")
-            return take(response.readinto)
+            taken = 0
+
+            def readinto(buffer: memoryview) -> int:
+                nonlocal taken
+                line.bounds.most_bytes = _most_bytes(taken + len(buffer))
+                count = response.readinto(buffer)
+                taken += count
+                return count
+
+            return take(readinto)
 
         return self._exchange(request, read)
 
@@ -190,9 +198,7 @@ class PeerClient:
             line.http.close()
 
     # --- inside ----------------------------------------------------------------------------
-    def _exchange(
-        self, request: Request, read: Callable[[_Line, http.client.HTTPResponse], T]
-    ) -> T:
+    def _exchange(self, request: Request, read: Callable[[Line, http.client.HTTPResponse], T]) -> T:
         while True:
             line, used = self._borrow()
             try:
@@ -210,10 +216,10 @@ class PeerClient:
                 raise
             return self._read(line, request, response, read)
 
-    def _send(self, line: _Line, request: Request) -> http.client.HTTPResponse:
+    def _send(self, line: Line, request: Request) -> http.client.HTTPResponse:
         connection, body = line.http, request.body
         try:
-            self._send_head(connection, request)
+            self._send_head(line, request)
         except OSError:  # among them certificates, whose errors are ValueErrors too
             raise
         except ValueError as error:  # names and headers that no protocol has letters for
@@ -227,13 +233,13 @@ class PeerClient:
             line.sent = outlet.sent
         return connection.getresponse()
 
-    def _send_head(self, connection: http.client.HTTPConnection, request: Request) -> None:
-        timeout_s = request.timeout_s or self._timeout_s
+    def _send_head(self, line: Line, request: Request) -> None:
+        connection, timeout_s = line.http, request.timeout_s or self._timeout_s
+        line.bounds = AnswerBounds(timeout_s, request.whole_s, _most_bytes(request.limit))
         if connection.sock is None:
-            connection.timeout = min(timeout_s, self._timeout_s)
-            connection.connect()
+            line.connect(min(timeout_s, self._timeout_s))
             self._check_alive()  # abort() found no socket to cut a moment ago
-        connection.sock.settimeout(timeout_s)
+        connection.sock.settimeout(line.bounds.step_s())
         connection.putrequest(
             request.method, self._prefix + request.target, skip_accept_encoding=True
         )
@@ -247,10 +253,10 @@ class PeerClient:
 
     def _read(
         self,
-        line: _Line,
+        line: Line,
         request: Request,
         response: http.client.HTTPResponse,
-        read: Callable[[_Line, http.client.HTTPResponse], T],
+        read: Callable[[Line, http.client.HTTPResponse], T],
     ) -> T:
         try:
             self._check_status(request, response)
@@ -271,7 +277,7 @@ class PeerClient:
             self._drop(line)
         return result
 
-    def _borrow(self) -> tuple[_Line, bool]:
+    def _borrow(self) -> tuple[Line, bool]:
         """A connection, and whether it was used before."""
         while True:
             self._check_alive()
@@ -285,29 +291,19 @@ class PeerClient:
                 return line, True
             self._drop(line)
 
-    def _open(self) -> _Line:
-        proxy, timeout_s = self._proxy, self._timeout_s
-        host, port = (self._host, self._port) if proxy is None else (proxy.host, proxy.port)
-        connection: http.client.HTTPConnection
-        if self._context is None:
-            connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
-        else:
-            connection = http.client.HTTPSConnection(
-                host, port, timeout=timeout_s, context=self._context
-            )
-            if proxy is not None:
-                connection.set_tunnel(self._host, self._port, proxy.headers)
+    def _open(self) -> Line:
+        line = Line(self._way)
         with self._lock:
-            self._busy.add(connection)
-        return _Line(connection)
+            self._busy.add(line.http)
+        return line
 
-    def _give_back(self, line: _Line) -> None:
+    def _give_back(self, line: Line) -> None:
         line.idle_since = clock.monotonic()
         with self._lock:
             self._busy.discard(line.http)
             self._idle.append(line)
 
-    def _drop(self, line: _Line) -> None:
+    def _drop(self, line: Line) -> None:
         with self._lock:
             self._busy.discard(line.http)
         line.http.close()
@@ -353,7 +349,18 @@ def connect(config: Config, peer: Peer) -> PeerClient:
     unusable certificate."""
     tls = Tls(config.https_verify_peers, config.https_ca_certificates)
     proxy = read_proxy(config.http_proxy)
-    return PeerClient(peer, timeout_s=config.http_timeout_s, tls=tls, proxy=proxy)
+    return PeerClient(
+        peer,
+        timeout_s=config.http_timeout_s,
+        tls=tls,
+        proxy=proxy,
+        forbidden=config.wherry.forbidden_peer_addresses,
+    )
+
+
+def _most_bytes(body: int) -> int:
+    """Bytes of an answer whose body has at most so many: in chunks it may take twice as much."""
+    return 2 * max(body, limits.PEER_ANSWER_BYTES) + limits.PEER_HEAD_BYTES
 
 
 def _early_answer(

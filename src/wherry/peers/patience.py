@@ -25,6 +25,8 @@ class Patience:
     """Extra attempts after a broken connection or a 5xx."""
     busy_s: float = limits.PEER_BUSY_S
     """Longest wait, in all, for a peer that is busy (503, 429)."""
+    again: Callable[[], None] = lambda: None
+    """Told of each further attempt, before it is made."""
 
     def __call__(self, work: Callable[[], T], also: tuple[type[WherryError], ...] = ()) -> T:
         """The result of ``work``; of its errors, the last one.
@@ -44,6 +46,7 @@ class Patience:
                     if waited_s > self.busy_s:
                         raise
                     self.wait(pause)
+                    self.again()
                     continue
                 if error.status < HTTPStatus.INTERNAL_SERVER_ERROR or attempts >= self.retries:
                     raise
@@ -52,3 +55,4 @@ class Patience:
                     raise
             self.wait(min(limits.PEER_RETRY_S * 2**attempts, limits.PEER_RETRY_LONGEST_S))
             attempts += 1
+            self.again()

@@ -1,6 +1,6 @@
 """What stands behind the question mark of a URL, in the ways Orthanc reads it.
 
-Unknown arguments are ignored; a flag is true by its presence, and its value may say otherwise.
+Unknown arguments are ignored. Flags are read like those of every face (``http.arguments``).
 """
 
 from __future__ import annotations
@@ -8,25 +8,11 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from wherry.errors import BadParameterType
+from wherry.http.arguments import flag
 
-_BOOLEANS = {"": True, "true": True, "1": True, "false": False, "0": False}
+__all__ = ["flag", "number", "parsed_number"]
+
 _BIGGEST = 2**63
-
-
-def flag(request: Request, name: str, *, default: bool = False) -> bool:
-    """A flag such as ``?expand``; ``?expand=false`` is honoured, as by Orthanc since 1.12.2.
-
-    Raises ``BadParameterType`` for any other text.
-    """
-    if not request.scope["query_string"]:
-        return default
-    text = request.query_params.get(name)
-    if text is None:
-        return default
-    value = _BOOLEANS.get(text.lower())
-    if value is None:
-        raise BadParameterType(f"Boolean value expected in argument: {name}")
-    return value
 
 
 def number(request: Request, name: str) -> int | None:

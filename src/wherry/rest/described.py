@@ -358,6 +358,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
             Compression=one_of("none", "gzip"),
         )
     ),
+    "GET /transfers/peers": Operation((EXPAND,), answer=OBJECT),
     "GET /transfers/receipts": Operation(PAGE, answer=OBJECT),
     "GET /transfers/receipts/{}": Operation(answer=OBJECT),
     "GET /transfers/receipts/key": Operation(answer=OBJECT),

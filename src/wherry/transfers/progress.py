@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Collection, Iterable, Sequence
 
@@ -14,6 +15,19 @@ from wherry.transfers.protocol import rounded_mib
 _SHORTEST_S = 0.01
 
 
+class Retries:
+    """How often requests of one run of a job were made again; safe from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.count = 0
+
+    def more(self, count: int = 1) -> None:
+        """So many requests are made again."""
+        with self._lock:
+            self.count += count
+
+
 class Progress:
     """Counts buckets and bytes of one run of a job; safe from any thread."""
 
@@ -24,11 +38,13 @@ class Progress:
         buckets: Sequence[Bucket],
         volume_name: str,
         skipped: Collection[ManifestInstance] = (),
+        retries: Retries | None = None,
     ) -> None:
         """``volume_name``: ``UploadedSizeMB`` or ``DownloadedSizeMB``, as the original has it;
         ``skipped``: those of ``instances`` that lie in no bucket, because they are there."""
         self._request = request
         self._volume_name = volume_name
+        self._retries = retries or Retries()
         self.receipt = ""
         """Identifier of the receipt, once there is one."""
         self._lock = threading.Lock()
@@ -38,7 +54,8 @@ class Progress:
         self._done: set[int] = set()
         self._skipped_count = len(skipped)
         self._skipped_bytes = sum(instance.size for instance in skipped)
-        self._done_bytes = self._network_bytes = self._reused = 0
+        self._bucket_bytes = sum(self._sizes)
+        self._done_bytes = self._network_bytes = self._reused = self._reused_bytes = 0
         self._began = self._last = clock.monotonic()
 
     def start(self, done: Iterable[int]) -> None:
@@ -46,7 +63,7 @@ class Progress:
         with self._lock:
             self._done = set(done)
             self._done_bytes = sum(self._sizes[position] for position in self._done)
-            self._reused = len(self._done)
+            self._reused, self._reused_bytes = len(self._done), self._done_bytes
             self._network_bytes = 0
             self._began = self._last = clock.monotonic()
 
@@ -97,9 +114,23 @@ class Progress:
                 "ResumedHttpQueries": self._reused,
                 "SkippedInstances": self._skipped_count,
                 "SkippedBytes": str(self._skipped_bytes),
+                "RetriedHttpQueries": self._retries.count,
             }
+            if (left_s := self._left_s(seconds)) is not None:
+                content["TimeLeftS"] = left_s
         if self.receipt:
             content["Receipt"] = self.receipt
         if self._request.originator:
             content["Originator"] = self._request.originator
         return content
+
+    def _left_s(self, seconds: float) -> int | None:
+        """Time for the bytes that are left, at the rate of this run; None = nobody knows yet.
+        What follows them, the commit, is not in it."""
+        left_bytes = self._bucket_bytes - self._done_bytes
+        if not left_bytes:
+            return 0
+        moved_bytes = self._done_bytes - self._reused_bytes
+        if seconds < _SHORTEST_S or not moved_bytes:
+            return None
+        return math.ceil(left_bytes * seconds / moved_bytes)

@@ -32,7 +32,7 @@ from wherry.transfers.buckets import PullUrl, cut
 from wherry.transfers.encoding import Encoding
 from wherry.transfers.lanes import Lanes
 from wherry.transfers.orders import TransferRequest, from_parameters
-from wherry.transfers.progress import Progress
+from wherry.transfers.progress import Progress, Retries
 from wherry.transfers.protocol import AUTO
 from wherry.transfers.tools import Tools, cause_of, digest_of
 from wherry.transfers.unpack import BadBlock, BadGzip
@@ -82,6 +82,7 @@ class _Pull:
         self._source_id = ""
         self._wherry = False
         self._pace = tools.pace(client.peer, request.compression, blocks=False)
+        self._retries = Retries()
 
     def run(self) -> None:
         """From wherever an earlier run got to, to the end."""
@@ -142,7 +143,12 @@ class _Pull:
     def _progress(self, manifest: Manifest, missing: Collection[int]) -> Progress:
         skipped = [one for n, one in enumerate(manifest.instances) if n not in missing]
         return Progress(
-            self._request, manifest.instances, manifest.buckets, "DownloadedSizeMB", skipped
+            self._request,
+            manifest.instances,
+            manifest.buckets,
+            "DownloadedSizeMB",
+            skipped,
+            self._retries,
         )
 
     def _look_up(self) -> tuple[ManifestInstance, ...]:
@@ -156,7 +162,7 @@ class _Pull:
             limit=limits.PUSH_MANIFEST_BYTES,
         )
         crew = self._crew(1)
-        patiently = self._tools.patience(crew.pause)
+        patiently = self._tools.patience(crew.pause, self._retries)
         answers: list[Answer] = []
         crew.work([0], lambda _: answers.append(patiently(lambda: self._client.ask(request))))
         instances, originator = protocol.read_lookup(answers[0].body)
@@ -195,7 +201,7 @@ class _Pull:
     def _fetch_buckets(self, transfer_id: str, manifest: Manifest, progress: Progress) -> None:
         pace, sizes = self._pace, {one.orthanc_id: one.size for one in manifest.instances}
         crew = self._crew(lambda: pace.workers)
-        patiently = self._tools.patience(crew.pause)
+        patiently = self._tools.patience(crew.pause, self._retries)
 
         def fetch(position: int) -> None:
             bucket = manifest.buckets[position]

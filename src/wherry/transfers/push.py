@@ -36,7 +36,7 @@ from wherry.transfers.encoding import Encoding
 from wherry.transfers.lanes import Lanes
 from wherry.transfers.orders import TransferRequest, from_parameters
 from wherry.transfers.plan import STOCK, WHERRY, ask_what_is_missing, plan
-from wherry.transfers.progress import Progress
+from wherry.transfers.progress import Progress, Retries
 from wherry.transfers.protocol import AUTO, ResourceName
 from wherry.transfers.source import Holding
 from wherry.transfers.tools import Tools, cause_of, digest_of
@@ -110,6 +110,7 @@ class _Push:
         self._request = request
         self._holding = holding
         self._sizes = {one.orthanc_id: one.size for one in holding.instances}
+        self._retries = Retries()
         self._follow(range(len(holding.instances)), STOCK)
         self._path = ""
         self._cookies = ""
@@ -204,6 +205,7 @@ class _Push:
             found.manifest.buckets,
             "UploadedSizeMB",
             found.skipped,
+            self._retries,
         )
 
     def _ask_what_is_missing(self) -> tuple[set[int], str]:
@@ -245,12 +247,13 @@ class _Push:
                 return
             if not rounds_left or self._ask_state() or not self._path:
                 raise damaged[0]
+            self._retries.more(self._bucket_count - len(self._progress.done))
 
     def _send_round(self) -> list[PeerRefusal]:
         done = self._progress.done
         pace = self._pace
         crew = self._crew(lambda: pace.workers)
-        patiently = self._tools.patience(crew.pause)
+        patiently = self._tools.patience(crew.pause, self._retries)
         damaged: list[PeerRefusal] = []
 
         def send(position: int) -> None:
@@ -363,7 +366,11 @@ class _Push:
     def _alone(self, ask: Callable[[], T], *, retries: bool = True) -> T:
         """One request, patiently unless told otherwise; cut short when the job is interrupted."""
         crew = self._crew(1)
-        patiently = self._tools.patience(crew.pause) if retries else Patience(crew.pause, 0, 0.0)
+        patiently = (
+            self._tools.patience(crew.pause, self._retries)
+            if retries
+            else Patience(crew.pause, 0, 0.0)
+        )
         results: list[T] = []
         crew.work([0], lambda _: results.append(patiently(ask)))
         return results[0]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from wherry import clock, limits
 from wherry.errors import CorruptedFile, ParameterOutOfRange, UnknownResource
@@ -65,6 +65,8 @@ class Reception:
         self.index = index
         self.storage = storage
         self.running = Running(storage)
+        self.on_abort: Callable[[], None] = lambda: None
+        """Told of each push that ends without a commit."""
         self._ingest = ingest
         self.quota = quota
         self.receipts = receipts
@@ -127,6 +129,7 @@ class Reception:
         for dead in self.index.write(work):
             log.warning("Transfer %s was silent for long and gave way", dead)
             self.running.end_all(dead)
+            self.on_abort()
         return declaration.transfer.id
 
     # --- buckets ---------------------------------------------------------------------------
@@ -180,8 +183,9 @@ class Reception:
             return transfer, transfers.buckets(tx, transfer_id, received=True)
 
     # --- the end ---------------------------------------------------------------------------
-    def commit(self, transfer_id: str, username: str | None = None) -> None:
-        """Make all instances visible, or raise and leave the transfer open.
+    def commit(self, transfer_id: str, username: str | None = None) -> bool:
+        """Make all instances visible, or raise and leave the transfer open. Whether it was this
+        call that did it.
 
         Raises ``CorruptedFile`` or ``BadFileFormat`` naming the first instance that is missing or
         wrong, ``UnknownResource``: also when what was not sent, because it was here, is gone. Again
@@ -192,16 +196,17 @@ class Reception:
         if transfer is None or transfer.state == "discarded" or _foreign(transfer, username):
             raise UnknownResource
         if transfer.state == "committed":
-            return
+            return False
         self._verify_rest(transfer)
         with self.index.read() as tx:
             batch = [staged_text.from_text(text) for text in transfers.staged(tx, transfer_id)]
             held = transfers.held(tx, transfer_id)
             declared = transfers.manifest(tx, transfer_id)
         if len(batch) + len(held) == transfer.instance_count:
-            self._make_visible(transfer, batch, held, declared)
-        elif not self.is_committed(transfer_id):
+            return self._make_visible(transfer, batch, held, declared)
+        if not self.is_committed(transfer_id):
             raise UnknownResource  # it ended while we looked
+        return False
 
     def is_committed(self, transfer_id: str) -> bool:
         """Whether the transfer ended well."""
@@ -214,7 +219,7 @@ class Reception:
         open."""
         with self.index.read() as tx:
             transfer = _open_transfer(tx, transfer_id, username)
-        if not self._end(transfer_id, "discarded"):
+        if not self._abort(transfer):
             raise UnknownResource
         self._clear(transfer)
 
@@ -229,7 +234,7 @@ class Reception:
             idle = transfers.untouched(tx, now - self.quota.idle_s, _PORTION)
         for transfer in idle:
             log.warning("Transfer %s was idle for too long and is discarded", transfer.id)
-            self._end(transfer.id, "discarded")
+            self._abort(transfer)
         with self.index.read() as tx:
             over = transfers.ended(tx, _PORTION)
             gone = {one for one in self.running.followed() if not _is_open(tx, one)}
@@ -264,7 +269,7 @@ class Reception:
         batch: Sequence[StagedInstance],
         held: Sequence[ManifestInstance],
         declared: Sequence[ManifestInstance],
-    ) -> None:
+    ) -> bool:
         self.receipts.prepare()
         root = manifest_root(declared)
 
@@ -289,7 +294,7 @@ class Reception:
             stored = self._ingest.commit_block(batch, also, give_receipt)
         except _NotOpen:
             if self.is_committed(transfer.id):  # by another request, perhaps another process
-                return
+                return False
             raise UnknownResource from None
         self.running.end_all(transfer.id)
         log.debug("Transfer %s is committed: %d instances", transfer.id, len(batch))
@@ -298,11 +303,15 @@ class Reception:
                 self.storage.delete(staged.attachment.uuid)
         if self._ingest.compress:  # the plain files of instances that came in parts
             self._clear(transfer)
+        return True
 
-    def _end(self, transfer_id: str, state: str) -> bool:
+    def _abort(self, transfer: TransferRow) -> bool:
+        """Whether it was this call that ended it."""
         now = clock.timestamp()
-        ended = self.index.write(lambda tx: transfers.finish(tx, transfer_id, state, now))
-        self.running.end_all(transfer_id)
+        ended = self.index.write(lambda tx: transfers.finish(tx, transfer.id, "discarded", now))
+        self.running.end_all(transfer.id)
+        if ended and transfer.kind == "push":
+            self.on_abort()
         return ended
 
     def _clear(self, transfer: TransferRow) -> None:

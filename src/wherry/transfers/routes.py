@@ -20,11 +20,13 @@ from starlette.types import Receive, Scope, Send
 from wherry import clock, limits
 from wherry.errors import UnknownResource
 from wherry.http.answers import PLAIN_JSON, Answer, literal_json, type_headers
+from wherry.http.arguments import flag
 from wherry.http.auth import remote_ip, username
 from wherry.http.body import declared_length, pump, read_body
 from wherry.http.services import services
 from wherry.http.submission import submit
 from wherry.http.threads import in_thread, run_in_thread
+from wherry.metrics import REQUEST_BUCKETS, Metrics
 from wherry.storage.base import type_read
 from wherry.storage.outgoing import gathered, read
 from wherry.transfers import protocol
@@ -196,8 +198,7 @@ async def put_bucket(request: Request) -> Response:
         size = await _pump(request, await in_thread(begin))
     metrics = services(request).metrics
     metrics.add("orthanc_transfers_push_total_received_bytes_count", size)
-    spent_ms = (clock.monotonic() - started) * 1000
-    metrics.add("orthanc_transfers_push_total_time_spent_in_reception_ms", spent_ms)
+    _measure(metrics, "reception", clock.monotonic() - started)
     return literal_json()
 
 
@@ -216,12 +217,12 @@ async def commit_push(request: Request) -> Response:
     """``POST /transfers/push/{id}/commit``; its body is ignored."""
     transfers, metrics = services(request).transfers, services(request).metrics
     started = clock.monotonic()
-    await transfers.patiently(
+    committed = await transfers.patiently(
         transfers.reception.commit, request.path_params["id"], username(request.scope)
     )
-    metrics.add("orthanc_transfers_committed_push_count")
-    spent_ms = (clock.monotonic() - started) * 1000
-    metrics.add("orthanc_transfers_push_total_time_spent_in_commit_ms", spent_ms)
+    if committed:  # not when it is asked for again
+        metrics.add("orthanc_transfers_committed_push_count")
+        _measure(metrics, "commit", clock.monotonic() - started)
     return literal_json()
 
 
@@ -229,7 +230,6 @@ def discard_push(request: Request) -> Response:
     """``DELETE /transfers/push/{id}``."""
     reception = services(request).transfers.reception
     reception.discard(request.path_params["id"], username(request.scope))
-    services(request).metrics.add("orthanc_transfers_aborted_push_count")
     return literal_json()
 
 
@@ -252,9 +252,12 @@ async def pull(request: Request) -> Response:
 
 
 async def peers(request: Request) -> Response:
-    """``GET /transfers/peers``."""
+    """``GET /transfers/peers``: who has the accelerator; ``?expand`` with what is known of them."""
     transfers = services(request).transfers
-    return _json(await transfers.patiently(transfers.peer_states))
+    probing = transfers.probing
+    if flag(request, "expand"):
+        return _json(await transfers.patiently(probing.details))
+    return _json(await transfers.patiently(probing.states))
 
 
 # --- receipts ------------------------------------------------------------------------------
@@ -300,6 +303,12 @@ async def _submit(request: Request, kind: str, wanted: TransferRequest) -> Respo
 # --- small things --------------------------------------------------------------------------
 def _json(value: Any, headers: type_headers = ()) -> Response:
     return Answer(orjson.dumps(value, option=orjson.OPT_INDENT_2), 200, PLAIN_JSON, headers)
+
+
+def _measure(metrics: Metrics, what: str, spent_s: float) -> None:
+    """Time of one bucket or commit: into the original's sum, and into our histogram."""
+    metrics.add(f"orthanc_transfers_push_total_time_spent_in_{what}_ms", spent_s * 1000)
+    metrics.measure(f"wherry_transfers_push_{what}_s", spent_s, bounds=REQUEST_BUCKETS)
 
 
 async def _in_the_end(work: Callable[[], None]) -> None:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import ParamSpec, TypeVar
-
-import orjson
 
 from wherry import limits
 from wherry.config import Config
-from wherry.errors import WherryError
 from wherry.http.lending import Lender
 from wherry.http.threads import Pool
 from wherry.index.database import Index
 from wherry.ingest.ingest import Ingest
 from wherry.jobs.handler import JobHandler
+from wherry.metrics import Metrics
 from wherry.model import Peer
 from wherry.peers import PeerBook
 from wherry.peers.bodies import BytesBody
@@ -26,6 +24,7 @@ from wherry.storage.base import StorageArea
 from wherry.transfers.declaring import Quota
 from wherry.transfers.orders import TransferRequest, read_job, render_pull
 from wherry.transfers.pace import Paces
+from wherry.transfers.probing import Probing
 from wherry.transfers.pull import PullTransfer
 from wherry.transfers.push import PushTransfer
 from wherry.transfers.receipts import Receipts
@@ -40,9 +39,6 @@ _LONG_WORKS = 4
 _BUSY_S = 10.0
 _JSON = "application/json"
 
-PLUGIN = "transfers"
-"""Name under which ``/plugins`` announces the accelerator."""
-
 
 class TransferService:
     """Everything of the transfers accelerator. Blocking; from any thread."""
@@ -54,6 +50,7 @@ class TransferService:
         storage: StorageArea,
         ingest: Ingest,
         peers: PeerBook,
+        metrics: Metrics,
     ) -> None:
         self.storage = storage
         self.source = Source(index)
@@ -72,14 +69,15 @@ class TransferService:
             ),
             self.receipts,
         )
-        self._config = config
         self.lender = Lender(limits.LENT_BODIES)
+        self.reception.on_abort = partial(metrics.add, "orthanc_transfers_aborted_push_count")
         self._pool = Pool(max(_LONG_WORKS, config.transfers.commit_threads_count))
         self._peers = peers
         paces = Paces(config.transfers.threads)
         self._tools = Tools(
             config, storage, peers, self.source, self.reception, self.receipts, paces
         )
+        self.probing = Probing(config, peers, self._tools.client)
 
     def handlers(self) -> Sequence[JobHandler]:
         """The kinds of jobs that the accelerator has."""
@@ -120,26 +118,3 @@ class TransferService:
         """Run ``work`` that may take long (a commit, other machines) on threads of its own, so
         that it does not hold up short work."""
         return await self._pool.submit(work, args, kwargs)
-
-    def peer_states(self) -> dict[str, str]:
-        """``disabled``, ``installed`` or ``bidirectional`` for each peer; all are asked at once,
-        so a dead one hides nobody."""
-        peers = self._peers.all()
-        if not peers:
-            return {}
-        with ThreadPoolExecutor(min(len(peers), limits.PEER_PROBES), "peer-probe") as pool:
-            return dict(zip((p.name for p in peers), pool.map(self._state, peers), strict=True))
-
-    def _state(self, peer: Peer) -> str:
-        timeout_s = (
-            self._config.transfers.peer_connectivity_timeout_s or self._config.http_timeout_s
-        )
-        request = Request("GET", "/plugins", "look for the accelerator", timeout_s=timeout_s)
-        try:
-            with self._tools.client(peer) as client:
-                plugins = orjson.loads(client.ask(request).body)
-        except (WherryError, orjson.JSONDecodeError):
-            return "disabled"
-        if not isinstance(plugins, list) or PLUGIN not in plugins:
-            return "disabled"
-        return "installed" if peer.remote_self is None else "bidirectional"

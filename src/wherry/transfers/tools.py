@@ -16,6 +16,7 @@ from wherry.peers.client import PeerClient, PeerRefusal, connect
 from wherry.peers.patience import Patience
 from wherry.storage.base import StorageArea
 from wherry.transfers.pace import Pace, Paces
+from wherry.transfers.progress import Retries
 from wherry.transfers.protocol import render_push
 from wherry.transfers.receipts import Receipts
 from wherry.transfers.reception import Reception
@@ -45,9 +46,10 @@ class Tools:
         """Connections to a peer. Raises ``ConfigurationError`` for an unusable certificate."""
         return connect(self.config, peer)
 
-    def patience(self, wait: Callable[[float], None]) -> Patience:
-        """How often requests are tried."""
-        return Patience(wait, max(limits.PEER_RETRIES, self.config.transfers.max_http_retries))
+    def patience(self, wait: Callable[[float], None], retries: Retries) -> Patience:
+        """How often requests are tried; ``retries`` counts."""
+        most = max(limits.PEER_RETRIES, self.config.transfers.max_http_retries)
+        return Patience(wait, most, again=retries.more)
 
 
 def digest_of(manifest: Manifest) -> str:
