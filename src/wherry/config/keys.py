@@ -267,6 +267,7 @@ SECTIONS: Final[dict[str, dict[str, Key]]] = {
         "MaximumTransferSize": _number("maximum_transfer_bytes", low=1, unit=limits.MIB),
         "TransferIdleTime": _number("transfer_idle_s", low=60, high=365 * _DAY_S),
         "JobRetries": _own(Kind.OBJECT),
+        "StudyReceivedChanges": _flag("study_received_changes"),
     },
     "PostgreSQL": {
         "EnableIndex": Key(Kind.BOOLEAN, "enable_index"),

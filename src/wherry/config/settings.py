@@ -63,6 +63,9 @@ class WherryConfig:
     """A transfer that nobody has touched for this long is discarded (``TransferIdleTime``)."""
     job_retries: JobRetries = field(default_factory=JobRetries)
     """How jobs are tried again after a temporary failure (``JobRetries``)."""
+    study_received_changes: bool = True
+    """A committed transfer is a change ``StudyReceived``, and its studies are stable at once
+    (``StudyReceivedChanges``); False: as Orthanc."""
 
 
 @dataclass(frozen=True, slots=True)

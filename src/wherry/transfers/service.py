@@ -69,6 +69,7 @@ class TransferService:
                 idle_s=config.wherry.transfer_idle_s,
             ),
             self.receipts,
+            announces=config.wherry.study_received_changes,
         )
         self._config = config
         self._pool = Pool(max(_LONG_WORKS, config.transfers.commit_threads_count))
