@@ -40,6 +40,7 @@ from wherry.config.settings import (
     WherryConfig,
     processors,
 )
+from wherry.config.webhooks import webhooks
 from wherry.errors import ConfigurationError
 from wherry.model import Peer
 
@@ -219,6 +220,9 @@ def _wherry(document: Document, values: Mapping[str, Any]) -> WherryConfig:
     if "JobRetries" in section:
         place = document.place("Wherry.JobRetries")
         found["job_retries"] = job_retries(section["JobRetries"], place)
+    if "Webhooks" in section:
+        place = document.place("Wherry.Webhooks")
+        found["webhooks"] = webhooks(section["Webhooks"], place, document.warnings)
     if not found.get("bind_address"):
         remote = values.get("remote_access_allowed", False)
         found["bind_address"] = EVERYWHERE if remote else LOOPBACK

@@ -13,6 +13,7 @@ from pathlib import Path
 from wherry import limits
 from wherry.config.dictionary import DeclaredTag
 from wherry.config.retries import JobRetries
+from wherry.config.webhooks import Webhook
 from wherry.model import Level, Peer
 
 LOOPBACK = "127.0.0.1"
@@ -63,6 +64,8 @@ class WherryConfig:
     """A transfer that nobody has touched for this long is discarded (``TransferIdleTime``)."""
     job_retries: JobRetries = field(default_factory=JobRetries)
     """How jobs are tried again after a temporary failure (``JobRetries``)."""
+    webhooks: tuple[Webhook, ...] = ()
+    """Programs that are told what happens (``Webhooks``)."""
     study_received_changes: bool = True
     """A committed transfer is a change ``StudyReceived``, and its studies are stable at once
     (``StudyReceivedChanges``); False: as Orthanc."""

@@ -101,6 +101,15 @@ def clear(tx: Transaction) -> None:
     tx.run("DELETE FROM changes")
 
 
+def causes(tx: Transaction, numbers: Collection[int]) -> dict[int, str]:
+    """Of the changes with these numbers that are about a transfer: which one."""
+    return dict(
+        tx.all(
+            "SELECT seq, cause FROM changes WHERE seq IN ? AND cause IS NOT NULL", (list(numbers),)
+        )
+    )
+
+
 def log(
     tx: Transaction,
     counters: Totals,
