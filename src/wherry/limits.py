@@ -466,6 +466,33 @@ end; then it is cut off, and done again later."""
 JOBS_TRIMMED: Final = 1_000
 """Jobs removed from history in one transaction, when ``JobsHistorySize`` was lowered."""
 
+# --- Webhooks ------------------------------------------------------------------------------
+WEBHOOKS: Final = 32
+"""Programs that are told: each costs a question to the index twice a second."""
+
+WEBHOOK_EVENTS: Final = 100
+"""Events of one delivery: about 30 KiB of JSON, which lie in the index until they are taken."""
+
+WEBHOOK_POLL_S: Final = 0.5
+"""How often a process looks for something to tell."""
+
+WEBHOOK_WORKERS: Final = 4
+"""Deliveries at once in one process: an endpoint that hangs holds one up until its timeout."""
+
+WEBHOOK_TIMEOUT_S: Final = 10
+"""Longest silence of an endpoint, when nothing else is configured: it should take what it is told
+down and answer, and work afterwards."""
+
+WEBHOOK_REST_S: Final = 300
+"""After all attempts of a job failed, the next begin so much later: an endpoint that comes back
+after a day hears of it within minutes."""
+
+WEBHOOK_ANSWER_BYTES: Final = 64 * KIB
+"""Of the body of an answer that are read, to keep the connection; they say nothing to us."""
+
+WEBHOOK_SECRET_BYTES: Final = 24
+"""Least length of a secret, as the Standard Webhooks specification has it."""
+
 # --- Answers that are remembered -----------------------------------------------------------
 REMEMBERED_BYTES: Final = 16 * MIB
 """Answers that are given again while the index does not change."""

@@ -69,6 +69,8 @@ class ChangeType(IntEnum):
     StableSeries = 14
     UpdatedAttachment = 15
     UpdatedMetadata = 16
+    StudyReceived = 1024
+    """Not of Orthanc: all instances of the study that a sender declared are verified and here."""
 
 
 class JobState(StrEnum):

@@ -50,6 +50,9 @@ from wherry.storage.cache import FileCache
 from wherry.storage.counting import CountingStorage
 from wherry.storage.filesystem import FilesystemStorage
 from wherry.transfers.service import TransferService
+from wherry.webhooks.events import JOB_TYPE
+from wherry.webhooks.job import WebhookJobs
+from wherry.webhooks.lookout import Lookout
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +140,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
                 *transfer_service.handlers(),
                 PeerStore(config, index, storage, peers),
                 *_archive_jobs(config, index, storage, janitor),
+                WebhookJobs(config, index),
             ],
             _rules(config),
             process_id=presence.id,
@@ -159,6 +163,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             process_id=presence.id,
         )
         housekeeping = Housekeeping(parts, presence)
+        lookout = Lookout(index, jobs, config.wherry.webhooks)
         housekeeping.bury_the_dead()
         if not config.save_jobs:
             _give_up_waiting_jobs(jobs, presence)
@@ -166,9 +171,11 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
         janitor.start()
         jobs.start()
         housekeeping.start()
+        lookout.start()
         try:
             yield parts
         finally:
+            lookout.close()
             jobs.stop()  # may last longer than a lease: the heartbeat goes on meanwhile
             transfer_service.close()
             housekeeping.close()
@@ -182,11 +189,13 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
 
 
 def _rules(config: Config) -> Rules:
+    webhooks = len(config.wherry.webhooks)
     return Rules(
         concurrency=config.concurrent_jobs,
         history_size=config.jobs_history_size,
         pending=min(config.limit_jobs or limits.PENDING_JOBS, limits.PENDING_JOBS),
         retries=config.wherry.job_retries,
+        errands={JOB_TYPE: min(webhooks, limits.WEBHOOK_WORKERS)} if webhooks else {},
     )
 
 

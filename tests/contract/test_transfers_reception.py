@@ -29,7 +29,7 @@ from wherry.errors import (
     UnknownResource,
     WherryError,
 )
-from wherry.index import deletions, recycling, resources, staging, transfers
+from wherry.index import changes, deletions, recycling, resources, staging, transfers
 from wherry.index.database import Index
 from wherry.index.opening import IndexSettings, open_index
 from wherry.index.recycling import Bounds
@@ -58,6 +58,7 @@ class House:
         *,
         compress: bool = False,
         bounds: Bounds | None = None,
+        announces: bool = True,
     ) -> None:
         self.index = index
         self.folder = folder
@@ -74,7 +75,12 @@ class House:
             bounds=bounds,
         )
         self.reception = Reception(
-            index, self.storage, self.ingest, Quota(), Receipts(index, "here", lambda: "me")
+            index,
+            self.storage,
+            self.ingest,
+            Quota(),
+            Receipts(index, "here", lambda: "me"),
+            announces=announces,
         )
 
     def files(self) -> set[str]:
@@ -129,11 +135,11 @@ class Study:
         )
         self.manifest = Manifest(self.instances, layout.cut(self.instances, unit), compression)
 
+    def part(self, chunk: Chunk) -> bytes:
+        return self.files[chunk.orthanc_id][chunk.offset : chunk.offset + chunk.size]
+
     def body(self, position: int) -> bytes:
-        data = b"".join(
-            self.files[chunk.orthanc_id][chunk.offset : chunk.offset + chunk.size]
-            for chunk in self.manifest.buckets[position].chunks
-        )
+        data = b"".join(map(self.part, self.manifest.buckets[position].chunks))
         return gzip.compress(data, 1) if self.manifest.compression == "gzip" else data
 
     @property
@@ -324,6 +330,62 @@ def test_a_transfer_makes_room_for_itself_or_waits_for_it(index: Index, tmp_path
     house.reception.commit(transfer)  # nothing is sent again
     assert patients() == ["3", "4"]
     assert house.content() == others[1].files | others[2].files
+    house.ingest.close()
+
+
+def test_what_was_here_and_has_to_go_for_the_rest_is_noticed(index: Index, tmp_path: Path) -> None:
+    """A study of two patients: one was here, and is recycled for the other in the same commit."""
+    house = House(index, tmp_path / "storage", bounds=Bounds(maximum_patients=1))
+    here, other = (Study([make_instance(patient_id=name)]) for name in "12")
+    transfer = house.reception.open_push(here.manifest)
+    put_all(house, here, transfer)
+    house.reception.commit(transfer)
+    both = Manifest((*here.instances, *other.instances), layout.cut(other.instances, UNIT), "none")
+    transfer = house.reception.open_push(both)
+    put(house, transfer, 0, other.body(0))
+    with pytest.raises(UnknownResource):
+        house.reception.commit(transfer)
+    assert house.content() == here.files
+    house.ingest.close()
+
+
+def kinds(house: House) -> list[str]:
+    """What happened to studies and what is above and below them, but for instances."""
+    with house.index.read() as tx:
+        found = changes.page(tx, 0, 1000).changes
+    return [one.change_type.name for one in found if one.level is not Level.INSTANCE]
+
+
+def test_a_committed_study_is_received_and_stable(house: House) -> None:
+    """... also when some, or all of it, was here before."""
+    study = Study(MIXED)
+    new = ["NewSeries", "NewStudy", "NewPatient"]
+    stable = ["StableSeries", "StableStudy", "StablePatient"]
+    part = Study(MIXED[:3])
+    transfer = house.reception.open_push(part.manifest)
+    put_all(house, part, transfer)
+    house.reception.commit(transfer)
+    assert kinds(house) == [*new, "StudyReceived", *stable]
+    rest = [one for one in study.instances if one.orthanc_id not in part.files]
+    whole = Manifest(study.instances, layout.cut(rest, UNIT), "none")
+    transfer = house.reception.open_push(whole)
+    for position, bucket in enumerate(whole.buckets):
+        put(house, transfer, position, b"".join(study.part(chunk) for chunk in bucket.chunks))
+    house.reception.commit(transfer)
+    assert kinds(house) == [*new, *2 * ["StudyReceived", *stable]]
+    transfer = house.reception.open_push(Manifest(study.instances, (), "none"))
+    house.reception.commit(transfer)
+    house.reception.commit(transfer)  # once more, as one does when the answer was lost
+    assert kinds(house) == [*new, *2 * ["StudyReceived", *stable], "StudyReceived"]
+
+
+def test_nothing_is_announced_when_that_is_not_wanted(index: Index, tmp_path: Path) -> None:
+    house = House(index, tmp_path / "storage", announces=False)
+    study = Study(MIXED)
+    transfer = house.reception.open_push(study.manifest)
+    put_all(house, study, transfer)
+    house.reception.commit(transfer)
+    assert kinds(house) == ["NewSeries", "NewStudy", "NewPatient"]
     house.ingest.close()
 
 

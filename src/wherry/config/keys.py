@@ -268,6 +268,8 @@ SECTIONS: Final[dict[str, dict[str, Key]]] = {
         "TransferIdleTime": _number("transfer_idle_s", low=60, high=365 * _DAY_S),
         "JobRetries": _own(Kind.OBJECT),
         "ForbiddenPeerAddresses": _own(Kind.STRINGS),
+        "StudyReceivedChanges": _flag("study_received_changes"),
+        "Webhooks": _own(Kind.LIST),
     },
     "PostgreSQL": {
         "EnableIndex": Key(Kind.BOOLEAN, "enable_index"),

@@ -41,6 +41,7 @@ from wherry.config.settings import (
     WherryConfig,
     processors,
 )
+from wherry.config.webhooks import webhooks
 from wherry.errors import ConfigurationError
 from wherry.model import Peer
 
@@ -223,6 +224,9 @@ def _wherry(document: Document, values: Mapping[str, Any]) -> WherryConfig:
     if "ForbiddenPeerAddresses" in section:
         place = document.place("Wherry.ForbiddenPeerAddresses")
         found["forbidden_peer_addresses"] = networks(section["ForbiddenPeerAddresses"], place)
+    if "Webhooks" in section:
+        place = document.place("Wherry.Webhooks")
+        found["webhooks"] = webhooks(section["Webhooks"], place, document.warnings)
     if not found.get("bind_address"):
         remote = values.get("remote_access_allowed", False)
         found["bind_address"] = EVERYWHERE if remote else LOOPBACK

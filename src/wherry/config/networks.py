@@ -13,8 +13,10 @@ type_network = ipaddress.IPv4Network | ipaddress.IPv6Network
 LINK_LOCAL: Final[tuple[type_network, ...]] = (
     ipaddress.IPv4Network("169.254.0.0/16"),
     ipaddress.IPv6Network("fe80::/10"),
+    ipaddress.IPv6Network("fd00:ec2::254/128"),
 )
-"""No peer lives there, but at 169.254.169.254 most clouds hand out their credentials."""
+"""No peer lives there, but at 169.254.169.254 most clouds hand out their credentials, and AWS at
+the last one too."""
 
 
 def networks(value: Any, place: Place) -> tuple[type_network, ...]:

@@ -6,7 +6,7 @@ import difflib
 import re
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from wherry.config import place as check
 from wherry.config.place import Place, Source
@@ -62,7 +62,7 @@ def read_peer(
         url=_url(values["Url"], place.inner("Url")),
         username=text("Username"),
         password=text("Password"),
-        http_headers=_headers(values.get("HttpHeaders", {}), place.inner("HttpHeaders")),
+        http_headers=http_headers(values.get("HttpHeaders", {}), place.inner("HttpHeaders")),
         certificate_file=file("CertificateFile"),
         certificate_key_file=file("CertificateKeyFile"),
         certificate_key_password=text("CertificateKeyPassword"),
@@ -86,17 +86,26 @@ def _from_list(name: str, value: list[Any], place: Place) -> Peer:
 
 def _url(value: Any, place: Place) -> str:
     url = check.string(value, place)
-    try:
-        parts = urlsplit(url)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number
-        valid = False
-    if not valid or parts.query or parts.fragment or any(c.isspace() for c in url):
+    parts = http_address(url)
+    if parts is None or parts.query:
         raise place.error("must be an address such as http://host:8042/")
     return url if url.endswith("/") else url + "/"
 
 
-def _headers(value: Any, place: Place) -> dict[str, str]:
+def http_address(url: str) -> SplitResult | None:
+    """The parts of an address that a request can be made to; None when it is none."""
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        return None
+    if not valid or parts.fragment or any(c.isspace() for c in url):
+        return None
+    return parts
+
+
+def http_headers(value: Any, place: Place) -> dict[str, str]:
+    """Name → value, all of which can be sent. Raises ``ConfigurationError``."""
     headers = check.texts(value, place)
     for name, text in headers.items():
         if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(text):

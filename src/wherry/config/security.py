@@ -84,6 +84,8 @@ def advice(config: Config) -> list[str]:
         found.append('"RegisteredUsers" has a password that anybody can guess')
     if not config.https_verify_peers and config.orthanc_peers:
         found.append('"HttpsVerifyPeers" is false: the identity of peers is not checked')
+    elif not config.https_verify_peers and config.wherry.webhooks:
+        found.append('"HttpsVerifyPeers" is false: the identity of webhooks is not checked')
     if config.ssl_enabled and config.ssl_minimum_protocol_version < 4:
         found.append('"SslMinimumProtocolVersion": TLS below 1.2 is not spoken')
     if config.jobs_history_size == 0:

@@ -14,6 +14,7 @@ from wherry import limits
 from wherry.config.dictionary import DeclaredTag
 from wherry.config.networks import LINK_LOCAL, type_network
 from wherry.config.retries import JobRetries
+from wherry.config.webhooks import Webhook
 from wherry.model import Level, Peer
 
 LOOPBACK = "127.0.0.1"
@@ -66,6 +67,11 @@ class WherryConfig:
     """How jobs are tried again after a temporary failure (``JobRetries``)."""
     forbidden_peer_addresses: tuple[type_network, ...] = LINK_LOCAL
     """Networks that no request to a peer may lead into (``ForbiddenPeerAddresses``)."""
+    webhooks: tuple[Webhook, ...] = ()
+    """Programs that are told what happens (``Webhooks``)."""
+    study_received_changes: bool = True
+    """A committed transfer is a change ``StudyReceived``, and its studies are stable at once
+    (``StudyReceivedChanges``); False: as Orthanc."""
 
 
 @dataclass(frozen=True, slots=True)

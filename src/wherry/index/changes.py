@@ -17,6 +17,7 @@ from wherry.index.totals import Totals
 from wherry.model import Change, ChangeType, Level
 
 _COLUMNS = ("seq", "change_type", "level", "resource", "date")
+_CAUSED = (*_COLUMNS, "cause")
 
 _SELECT = (
     "SELECT seq, change_type, level, CASE level"
@@ -100,20 +101,36 @@ def clear(tx: Transaction) -> None:
     tx.run("DELETE FROM changes")
 
 
+def causes(tx: Transaction, numbers: Collection[int]) -> dict[int, str]:
+    """Of the changes with these numbers that are about a transfer: which one."""
+    return dict(
+        tx.all(
+            "SELECT seq, cause FROM changes WHERE seq IN ? AND cause IS NOT NULL", (list(numbers),)
+        )
+    )
+
+
 def log(
     tx: Transaction,
     counters: Totals,
     entries: Iterable[tuple[ChangeType, Level, int]],
     date: str,
+    cause: str = "",
 ) -> None:
-    """Append changes: type, level and row of the resource. The caller saves ``counters``."""
+    """Append changes: type, level and row of the resource. The caller saves ``counters``.
+
+    ``cause``: the transfer that they are about, if they are about one.
+    """
     rows = []
     seq = counters.change_seq
     for change_type, level, resource in entries:
         seq += 1
         rows.append((seq, int(change_type), int(level), resource, date))
     counters.change_seq = seq
-    tx.insert("changes", _COLUMNS, rows)
+    if cause:
+        tx.insert("changes", _CAUSED, [(*row, cause) for row in rows])
+    else:
+        tx.insert("changes", _COLUMNS, rows)
 
 
 def log_one(tx: Transaction, change_type: ChangeType, level: Level, resource: int) -> None:

@@ -6,7 +6,7 @@ looks. Lines have ascending numbers; the last ``limits.JOB_EVENTS`` are kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -37,10 +37,22 @@ def last(tx: Transaction) -> int:
 
 def after(tx: Transaction, seq: int, limit: int) -> list[JobEvent]:
     """At most ``limit`` lines behind number ``seq``, the oldest first."""
-    rows = tx.all(
-        f"SELECT seq, {', '.join(_LINE)} FROM job_events WHERE seq > ? ORDER BY seq LIMIT ?",
-        (seq, limit),
+    return _lines(tx, "seq > ? ORDER BY seq LIMIT ?", (seq, limit))
+
+
+def after_of(
+    tx: Transaction, seq: int, limit: int, states: Collection[JobState], but: str
+) -> list[JobEvent]:
+    """``after``, of what came into one of ``states``; without jobs of type ``but``."""
+    return _lines(
+        tx,
+        "seq > ? AND state IN ? AND type <> ? ORDER BY seq LIMIT ?",
+        (seq, [state.value for state in states], but, limit),
     )
+
+
+def _lines(tx: Transaction, guard: str, params: Sequence[Any]) -> list[JobEvent]:
+    rows = tx.all(f"SELECT seq, {', '.join(_LINE)} FROM job_events WHERE {guard}", params)
     return [
         JobEvent(number, job_id, kind, JobState(state), code, details, datetime.fromisoformat(at))
         for number, job_id, kind, state, code, details, at in rows

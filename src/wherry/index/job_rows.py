@@ -53,6 +53,16 @@ def get(tx: Transaction, job_id: str) -> Job | None:
     return job_of(row) if row else None
 
 
+def alive(tx: Transaction, job_id: str) -> bool:
+    """Whether the job has still to end, or to be settled."""
+    row = tx.one(
+        "SELECT 1 FROM jobs WHERE id = ?"
+        " AND (state NOT IN ('Success', 'Failure') OR requested <> '')",
+        (job_id,),
+    )
+    return row is not None
+
+
 def ids(tx: Transaction, wanted: JobFilter = ALL_JOBS) -> list[str]:
     """Identifiers in ascending text order."""
     condition, params = wanted.sql()

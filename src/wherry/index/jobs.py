@@ -221,9 +221,12 @@ def cancel(tx: Transaction, job_id: str, now: datetime) -> bool:
     return _exists(tx, job_id)
 
 
-def give_up_waiting(tx: Transaction, details: str, now: datetime) -> bool:
-    """Cancel every job that is not Running and has not ended; whether there was one."""
-    return _give_up(tx, "owner = ''", (), details, now)
+def give_up_waiting(
+    tx: Transaction, details: str, now: datetime, but: Collection[str] = ()
+) -> bool:
+    """Cancel every job that is not Running and has not ended, but those of types ``but``; whether
+    there was one."""
+    return _give_up(tx, "owner = '' AND NOT type IN ?", (list(but),), details, now)
 
 
 def pause(tx: Transaction, job_id: str, now: datetime) -> bool:

@@ -1,10 +1,13 @@
-"""Patients, studies and series that nothing was added to for a while become *stable*.
+"""Patients, studies and series that nothing was added to for a while become *stable*; at once, when
+a sender has said that this was all.
 
 The state lives in the index, so a restart forgets nothing and any process may announce it; each
 is announced once.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from wherry import clock
 from wherry.index import changes, totals
@@ -35,3 +38,34 @@ def mark_stable(tx: Transaction, older_than: float, limit: int) -> int:
         changes.log(tx, counters, found, clock.orthanc_date(clock.now()))
         totals.save(tx, counters)
     return len(found)
+
+
+def stable_at_once(tx: Transaction, series: Collection[int]) -> list[tuple[ChangeType, Level, int]]:
+    """Nothing more is to come for these series (rows): they are stable, and so is each study and
+    patient above of which nothing else is arriving. The changes that announce it, to be logged;
+    what was stable already is not announced again."""
+    found: list[tuple[ChangeType, Level, int]] = []
+    rows: Collection[int] = series
+    for level, change in _ANNOUNCED:
+        if level is not Level.SERIES:
+            rows = _all_quiet(tx, level, rows)
+        became = tx.all(
+            "UPDATE activity SET stable = 1 WHERE resource IN ? AND stable = 0 RETURNING resource",
+            (list(rows),),
+        )
+        found += [(change, level, row) for (row,) in sorted(became)]
+    return found
+
+
+def _all_quiet(tx: Transaction, level: Level, below: Collection[int]) -> list[int]:
+    """The parents at ``level`` of these rows, all of whose children are stable."""
+    children = Level(level + 1).plural
+    parents = {
+        row[0] for row in tx.all(f"SELECT parent FROM {children} WHERE id IN ?", (list(below),))
+    }
+    busy = tx.all(
+        f"SELECT c.parent FROM {children} c JOIN activity a ON a.resource = c.id"
+        " WHERE c.parent IN ? AND a.stable = 0",
+        (list(parents),),
+    )
+    return sorted(parents.difference(row[0] for row in busy))

@@ -14,6 +14,7 @@ import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 from wherry import clock, limits
 from wherry.errors import ParameterOutOfRange, Unavailable
@@ -56,11 +57,13 @@ class JobEngine:
         self._removed = removed
         self._shop = Shop(index, handlers, process_id, self._rules, removed, metrics or Metrics())
         workers = self._rules.concurrency or os.cpu_count() or 1
-        tasks = [work] * workers + [settle, watch]
+        errands = self._rules.errands
+        tasks = [partial(work, self._shop)] * workers
+        for errand, threads in errands.items():
+            tasks += [partial(work, self._shop, errand)] * threads
+        tasks += [partial(settle, self._shop), partial(watch, self._shop)]
         self._threads = [
-            threading.Thread(
-                target=task, args=(self._shop,), name=f"jobs-{task.__name__}-{n}", daemon=True
-            )
+            threading.Thread(target=task, name=f"jobs-{task.func.__name__}-{n}", daemon=True)
             for n, task in enumerate(tasks)
         ]
 
@@ -96,9 +99,11 @@ class JobEngine:
         return found
 
     def give_up_waiting(self, details: str) -> None:
-        """Cancel what an earlier life of the server left waiting, whoever submitted it."""
+        """Cancel what an earlier life of the server left waiting, whoever submitted it; but not
+        its errands."""
         now = clock.now()
-        self._index.write(lambda tx: jobs.give_up_waiting(tx, details, now))
+        errands = self._rules.errands
+        self._index.write(lambda tx: jobs.give_up_waiting(tx, details, now, errands))
 
     # --- jobs ---
 
@@ -113,13 +118,15 @@ class JobEngine:
         user_data: type_json = None,
         may_retry: bool = True,
         ended: type_ended | None = None,
+        also: Callable[[Transaction, str], None] = lambda tx, job_id: None,
     ) -> str:
         """Write a new job down and return its identifier; durable when this returns.
 
         ``content``: what REST shows until the job says something itself. ``may_retry``: whether a
         temporary failure makes it wait for another attempt. ``ended`` is called once
         from some thread when a run in this process ended the job, even if history forgets it at
-        once; who waits must look at the index besides, for other processes run jobs too.
+        once; who waits must look at the index besides, for other processes run jobs too. ``also``
+        runs in the transaction that writes the job down; what it raises undoes that.
 
         Raises ``ParameterOutOfRange`` (unknown type, priority not of 32 bits), ``Unavailable``
         (``Rules.pending`` are waiting already).
@@ -150,6 +157,7 @@ class JobEngine:
             if job_rows.pending_at_least(tx, self._rules.pending):
                 return False
             jobs.insert(tx, job)
+            also(tx, job.id)
             return True
 
         if ended is not None:

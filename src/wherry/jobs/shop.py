@@ -6,7 +6,7 @@ Not here: what the threads do (``worker``, ``settler``, ``watcher``).
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, KeysView, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wherry import limits
@@ -32,6 +32,10 @@ class Rules:
     pending: int = limits.PENDING_JOBS
     """Jobs that may wait at once."""
     retries: JobRetries = field(default_factory=JobRetries)
+    errands: Mapping[str, int] = field(default_factory=dict)
+    """Types of job that the server gives itself → threads of their own: people's jobs do not make
+    them wait. Those that succeed are forgotten at once, lest they push people's jobs out of
+    history; and they are the server's, whatever people want of jobs that are left from before."""
 
 
 class Shop:
@@ -67,9 +71,13 @@ class Shop:
         self._untrimmed = 0
 
     @property
-    def types(self) -> Collection[str]:
+    def types(self) -> KeysView[str]:
         """The kinds of job this process can run."""
         return self.handlers.keys()
+
+    def types_for(self, errand: str) -> Collection[str]:
+        """The kinds of job for a worker: its errand, or all that are none."""
+        return [errand] if errand else self.types - self.rules.errands.keys()
 
     def stop(self) -> None:
         """Interrupt all runs and let all threads end."""

@@ -7,6 +7,7 @@ next attempt comes (``retrying``).
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 
@@ -34,11 +35,12 @@ _TOTALS = {JobState.SUCCESS: "success", JobState.FAILURE: "failed"}
 _SUCCESS = Ending(JobState.SUCCESS)
 
 
-def work(shop: Shop) -> None:
-    """Run one job after the other until the shop stops."""
+def work(shop: Shop, errand: str = "") -> None:
+    """Run one job after the other until the shop stops: those of this errand, or all that are
+    none."""
     while not shop.stopping.is_set():
         seen = shop.jobs_wait.seen()
-        job = _claim(shop)
+        job = _claim(shop, shop.types_for(errand))
         if job is None:
             shop.jobs_wait.wait(seen)
         else:
@@ -79,11 +81,11 @@ def carry_out(shop: Shop, handler: JobHandler, control: JobControl) -> Ending | 
     return _SUCCESS
 
 
-def _claim(shop: Shop) -> Job | None:
+def _claim(shop: Shop, types: Collection[str]) -> Job | None:
     busy = [run.job.id for run in shop.runs()]
     now = clock.now()
     try:
-        return shop.index.write(lambda tx: jobs.claim(tx, shop.process_id, shop.types, busy, now))
+        return shop.index.write(lambda tx: jobs.claim(tx, shop.process_id, types, busy, now))
     except WherryError as error:
         _log.warning("Cannot look for jobs: %s", error)
         return None
@@ -146,6 +148,8 @@ def _write_down(shop: Shop, control: JobControl, outcome: Ending | Postponement 
         if isinstance(outcome, Postponement):
             return jobs.postpone(tx, *mine, outcome, now), 0
         done = jobs.finish(tx, *mine, outcome, now)
+        if done and outcome is _SUCCESS and job.type in shop.rules.errands:
+            jobs.remove(tx, job.id)
         return done, jobs.trim(tx, shop.rules.history_size) if trim else 0
 
     while True:

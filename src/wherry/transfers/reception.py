@@ -17,13 +17,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from wherry import clock, limits
 from wherry.errors import CorruptedFile, ParameterOutOfRange, UnknownResource
-from wherry.index import resources, transfers
+from wherry.index import received, resources, transfers
 from wherry.index.database import Index, Transaction
 from wherry.index.transfers import BucketRow, InstanceRow, TransferRow, type_kind
 from wherry.ingest.ingest import Ingest
 from wherry.ingest.recovery import remove_strays, sweep_block
 from wherry.jobs import ranges
 from wherry.model import (
+    Level,
     Manifest,
     ManifestInstance,
     StagedInstance,
@@ -61,7 +62,10 @@ class Reception:
         ingest: Ingest,
         quota: Quota,
         receipts: Receipts,
+        *,
+        announces: bool = True,
     ) -> None:
+        """``announces``: a commit tells that its studies are received, and makes them stable."""
         self.index = index
         self.storage = storage
         self.running = Running(storage)
@@ -70,6 +74,7 @@ class Reception:
         self._ingest = ingest
         self.quota = quota
         self.receipts = receipts
+        self._announces = announces
 
     # --- opening ---------------------------------------------------------------------------
     def declare(
@@ -276,8 +281,17 @@ class Reception:
         def also(tx: Transaction) -> None:
             if not transfers.finish(tx, transfer.id, "committed", clock.timestamp()):
                 raise _NotOpen
+
+        def then(tx: Transaction, stored: list[Stored]) -> None:
+            # At the end: to make room for the others, one may have had to go.
             if len(resources.held(tx, held)) < len(held):
                 raise UnknownResource("An instance that was not sent is not stored here any more")
+            give_receipt(tx, stored)
+            if self._announces:
+                series = {result.identifiers.series for result in stored}
+                here = [(Level.INSTANCE, one.orthanc_id) for one in held]
+                series.update(resources.kin(tx, here, Level.SERIES))
+                received.announce(tx, series, transfer.id)
 
         def give_receipt(tx: Transaction, stored: list[Stored]) -> None:
             there = {
@@ -291,7 +305,7 @@ class Reception:
             self.receipts.keep(tx, self.receipts.make(transfer, arrival, root))
 
         try:
-            stored = self._ingest.commit_block(batch, also, give_receipt)
+            stored = self._ingest.commit_block(batch, also, then)
         except _NotOpen:
             if self.is_committed(transfer.id):  # by another request, perhaps another process
                 return False

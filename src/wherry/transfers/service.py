@@ -68,6 +68,7 @@ class TransferService:
                 idle_s=config.wherry.transfer_idle_s,
             ),
             self.receipts,
+            announces=config.wherry.study_received_changes,
         )
         self.lender = Lender(limits.LENT_BODIES)
         self.reception.on_abort = partial(metrics.add, "orthanc_transfers_aborted_push_count")
