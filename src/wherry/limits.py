@@ -360,6 +360,23 @@ RECEIPTS_PAGE: Final = 1_000
 PEER_NAME_TOLD: Final = 128
 """Of the name that a sender gives itself."""
 
+SEND_BYTES: Final = 256 * KIB
+"""Bytes of a body that are given to a connection at once."""
+
+THROTTLED_BYTES: Final = 64 * KIB
+"""... when there is a limit to its rate: a thousandth of a second at 500 Mbit/s."""
+
+CLOSED_LOOK_S: Final = 5.0
+"""How often is looked whether the hours without transfers are over."""
+
+PAUSED_BUCKET_S: Final = 600.0
+PAUSED_BUCKETS: Final = 32
+"""So long, and so many of, buckets that were cut off in the middle may go on where they stopped;
+each holds up to a MiB."""
+
+LET_GO_S: Final = 5.0
+"""How long a sender that comes back waits for its old connection to be given up."""
+
 BUCKET_BUFFER_BYTES: Final = 8 * MIB
 """Compressed bytes of one bucket that a sender gathers before it sends them; larger buckets are
 sent while they are compressed."""

@@ -17,7 +17,6 @@ from wherry import limits
 from wherry.errors import BadFileFormat, RequestTimeout
 from wherry.http.body import BODY_READ
 from wherry.http.lending import Lender, Loan
-from wherry.storage.base import type_read
 
 SIZES = [1000, 262_143, 300_000, 1_048_576, 3_000_001]
 
@@ -61,9 +60,9 @@ class App:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": text.encode()})
 
-    def _digest(self, read: type_read) -> str:
+    def _digest(self, loan: Loan) -> str:
         digest, buffer, total = hashlib.md5(), memoryview(bytearray(70_000)), 0
-        while size := read(buffer):
+        while size := loan.read(buffer):
             digest.update(buffer[:size])
             total += size
             if total > self.most:

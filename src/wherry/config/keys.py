@@ -253,6 +253,7 @@ SECTIONS: Final[dict[str, dict[str, Key]]] = {
         "PeerConnectivityTimeout": _number("peer_connectivity_timeout_s", low=1, high=_DAY_S),
         "PeerCommitTimeout": _number("peer_commit_timeout_s", low=1, high=_DAY_S),
         "CommitThreadsCount": _number("commit_threads_count", low=1, high=64),
+        "Peers": _own(Kind.OBJECT),
     },
     "Wherry": {
         "BindAddress": Key(Kind.STRING, "bind_address"),

@@ -26,6 +26,7 @@ from wherry.config.keys import (
     Kind,
     known_names,
 )
+from wherry.config.links import link_limits
 from wherry.config.names import user_content_type, user_metadata
 from wherry.config.networks import networks
 from wherry.config.peers import read_peer
@@ -70,7 +71,7 @@ def load(paths: Sequence[Path], environ: Mapping[str, str]) -> tuple[Config, lis
         if name in document.values:
             values[attribute] = read(document.values[name], document.place(name))
     values["postgresql"] = _postgresql(document)
-    values["transfers"] = TransfersConfig(**_read(document, "Transfers", SECTIONS["Transfers"]))
+    values["transfers"] = _transfers(document)
     values["wherry"] = _wherry(document, values)
     if "ConcurrentJobs" in document.values:
         jobs = check.integer(
@@ -213,6 +214,14 @@ def _postgresql(document: Document) -> str | None:
             '"EnableIndex": true, so the index is SQLite'
         )
     return connection
+
+
+def _transfers(document: Document) -> TransfersConfig:
+    found = _read(document, "Transfers", SECTIONS["Transfers"])
+    section = _section(document, "Transfers")
+    if "Peers" in section:
+        found["links"] = link_limits(section["Peers"], document.place("Transfers.Peers"))
+    return TransfersConfig(**found)
 
 
 def _wherry(document: Document, values: Mapping[str, Any]) -> WherryConfig:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from wherry import limits
 from wherry.config.dictionary import DeclaredTag
+from wherry.config.links import LinkLimits
 from wherry.config.networks import LINK_LOCAL, type_network
 from wherry.config.retries import JobRetries
 from wherry.config.webhooks import Webhook
@@ -44,6 +45,8 @@ class TransfersConfig:
     """Wait for the answer of a peer that commits (``PeerCommitTimeout``)."""
     commit_threads_count: int = 1
     """Commits of pushes that run at once (``CommitThreadsCount``)."""
+    links: Mapping[str, LinkLimits] = field(default_factory=dict)
+    """How fast transfers with a peer may be (``Peers``; ours)."""
 
 
 @dataclass(frozen=True, slots=True)

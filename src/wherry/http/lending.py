@@ -21,7 +21,6 @@ from wherry import clock, limits
 from wherry.http.body import BODY_READ
 from wherry.http.credit import Credit
 from wherry.http.threads import Pool
-from wherry.storage.base import type_read
 
 T = TypeVar("T")
 
@@ -102,11 +101,11 @@ class Lender:
         lend = request.scope.get(LEND)
         return lend() if lend is not None and self._free else None
 
-    async def use(self, request: Request, loan: Loan, work: Callable[[type_read], T]) -> T:
+    async def use(self, request: Request, loan: Loan, work: Callable[[Loan], T]) -> T:
         """Let ``work`` read the body in a thread. When this task is cancelled, its reading ends
         with ``ClientDisconnect``."""
         self._free -= 1
-        done = self._pool.submit(work, (loan.read,), {})
+        done = self._pool.submit(work, (loan,), {})
         try:
             await _settled(done, loan)
         finally:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from wherry import limits
+from wherry.digests import content_digest
 from wherry.errors import CorruptedFile
 from wherry.peers.outlet import Outlet
 from wherry.storage.base import FileReader, StorageArea
@@ -33,12 +34,18 @@ class BytesBody:
 
     data: bytes = b""
     media_type: str = ""
+    digest: bool = False
+    """Whether its SHA-256 is told (RFC 9530)."""
 
     @property
     def headers(self) -> Mapping[str, str]:
         """Its length, and its type if it has one."""
         found = {"Content-Length": str(len(self.data))}
-        return found | {"Content-Type": self.media_type} if self.media_type else found
+        if self.media_type:
+            found["Content-Type"] = self.media_type
+        if self.digest:
+            found["Content-Digest"] = content_digest(self.data)
+        return found
 
     def send(self, outlet: Outlet) -> None:
         """Write it."""
@@ -61,6 +68,26 @@ def _packed(storage: StorageArea, wanted: FileRange, headers: Mapping[str, str])
     if wanted.size <= limits.BUCKET_BUFFER_BYTES:
         return PiecesBody(list(make()), headers)
     return MadeBody(make, headers)
+
+
+class RestBody:
+    """A body without its first bytes, which are there already."""
+
+    def __init__(self, body: Body, skipped: int) -> None:
+        """``body`` has a length."""
+        self._body = body
+        self._skipped = skipped
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Its length and type."""
+        headers = self._body.headers
+        return {**headers, "Content-Length": str(int(headers["Content-Length"]) - self._skipped)}
+
+    def send(self, outlet: Outlet) -> None:
+        """Write it."""
+        outlet.skip(self._skipped)
+        self._body.send(outlet)
 
 
 class PlainBody:

@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 from wherry import clock, limits
 from wherry.config import Config
 from wherry.config.networks import type_network
+from wherry.digests import is_intact
 from wherry.errors import NetworkProtocol, PeerUnavailable
 from wherry.model import Peer
 from wherry.peers.addresses import Guard
@@ -33,7 +34,7 @@ from wherry.peers.bodies import Body
 from wherry.peers.bounds import AnswerBounds
 from wherry.peers.complaint import read_error
 from wherry.peers.line import Line, Way
-from wherry.peers.outlet import Outlet
+from wherry.peers.outlet import Outlet, type_pass_on
 from wherry.peers.proxy import Proxy, read_proxy
 from wherry.peers.tls import Tls
 from wherry.storage.base import type_read
@@ -94,6 +95,8 @@ class Request:
     """Longest time of the whole request, with its connection; 0 = as long as the answer goes on at
     the least rate."""
     limit: int = limits.PEER_ANSWER_BYTES
+    pass_on: type_pass_on | None = None
+    """Slows its body down."""
     resend: bool = True
     """Whether it may be sent once more without a word, when a kept-alive connection turns out to
     be closed: not when it matters whether the peer may have seen the first one."""
@@ -145,6 +148,8 @@ class PeerClient:
             body = response.read(request.limit + 1)
             if len(body) > request.limit:
                 raise self._nonsense(request, "its answer is longer than makes sense")
+            if not is_intact(body, response.headers.get("Content-Digest", "")):
+                raise http.client.HTTPException("its answer was damaged on its way")
             cookies = response.msg.get_all("Set-Cookie") or ()
             names = tuple(one.split(";", 1)[0].strip() for one in cookies)
             return Answer(body, names, line.sent, response.headers)
@@ -225,7 +230,7 @@ class PeerClient:
         except ValueError as error:  # names and headers that no protocol has letters for
             raise self._nonsense(request, "its address or a header cannot be sent") from error
         if body is not None:
-            outlet = Outlet(connection.sock)
+            outlet = Outlet(connection.sock, request.pass_on)
             try:
                 body.send(outlet)
             except (BrokenPipeError, ConnectionResetError) as broken:

@@ -7,12 +7,23 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TypeVar
 
-from wherry import limits
+from wherry import clock, limits
 from wherry.errors import PeerUnavailable, WherryError
 from wherry.peers.client import PeerRefusal
 
 T = TypeVar("T")
 
+_FINAL = (
+    HTTPStatus.MOVED_PERMANENTLY,
+    HTTPStatus.FOUND,
+    HTTPStatus.SEE_OTHER,
+    HTTPStatus.TEMPORARY_REDIRECT,
+    HTTPStatus.PERMANENT_REDIRECT,
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.CONFLICT,
+)
 _BUSY = (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS)
 
 
@@ -28,14 +39,21 @@ class Patience:
     again: Callable[[], None] = lambda: None
     """Told of each further attempt, before it is made."""
 
-    def __call__(self, work: Callable[[], T], also: tuple[type[WherryError], ...] = ()) -> T:
+    def __call__(
+        self,
+        work: Callable[[], T],
+        also: tuple[type[WherryError], ...] = (),
+        progress: Callable[[], object] = lambda: None,
+    ) -> T:
         """The result of ``work``; of its errors, the last one.
 
-        A peer that is busy is waited for as it asks. Other answers below 500 are final. ``also``:
-        errors of our own that a second attempt may cure, such as a damaged body.
+        A peer that is busy is waited for as it asks. Of other answers below 500, those that a
+        request damaged on its way may have got are asked for a second time. ``also``:
+        errors of our own that a second attempt may cure, such as a damaged body. ``progress``: as
+        long as its result changes, attempts bring something, and are not counted.
         """
         curable: tuple[type[WherryError], ...] = (PeerUnavailable, *also)
-        attempts, waited_s = 0, 0.0
+        attempts, waited_s, before = 0, 0.0, progress()
         while True:
             try:
                 return work()
@@ -48,11 +66,19 @@ class Patience:
                     self.wait(pause)
                     self.again()
                     continue
-                if error.status < HTTPStatus.INTERNAL_SERVER_ERROR or attempts >= self.retries:
+                if attempts >= self._retries_after(error.status):
                     raise
             except curable:
+                if progress() != before:
+                    attempts, before = 0, progress()
                 if attempts >= self.retries:
                     raise
-            self.wait(min(limits.PEER_RETRY_S * 2**attempts, limits.PEER_RETRY_LONGEST_S))
+            pause = min(limits.PEER_RETRY_S * 2**attempts, limits.PEER_RETRY_LONGEST_S)
+            self.wait(pause * (0.5 + clock.random_share() / 2))
             attempts += 1
             self.again()
+
+    def _retries_after(self, status: int) -> int:
+        if status in _FINAL:
+            return 0
+        return self.retries if status >= HTTPStatus.INTERNAL_SERVER_ERROR else min(1, self.retries)

@@ -94,11 +94,12 @@ class PullUrl:
         return self._fixed + id_characters + len(str(total_bytes))
 
     @staticmethod
-    def target(bucket: Bucket, compression: str) -> str:
-        """Path and query, beginning with ``/``; the first chunk alone may have an offset."""
+    def target(bucket: Bucket, compression: str, taken: int = 0) -> str:
+        """Path and query, beginning with ``/``; the first chunk alone may have an offset. The first
+        ``taken`` bytes are not asked for."""
         ids = ".".join(chunk.orthanc_id for chunk in bucket.chunks)
         offset = bucket.chunks[0].offset if bucket.chunks else 0
-        return _target(ids, offset, str(bucket.size), compression)
+        return _target(ids, offset + taken, str(bucket.size - taken), compression)
 
 
 def _target(ids: str, offset: int, size: str, compression: str) -> str:

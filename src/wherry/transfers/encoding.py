@@ -73,6 +73,14 @@ def encoded(pieces: Iterable[bytes], encoding: Encoding) -> Iterator[bytes]:
     return (part for block in _blocks(pieces) for part in _packed(block, encoding.level))
 
 
+def beyond(skip: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The pieces without their first ``skip`` bytes."""
+    for piece in pieces:
+        if skip < len(piece):
+            yield piece[skip:] if skip else piece
+        skip = max(0, skip - len(piece))
+
+
 def _packed(block: bytes, level: int) -> tuple[bytes, bytes]:
     kind = _best_kind(block)
     packed = block

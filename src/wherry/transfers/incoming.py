@@ -9,7 +9,7 @@ verifies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from wherry import clock, limits
 from wherry.errors import (
@@ -71,6 +71,11 @@ class Incoming:
             sealed=transfer.compression == AUTO and any(not piece.whole for piece in pieces),
         )
         self._unpacker = unpacker(encoding, self._landing)
+        self.taken = 0
+        """Bytes of the body that are here."""
+        ours = transfer.kind == "pull" and encoding == "none"
+        self._resumable = ours or transfer.compression == AUTO
+        self._paused = False
 
     @property
     def size(self) -> int:
@@ -84,7 +89,7 @@ class Incoming:
 
     def check_length(self, declared: int | None) -> None:
         """Refuse an uncompressed body by its declared length, before it is sent."""
-        expected = self._landing.size
+        expected = self._landing.size - self.taken
         if self._unpacker is None and declared is not None and declared != expected:
             raise NetworkProtocol(f"The bucket has {declared} bytes instead of {expected}")
 
@@ -96,13 +101,19 @@ class Incoming:
         """
         with self._attempt.alive():
             (self._unpacker or self._landing).write(data)
+        self.taken += len(data)
 
     def receive(self, read: type_read) -> int:
-        """Take the whole body from a reader, which puts its bytes where they belong; their number.
-        Raises as ``write`` does; a body that stops short is noticed by ``finish``."""
-        return self._receive_packed(read) if self._unpacker else self._receive_plain(read)
+        """Take the rest of the body from a reader, which puts its bytes where they belong; their
+        number. Raises as ``write`` does; a body that stops short is noticed by ``finish``."""
+        before = self.taken
+        if self._unpacker is None:
+            self._receive_plain(read)
+        else:
+            self._receive_packed(read)
+        return self.taken - before
 
-    def _receive_plain(self, read: type_read) -> int:
+    def _receive_plain(self, read: type_read) -> None:
         landing = self._landing
         while True:
             with self._attempt.alive():
@@ -110,20 +121,18 @@ class Incoming:
             if not room:
                 if read(memoryview(bytearray(1))):
                     raise NetworkProtocol(f"The bucket has more than its {self.size} bytes")
-                return landing.taken
+                return
             size = read(room)
             if not size:
-                return landing.taken
+                return
             with self._attempt.alive():
                 landing.filled(size)
+            self.taken += size
 
-    def _receive_packed(self, read: type_read) -> int:
-        total = 0
+    def _receive_packed(self, read: type_read) -> None:
         buffer = memoryview(bytearray(limits.PACKED_READ_BYTES))
         while size := read(buffer):
             self.write(buffer[:size])
-            total += size
-        return total
 
     def finish(self) -> None:
         """Sync, verify, acknowledge. After an exception the bucket is not acknowledged, and
@@ -140,8 +149,29 @@ class Incoming:
             raise
         self._running.done(self._attempt)
 
+    def cut_off(self) -> None:
+        """The connection broke: what came is kept for a while, where the sender knows how to go on
+        behind it."""
+        if self._resumable and self.taken and not self._row.received:
+            self._paused = True
+            self._paused = self._running.pause(self._attempt, self)
+
+    def go_on(self) -> Incoming:
+        """After ``cut_off``: the rest of the body comes now."""
+        self._paused = False
+        return self
+
+    def let_go(self, how: Callable[[], None]) -> None:
+        """``how`` makes the thread that reads the body stop waiting for more."""
+        self._attempt.let_go = how
+
     def abort(self) -> None:
-        """Forget what came. Repeatable, and without effect after ``finish``."""
+        """Forget what came. Repeatable, and without effect after ``finish`` and ``cut_off``."""
+        if not self._paused:
+            self.forget()
+
+    def forget(self) -> None:
+        """Forget what came, also after ``cut_off``. Repeatable."""
         self._attempt.end()
         self._landing.abort()
         self._running.done(self._attempt)

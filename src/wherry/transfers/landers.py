@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from wherry import limits
-from wherry.errors import CorruptedFile
+from wherry.errors import NetworkProtocol
 from wherry.index.transfers import InstanceRow
 from wherry.ingest.names import name_in
 from wherry.ingest.staging import staged_instance
@@ -169,7 +169,7 @@ class _Seal:
 
     def end(self) -> None:
         if self._buffer != self._expected:
-            raise CorruptedFile("The bucket was damaged on its way: its seal is broken")
+            raise NetworkProtocol("The bucket was damaged on its way: its seal is broken")
 
     def close(self) -> None:
         pass

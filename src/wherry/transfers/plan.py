@@ -79,7 +79,7 @@ def ask_what_is_missing(
     ``names``: the resources that are sent. Raises ``PeerUnavailable`` when the peer is out of
     reach.
     """
-    body = BytesBody(protocol.render_inventory(instances), _JSON)
+    body = BytesBody(protocol.render_inventory(instances), _JSON, digest=True)
     request = Request("POST", "/transfers/inventory", "ask what is there", body)
     try:
         return protocol.read_missing(patiently(request), len(instances)), WHERRY

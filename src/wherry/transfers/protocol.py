@@ -10,7 +10,9 @@ Not here: the orders of ``/transfers/send`` and ``/pull`` (``orders``), how inst
 
 from __future__ import annotations
 
+import hashlib
 import re
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +39,11 @@ CODECS = "wherry-codecs"
 encodings that it reads and writes."""
 ENCODING = "wherry-encoding"
 """Header of a bucket: how this one is packed, when its transfer is ``auto``."""
+OFFSET = "wherry-offset"
+"""Header of a bucket that goes on where it was cut off: the bytes of its body that are there."""
+TRANSFER_ID = "wherry-transfer-id"
+"""Header of ``POST /transfers/push``: the identifier that its sender chose, so that it may ask
+again when the answer was lost."""
 AUTO = "auto"
 """``Compression`` of a transfer between two Wherry: each bucket says how it is packed, and those
 with parts of instances are sealed (``sealing``). In an order: whatever is fastest."""
@@ -55,6 +62,7 @@ _LEVELS = {
 }
 _DECIMAL_DIGITS = 18
 _ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _CHUNK_IDS = re.compile(r"[.0-9a-f-]+")
 _PEER_PATH = re.compile(r"/+[A-Za-z0-9_~-][A-Za-z0-9_~/-]*")
@@ -186,6 +194,18 @@ def parse_push(body: bytes, max_instances: int = limits.TRANSFER_INSTANCES) -> M
     return Manifest(_distinct(instances, twice), buckets, compression)
 
 
+def uuid_of(seed: str) -> str:
+    """The same UUID for the same seed (RFC 9562, version 8)."""
+    return str(uuid.UUID(bytes=hashlib.sha256(seed.encode()).digest()[:16], version=8))
+
+
+def parse_transfer_id(text: str) -> str:
+    """The header ``wherry-transfer-id``; empty when there is none. Raises ``BadFileFormat``."""
+    if text and not _UUID.fullmatch(text):
+        raise BadFileFormat(f"{TRANSFER_ID} must be a UUID")
+    return text
+
+
 def render_created(transfer_id: str) -> dict[str, str]:
     """The answer to ``POST /transfers/push``."""
     return {"ID": transfer_id, "Path": f"/transfers/push/{transfer_id}"}
@@ -233,6 +253,28 @@ def parse_bucket_index(text: str) -> int:
     return value
 
 
+def parse_offset(text: str) -> int:
+    """The header ``wherry-offset``. Raises ``BadParameterType``."""
+    if not _is_decimal(text):
+        raise BadParameterType(f"{OFFSET} must be a decimal number")
+    return int(text)
+
+
+def render_taken(taken: int | None) -> dict[str, Any]:
+    """The answer to ``GET /transfers/push/{id}/{bucket}``, which only a Wherry has."""
+    return {"Acknowledged": taken is None, "Taken": str(taken or 0)}
+
+
+def read_taken(body: bytes) -> int | None:
+    """Bytes of a bucket that a peer has; None = all of it, acknowledged."""
+    try:
+        document = an_object(parse_json(body), "Answer")
+        taken = _size(document, "Taken")
+    except BadFileFormat as error:
+        raise NetworkProtocol(f"The peer does not say what it has: {error}") from None
+    return None if document.get("Acknowledged") is True else taken
+
+
 def parse_bucket_encoding(name: str) -> str:
     """The header ``wherry-encoding``. Raises ``ParameterOutOfRange``."""
     if name not in NAMES:
@@ -252,6 +294,8 @@ class ChunkRequest:
     encoding: Encoding
     sealed: bool = False
     """Whether the seal of what is sent shall follow it."""
+    skip: int = 0
+    """Bytes of the packed and sealed answer that are there already."""
 
 
 def parse_chunks(ids: str, arguments: Mapping[str, str]) -> ChunkRequest:
@@ -270,6 +314,7 @@ def parse_chunks(ids: str, arguments: Mapping[str, str]) -> ChunkRequest:
         size=parse_number(arguments, "size", 0),
         encoding=parse_encoding(arguments.get("compression", "none")),
         sealed=arguments.get("sealed") == "1",
+        skip=parse_number(arguments, "skip", 0),
     )
 
 

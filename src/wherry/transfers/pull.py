@@ -12,19 +12,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from wherry import limits
 from wherry.errors import (
     BadFileFormat,
     CorruptedFile,
     NetworkProtocol,
+    PeerUnavailable,
     UnknownResource,
     WherryError,
 )
 from wherry.jobs.crew import Crew
 from wherry.jobs.handler import JobControl
 from wherry.jobs.ranges import parse, to_text
-from wherry.model import Job, Manifest, ManifestInstance
+from wherry.model import Bucket, Job, Manifest, ManifestInstance
 from wherry.peers.bodies import BytesBody
 from wherry.peers.client import Answer, PeerClient, Request
 from wherry.transfers import protocol
@@ -34,6 +36,7 @@ from wherry.transfers.lanes import Lanes
 from wherry.transfers.orders import TransferRequest, from_parameters
 from wherry.transfers.progress import Progress, Retries
 from wherry.transfers.protocol import AUTO
+from wherry.transfers.throttle import Throttled
 from wherry.transfers.tools import Tools, cause_of, digest_of
 from wherry.transfers.unpack import BadBlock, BadGzip
 
@@ -41,6 +44,25 @@ _JSON = "application/json"
 _ATTEMPTS = 3
 _DAMAGED = (NetworkProtocol, BadFileFormat, BadGzip, BadBlock, CorruptedFile)
 """What a bucket that was damaged on its way may be taken for: fetching it again may help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A bucket that is fetched."""
+
+    bucket: Bucket
+    encoding: Encoding
+    wherry: bool
+    """Whether the peer is one."""
+    sealed: bool
+
+    def target(self, taken: int) -> str:
+        """Path and query; ``taken`` bytes of the answer are here already."""
+        text = str(self.encoding)
+        if not self.wherry:
+            return PullUrl.target(self.bucket, text, taken)
+        seal = "&sealed=1" if self.sealed else ""
+        return PullUrl.target(self.bucket, text) + seal + (f"&skip={taken}" if taken else "")
 
 
 class PullTransfer:
@@ -202,17 +224,24 @@ class _Pull:
         pace, sizes = self._pace, {one.orthanc_id: one.size for one in manifest.instances}
         crew = self._crew(lambda: pace.workers)
         patiently = self._tools.patience(crew.pause, self._retries)
+        throttle = self._tools.throttles.of(self._request.peer, crew.pause)
 
         def fetch(position: int) -> None:
             bucket = manifest.buckets[position]
+            throttle.wait_until_open()
             ticket = pace.begin()
-            target = PullUrl.target(bucket, str(ticket.encoding))
-            if self._wherry and any(c.size < sizes[c.orthanc_id] for c in bucket.chunks):
-                target += "&sealed=1"
-            request = Request("GET", target, f"bucket {position}")
-            count = patiently(
-                lambda: self._fetch(transfer_id, position, request, ticket.encoding), _DAMAGED
-            )
+            part = any(c.size < sizes[c.orthanc_id] for c in bucket.chunks)
+            sealed = self._wherry and part
+            wanted = Wanted(bucket, ticket.encoding, wherry=self._wherry, sealed=sealed)
+            taken = 0
+
+            def attempt() -> int:
+                nonlocal taken
+                taken = self._reception.running.taken(transfer_id, position)
+                request = Request("GET", wanted.target(taken), f"bucket {position}")
+                return self._fetch(transfer_id, position, request, wanted, taken, throttle)
+
+            count = patiently(attempt, _DAMAGED, lambda: taken)
             pace.arrived(ticket, bucket.size)
             progress.finished(position, count)
             self._control.report(progress.content(), progress.share)
@@ -222,11 +251,30 @@ class _Pull:
         lanes = Lanes(manifest.buckets, left)
         crew.work(lanes, fetch, lanes.done)
 
-    def _fetch(self, transfer_id: str, position: int, request: Request, encoding: Encoding) -> int:
-        bucket = self._reception.bucket(transfer_id, position, encoding=encoding.name)
+    def _fetch(
+        self,
+        transfer_id: str,
+        position: int,
+        request: Request,
+        wanted: Wanted,
+        taken: int,
+        throttle: Throttled,
+    ) -> int:
+        if taken:
+            bucket = self._reception.resume(transfer_id, position, taken)
+        else:
+            name = wanted.encoding.name
+            bucket = self._reception.bucket(transfer_id, position, encoding=name)
         try:
-            count = self._client.fetch(request, bucket.receive)
+            count = 0
+            if taken < wanted.bucket.size or wanted.wherry:  # a size of 0 would mean all
+                count = self._client.fetch(
+                    request, lambda read: bucket.receive(throttle.read(read))
+                )
             bucket.finish()
+        except PeerUnavailable:
+            bucket.cut_off()
+            raise
         finally:
             bucket.abort()
         return count

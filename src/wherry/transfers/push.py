@@ -21,7 +21,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import TypeVar
 
-from wherry.errors import CorruptedFile, NetworkProtocol, PeerUnavailable, WherryError
+from wherry.errors import NetworkProtocol, PeerUnavailable, WherryError
 from wherry.jobs.crew import Crew
 from wherry.jobs.handler import JobControl
 from wherry.jobs.ranges import parse
@@ -32,6 +32,7 @@ from wherry.peers.client import Answer, PeerClient, PeerRefusal, Request
 from wherry.peers.patience import Patience
 from wherry.transfers import protocol
 from wherry.transfers.bodies import bucket_body
+from wherry.transfers.delivery import Damaged, Delivery, Lost
 from wherry.transfers.encoding import Encoding
 from wherry.transfers.lanes import Lanes
 from wherry.transfers.orders import TransferRequest, from_parameters
@@ -46,7 +47,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _JSON = "application/json"
-_RESTARTS = 2
+_RESTARTS = 4
 _ROUNDS = 3
 _ASKED_AT_ONCE = 500
 
@@ -81,18 +82,6 @@ class PushTransfer:
                 _discard(client, path, headers)
 
 
-class _Lost(Exception):
-    """The peer does not know the transaction."""
-
-
-class _Damaged(Exception):
-    """An instance in several buckets does not have its digest: one of them was damaged."""
-
-    def __init__(self, refusal: PeerRefusal) -> None:
-        super().__init__(refusal.details)
-        self.refusal = refusal
-
-
 class _Push:
     """One run of one job."""
 
@@ -115,6 +104,8 @@ class _Push:
         self._path = ""
         self._cookies = ""
         self._committing = False
+        self._openings = 0
+        """How many transactions were lost: a new one gets a name of its own."""
         self._saver = Saver(self._save)
 
     def run(self) -> None:
@@ -134,12 +125,15 @@ class _Push:
                 self._commit()
                 self._tools.paces.remember(self._request.peer, self._pace)
                 self._fetch_receipt()
-            except _Lost:
+            except Lost:
                 if not restarts_left:
                     raise NetworkProtocol(
                         f"Peer {self._client.peer.name} forgets the transaction again and again"
                     ) from None
-                self._begin_again()
+                if self._plan.dialect != WHERRY:
+                    self._begin_again()
+                elif self._ask_state():  # it may only have misheard which one was meant
+                    return
             else:
                 return
 
@@ -149,6 +143,7 @@ class _Push:
         checkpoint = self._control.job.checkpoint
         self._path = checkpoint.get("Path", "")
         self._cookies = checkpoint.get("Cookies", "")
+        self._openings = int(checkpoint.get("Openings", 0))
         if not self._path:
             return False
         with suppress(KeyError, ValueError):  # other instances than before, or another version
@@ -183,6 +178,7 @@ class _Push:
     def _begin_again(self) -> None:
         self._client.reopen()
         self._path = self._cookies = ""
+        self._openings += 1
         self._committing = False
         self._progress.start(())
 
@@ -223,12 +219,13 @@ class _Push:
 
     # --- the phases --------------------------------------------------------------------------
     def _create(self) -> None:
+        wherry = self._plan.dialect == WHERRY
         request = Request(
             "POST",
             "/transfers/push",
             "create",
-            BytesBody(protocol.render_push(self._manifest), _JSON),
-            self._headers() | self._own_name(),
+            BytesBody(protocol.render_push(self._manifest), _JSON, digest=wherry),
+            self._headers() | (self._introduction() if wherry else {}),
             self._tools.config.transfers.peer_commit_timeout_s,
             resend=False,
         )
@@ -254,10 +251,12 @@ class _Push:
         pace = self._pace
         crew = self._crew(lambda: pace.workers)
         patiently = self._tools.patience(crew.pause, self._retries)
+        throttle = self._tools.throttles.of(self._request.peer, crew.pause)
         damaged: list[PeerRefusal] = []
 
         def send(position: int) -> None:
             bucket = self._manifest.buckets[position]
+            throttle.wait_until_open()
             ticket = pace.begin()
             request = Request(
                 "PUT",
@@ -265,14 +264,16 @@ class _Push:
                 _bucket_name(position, bucket),
                 self._body(bucket, ticket.encoding),
                 self._headers() | self._encoding(ticket.encoding),
+                pass_on=throttle.pass_on,
             )
+            delivery = self._delivery(request, bucket)
             try:
-                answer = patiently(lambda: self._put(request, bucket))
-            except _Damaged as error:
+                sent_bytes = patiently(delivery.attempt, progress=lambda: delivery.taken)
+            except Damaged as error:
                 damaged.append(error.refusal)
                 return
             pace.arrived(ticket, bucket.size)
-            self._progress.finished(position, answer.sent_bytes)
+            self._progress.finished(position, sent_bytes)
             self._saver.save()
 
         left = (n for n in range(self._bucket_count) if n not in done)
@@ -309,7 +310,7 @@ class _Push:
             except PeerUnavailable:
                 unanswered = True
                 raise
-            except _Lost:
+            except Lost:
                 if not (unanswered and self._all_there()):
                     raise
 
@@ -376,22 +377,17 @@ class _Push:
         return results[0]
 
     def _ask_known(self, request: Request) -> Answer:
-        """Ask about our transaction. Raises ``_Lost`` when the peer knows none."""
+        """Ask about our transaction. Raises ``Lost`` when the peer knows none."""
         try:
             return self._client.ask(request)
         except PeerRefusal as error:
             if error.status == HTTPStatus.NOT_FOUND:
-                raise _Lost from None
+                raise Lost from None
             raise
 
-    def _put(self, request: Request, bucket: Bucket) -> Answer:
-        """Send a bucket. Raises ``_Damaged`` when sending this one again cannot help."""
-        try:
-            return self._ask_known(request)
-        except PeerRefusal as error:
-            if error.peer_code == CorruptedFile.code and self._is_part(bucket):
-                raise _Damaged(error) from error
-            raise
+    def _delivery(self, request: Request, bucket: Bucket) -> Delivery:
+        wherry = self._plan.dialect == WHERRY
+        return Delivery(self._client, request, wherry=wherry, part=self._is_part(bucket))
 
     def _is_part(self, bucket: Bucket) -> bool:
         """Whether the bucket holds a part of an instance that is cut over several."""
@@ -400,9 +396,12 @@ class _Push:
     def _headers(self) -> dict[str, str]:
         return _headers(self._request, self._cookies)
 
-    def _own_name(self) -> dict[str, str]:
+    def _introduction(self) -> dict[str, str]:
+        """Our name, and that of the transaction: so it is opened once, however often we ask."""
         name = self._tools.config.name.encode("ascii", "ignore").decode()
-        return {protocol.SENDER_NAME: name} if name and self._plan.dialect == WHERRY else {}
+        seed = f"{self._control.job.id} {self._digest} {self._openings}"
+        chosen = {protocol.TRANSFER_ID: protocol.uuid_of(seed)}
+        return chosen | ({protocol.SENDER_NAME: name} if name else {})
 
     def _save(self) -> None:
         checkpoint: dict[str, type_json] = {
@@ -411,6 +410,7 @@ class _Push:
             "Manifest": self._digest,
             "Acknowledged": self._progress.done_text(),
             "Committing": self._committing,
+            "Openings": self._openings,
             "Missing": self._plan.missing,
             "Dialect": self._plan.dialect,
         }

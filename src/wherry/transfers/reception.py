@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from wherry import clock, limits
-from wherry.errors import CorruptedFile, ParameterOutOfRange, UnknownResource
+from wherry.errors import BadSequenceOfCalls, CorruptedFile, ParameterOutOfRange, UnknownResource
 from wherry.index import received, resources, transfers
 from wherry.index.database import Index, Transaction
 from wherry.index.transfers import BucketRow, InstanceRow, TransferRow, type_kind
@@ -85,6 +85,7 @@ class Reception:
         username: str = "",
         remote_ip: str = "",
         other_end: Mapping[str, str] | None = None,
+        transfer_id: str = "",
     ) -> Declaration:
         """Hold a manifest against the quotas. Raises ``TooLarge``, ``StorageFull``.
 
@@ -103,6 +104,7 @@ class Reception:
             username=username,
             remote_ip=remote_ip,
             other_end=other_end,
+            transfer_id=transfer_id,
         )
 
     def held(self, instances: Sequence[ManifestInstance]) -> set[ManifestInstance]:
@@ -111,10 +113,17 @@ class Reception:
             return resources.held(tx, instances)
 
     def open_push(
-        self, manifest: Manifest, *, username: str = "", remote_ip: str = "", name: str = ""
+        self,
+        manifest: Manifest,
+        *,
+        username: str = "",
+        remote_ip: str = "",
+        name: str = "",
+        transfer_id: str = "",
     ) -> str:
-        """Open a push of a peer, which calls itself ``name``; its id. Raises ``TooLarge``,
-        ``StorageFull``, ``Unavailable``."""
+        """Open a push of a peer, which calls itself ``name``; its id. One that chose the id itself
+        may ask again: it is opened once. Raises ``TooLarge``, ``StorageFull``, ``Unavailable``,
+        ``BadSequenceOfCalls`` when the id is taken."""
         told = {"Name": name, "RemoteIP": remote_ip, "Username": username}
         declaration = self.declare(
             manifest,
@@ -122,10 +131,13 @@ class Reception:
             username=username,
             remote_ip=remote_ip,
             other_end={member: value for member, value in told.items() if value},
+            transfer_id=transfer_id,
         )
 
         def work(tx: Transaction) -> list[str]:
             now = clock.timestamp()
+            if transfer_id and _is_open_already(tx, declaration):
+                return []
             replaced = take_slot(tx, self.quota.pushes, now) + take_room(tx, declaration, now)
             declaration.write(tx)
             return replaced
@@ -170,6 +182,27 @@ class Reception:
         except BaseException:
             self.running.done(attempt)
             raise
+
+    def taken(self, transfer_id: str, position: int, username: str | None = None) -> int | None:
+        """Bytes of the body of a bucket behind which it may go on; None = it is acknowledged.
+        Raises as ``bucket`` does."""
+        with self.index.read() as tx:
+            transfer = _open_transfer(tx, transfer_id, username)
+            if _bucket(tx, transfer, position).received:
+                return None
+        return self.running.taken(transfer_id, position)
+
+    def resume(
+        self, transfer_id: str, position: int, taken: int, username: str | None = None
+    ) -> Incoming:
+        """Go on with a bucket that was cut off behind ``taken`` bytes. Raises ``UnknownResource``,
+        and ``BadSequenceOfCalls`` when that is not where it stopped: it has to begin anew."""
+        with self.index.read() as tx:
+            _open_transfer(tx, transfer_id, username)
+        found = self.running.resume(transfer_id, position, taken)
+        if found is None:
+            raise BadSequenceOfCalls(f"Bucket {position} did not stop behind {taken} bytes")
+        return found
 
     def missing(self, transfer_id: str) -> list[int] | None:
         """Positions of the buckets that are not acknowledged; None when it is not open."""
@@ -232,6 +265,7 @@ class Reception:
         """Discard what nobody has touched for long, and clear up behind what has ended; to be
         called at start and once a minute. Returns the number of discarded transfers."""
         now = clock.timestamp()
+        self.running.drop_paused(limits.PAUSED_BUCKET_S, limits.PAUSED_BUCKETS)
         live = self.running.transfers()
         if live:
             self.index.write(lambda tx: transfers.touch(tx, live, now))
@@ -344,6 +378,26 @@ def _open_transfer(tx: Transaction, transfer_id: str, username: str | None) -> T
     if transfer is None or transfer.state != "open" or _foreign(transfer, username):
         raise UnknownResource
     return transfer
+
+
+def _is_open_already(tx: Transaction, declaration: Declaration) -> bool:
+    """Whether this push was opened before, and its sender did not hear it."""
+    wanted, known = declaration.transfer, transfers.get(tx, declaration.transfer.id)
+    if known is None:
+        return False
+    if known.state == "open" and _sketch(known) == _sketch(wanted):
+        return True
+    raise BadSequenceOfCalls("A transfer with this identifier was opened before")
+
+
+def _sketch(transfer: TransferRow) -> tuple[object, ...]:
+    return (
+        transfer.kind,
+        transfer.username,
+        transfer.instance_count,
+        transfer.bucket_count,
+        transfer.total_bytes,
+    )
 
 
 def _is_open(tx: Transaction, transfer_id: str) -> bool:

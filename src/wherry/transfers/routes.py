@@ -12,29 +12,31 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from wherry import clock, limits
-from wherry.errors import UnknownResource
+from wherry.digests import content_digest, is_intact
+from wherry.errors import NetworkProtocol, RequestTimeout, UnknownResource
 from wherry.http.answers import PLAIN_JSON, Answer, literal_json, type_headers
 from wherry.http.arguments import flag
 from wherry.http.auth import remote_ip, username
 from wherry.http.body import declared_length, pump, read_body
+from wherry.http.lending import Loan
 from wherry.http.services import services
 from wherry.http.submission import submit
 from wherry.http.threads import in_thread, run_in_thread
 from wherry.metrics import REQUEST_BUCKETS, Metrics
-from wherry.storage.base import type_read
 from wherry.storage.outgoing import gathered, read
 from wherry.transfers import protocol
-from wherry.transfers.encoding import NAMES, encoded
+from wherry.transfers.encoding import NAMES, beyond, encoded
 from wherry.transfers.incoming import Incoming
 from wherry.transfers.orders import TransferRequest, parse_transfer
 from wherry.transfers.sealing import SEAL_BYTES, sealed
 
+_CUT_OFF = (ClientDisconnect, RequestTimeout)
 _CODECS = ((protocol.CODECS.encode(), ", ".join(NAMES).encode()),)
 
 
@@ -49,6 +51,7 @@ def routes() -> list[Route]:
         Route("/transfers/push/{id}", discard_push, methods=["DELETE"]),
         Route("/transfers/push/{id}/commit", commit_push, methods=["POST"]),
         Route("/transfers/push/{id}/{bucket}", put_bucket, methods=["PUT"]),
+        Route("/transfers/push/{id}/{bucket}", look_at_bucket, methods=["GET"]),
         Route("/transfers/send", send, methods=["POST"]),
         Route("/transfers/pull", pull, methods=["POST"]),
         Route("/transfers/peers", peers, methods=["GET"]),
@@ -61,7 +64,7 @@ def routes() -> list[Route]:
 # --- giving --------------------------------------------------------------------------------
 async def lookup(request: Request) -> Response:
     """``POST /transfers/lookup``."""
-    body = await read_body(request, limits.JSON_BODY_BYTES)
+    body = await _intact(request, limits.JSON_BODY_BYTES)
     transfers = services(request).transfers
 
     def find() -> bytes:
@@ -69,7 +72,7 @@ async def lookup(request: Request) -> Response:
         holding = transfers.source.find(names)
         return protocol.render_lookup(holding.instances, transfers.source.originator())
 
-    return Answer(await in_thread(find), 200, PLAIN_JSON, _CODECS)
+    return _told(await in_thread(find), _CODECS)
 
 
 def chunks(request: Request) -> Response:
@@ -84,8 +87,9 @@ def chunks(request: Request) -> Response:
         size += SEAL_BYTES
     name = wanted.encoding.name
     media_type = b"application/gzip" if name == "gzip" else b"application/octet-stream"
-    packed = gathered(encoded(pieces, wanted.encoding))
-    return StreamAnswer(packed, media_type, size if name == "none" else None)
+    packed = gathered(beyond(wanted.skip, encoded(pieces, wanted.encoding)))
+    length = max(0, size - wanted.skip) if name == "none" else None
+    return StreamAnswer(packed, media_type, length)
 
 
 class StreamAnswer(Response):
@@ -123,7 +127,7 @@ class StreamAnswer(Response):
 async def inventory(request: Request) -> Response:
     """``POST /transfers/inventory``: which of these instances are not stored here, or with another
     digest. Only a Wherry has this route."""
-    body = await read_body(request, limits.PUSH_MANIFEST_BYTES)
+    body = await _intact(request, limits.PUSH_MANIFEST_BYTES)
     reception = services(request).transfers.reception
 
     def compare() -> dict[str, str]:
@@ -138,14 +142,18 @@ async def inventory(request: Request) -> Response:
 # --- receiving -----------------------------------------------------------------------------
 async def open_push(request: Request) -> Response:
     """``POST /transfers/push``."""
-    body = await read_body(request, limits.PUSH_MANIFEST_BYTES)
+    body = await _intact(request, limits.PUSH_MANIFEST_BYTES)
     reception = services(request).transfers.reception
     user, address = username(request.scope), remote_ip(request.scope)
     name = request.headers.get(protocol.SENDER_NAME, "")[: limits.PEER_NAME_TOLD]
 
+    chosen = protocol.parse_transfer_id(request.headers.get(protocol.TRANSFER_ID, ""))
+
     def open_it() -> str:
         manifest = protocol.parse_push(body, reception.quota.instances)
-        return reception.open_push(manifest, username=user, remote_ip=address, name=name)
+        return reception.open_push(
+            manifest, username=user, remote_ip=address, name=name, transfer_id=chosen
+        )
 
     created = protocol.render_created(await in_thread(open_it))
     services(request).metrics.add("orthanc_transfers_created_push_count")
@@ -171,9 +179,14 @@ async def put_bucket(request: Request) -> Response:
 
     encoding = protocol.parse_bucket_encoding(request.headers.get(protocol.ENCODING, "none"))
 
+    offset = protocol.parse_offset(request.headers.get(protocol.OFFSET, "0"))
+
     def begin() -> Incoming:
-        name = request.path_params["id"]
-        bucket = reception.bucket(name, position, username(request.scope), encoding)
+        name, user = request.path_params["id"], username(request.scope)
+        if offset:
+            bucket = reception.resume(name, position, offset, user)
+        else:
+            bucket = reception.bucket(name, position, user, encoding)
         try:
             bucket.check_length(length)
         except BaseException:
@@ -181,11 +194,15 @@ async def put_bucket(request: Request) -> Response:
             raise
         return bucket
 
-    def receive(read: type_read) -> int:
+    def receive(loan: Loan) -> int:
         bucket = begin()
+        bucket.let_go(loan.cut)
         try:
-            bucket.receive(read)
+            bucket.receive(loan.read)
             bucket.finish()
+        except _CUT_OFF:
+            bucket.cut_off()
+            raise
         finally:
             bucket.abort()
         return bucket.size
@@ -207,10 +224,22 @@ async def _pump(request: Request, bucket: Incoming) -> int:
     try:
         await pump(request, bucket.write, bucket.body_limit)
         await in_thread(bucket.finish)
+    except _CUT_OFF:
+        await in_thread(bucket.cut_off)
+        await _in_the_end(bucket.abort)
+        raise
     except BaseException:
         await _in_the_end(bucket.abort)
         raise
     return bucket.size
+
+
+def look_at_bucket(request: Request) -> Response:
+    """``GET /transfers/push/{id}/{bucket}``: how much of it is here. Only a Wherry has this."""
+    reception = services(request).transfers.reception
+    position = protocol.parse_bucket_index(request.path_params["bucket"])
+    taken = reception.taken(request.path_params["id"], position, username(request.scope))
+    return _json(protocol.render_taken(taken))
 
 
 async def commit_push(request: Request) -> Response:
@@ -301,8 +330,22 @@ async def _submit(request: Request, kind: str, wanted: TransferRequest) -> Respo
 
 
 # --- small things --------------------------------------------------------------------------
+async def _intact(request: Request, limit: int) -> bytes:
+    """The whole body. Raises ``NetworkProtocol`` when it has not the digest that it says."""
+    body = await read_body(request, limit)
+    if not is_intact(body, request.headers.get("content-digest", "")):
+        raise NetworkProtocol("The body was damaged on its way: its digest is another")
+    return body
+
+
 def _json(value: Any, headers: type_headers = ()) -> Response:
-    return Answer(orjson.dumps(value, option=orjson.OPT_INDENT_2), 200, PLAIN_JSON, headers)
+    return _told(orjson.dumps(value, option=orjson.OPT_INDENT_2), headers)
+
+
+def _told(body: bytes, headers: type_headers = ()) -> Response:
+    """A JSON answer with its digest (RFC 9530)."""
+    digest = (b"content-digest", content_digest(body).encode())
+    return Answer(body, 200, PLAIN_JSON, [*headers, digest])
 
 
 def _measure(metrics: Metrics, what: str, spent_s: float) -> None:

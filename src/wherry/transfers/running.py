@@ -12,13 +12,19 @@ the same bytes; what a broken sender could do to its own files there, its own co
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from wherry import clock, limits
 from wherry.errors import Unavailable
 from wherry.index.transfers import InstanceRow
 from wherry.storage.base import StorageArea
 from wherry.transfers.following import Followers
+
+if TYPE_CHECKING:
+    from wherry.transfers.incoming import Incoming
 
 type_key = tuple[str, int]
 """Transfer, position of the bucket."""
@@ -29,6 +35,10 @@ class Attempt:
 
     def __init__(self, key: type_key) -> None:
         self.key = key
+        self.let_go: Callable[[], None] | None = None
+        """Makes whoever waits for its next bytes stop waiting."""
+        self.rests = threading.Event()
+        """Set when nothing more comes, for now or for good."""
         self._lock = threading.Lock()
         self._over = False
 
@@ -46,6 +56,12 @@ class Attempt:
             self._over = True
 
 
+@dataclass(frozen=True, slots=True)
+class _Paused:
+    bucket: Incoming
+    since: float
+
+
 class Running:
     """All attempts of this process, and the digests that follow them."""
 
@@ -53,6 +69,7 @@ class Running:
         self._storage = storage
         self._lock = threading.Lock()
         self._attempts: dict[type_key, Attempt] = {}
+        self._paused: dict[type_key, _Paused] = {}
         self._followers: dict[str, Followers] = {}
 
     def followers(self, transfer_id: str) -> Followers:
@@ -80,12 +97,64 @@ class Running:
         with self._lock:
             earlier = self._attempts.get(attempt.key)
             self._attempts[attempt.key] = attempt
+            paused = self._paused.pop(attempt.key, None)
         if earlier is not None:
             earlier.end()
+        if paused is not None:
+            paused.bucket.forget()
         return attempt
+
+    # --- buckets that were cut off ----------------------------------------------------------
+    def pause(self, attempt: Attempt, bucket: Incoming) -> bool:
+        """Keep what came of a bucket; False when another attempt has begun meanwhile."""
+        with self._lock:
+            if self._attempts.get(attempt.key) is not attempt:
+                return False
+            self._paused[attempt.key] = _Paused(bucket, clock.monotonic())
+        attempt.rests.set()
+        self.drop_paused(limits.PAUSED_BUCKET_S, limits.PAUSED_BUCKETS)
+        return True
+
+    def taken(self, transfer_id: str, position: int) -> int:
+        """Bytes from which a bucket may go on. A connection on which more of it was expected is
+        given up; if that takes too long, the bucket begins anew: 0."""
+        key = (transfer_id, position)
+        with self._lock:
+            attempt = self._attempts.get(key)
+        if attempt is not None and attempt.let_go is not None:
+            attempt.let_go()
+            attempt.rests.wait(limits.LET_GO_S)
+        with self._lock:
+            paused = self._paused.get(key)
+        return 0 if paused is None else paused.bucket.taken
+
+    def resume(self, transfer_id: str, position: int, taken: int) -> Incoming | None:
+        """The bucket that stopped exactly there."""
+        key = (transfer_id, position)
+        with self._lock:
+            paused = self._paused.get(key)
+            if paused is None or paused.bucket.taken != taken:
+                return None
+            del self._paused[key]
+            self._attempts[key].rests.clear()
+        return paused.bucket.go_on()
+
+    def drop_paused(self, older_than_s: float, most: int) -> None:
+        """Abort what will not go on: what is old, and the oldest of too many."""
+        now = clock.monotonic()
+        with self._lock:
+            by_age = sorted(self._paused, key=lambda key: self._paused[key].since)
+            gone = [key for key in by_age if now - self._paused[key].since > older_than_s]
+            gone += [key for key in by_age[: max(0, len(by_age) - most)] if key not in gone]
+            buckets = [self._paused.pop(key).bucket for key in gone]
+        for bucket in buckets:
+            bucket.forget()
+
+    # --- ends --------------------------------------------------------------------------------
 
     def done(self, attempt: Attempt) -> None:
         """This attempt does nothing more. Repeatable."""
+        attempt.rests.set()
         with self._lock:
             if self._attempts.get(attempt.key) is attempt:
                 del self._attempts[attempt.key]
@@ -95,10 +164,14 @@ class Running:
         with self._lock:
             attempts = [one for key, one in self._attempts.items() if key[0] == transfer_id]
             self._followers.pop(transfer_id, None)
+            keys = [key for key in self._paused if key[0] == transfer_id]
+            paused = [self._paused.pop(key).bucket for key in keys]
         for attempt in attempts:
             attempt.end()
+        for bucket in paused:
+            bucket.forget()
 
     def transfers(self) -> set[str]:
         """The transfers that something is arriving for."""
         with self._lock:
-            return {transfer_id for transfer_id, _ in self._attempts}
+            return {transfer_id for transfer_id, _ in self._attempts.keys() - self._paused.keys()}

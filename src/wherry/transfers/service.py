@@ -30,6 +30,7 @@ from wherry.transfers.push import PushTransfer
 from wherry.transfers.receipts import Receipts
 from wherry.transfers.reception import Reception
 from wherry.transfers.source import Source
+from wherry.transfers.throttle import Throttles
 from wherry.transfers.tools import Tools
 
 P = ParamSpec("P")
@@ -75,8 +76,9 @@ class TransferService:
         self._pool = Pool(max(_LONG_WORKS, config.transfers.commit_threads_count))
         self._peers = peers
         paces = Paces(config.transfers.threads)
+        throttles = Throttles(config.transfers.links)
         self._tools = Tools(
-            config, storage, peers, self.source, self.reception, self.receipts, paces
+            config, storage, peers, self.source, self.reception, self.receipts, paces, throttles
         )
         self.probing = Probing(config, peers, self._tools.client)
 

@@ -21,6 +21,7 @@ from wherry.transfers.protocol import render_push
 from wherry.transfers.receipts import Receipts
 from wherry.transfers.reception import Reception
 from wherry.transfers.source import Source
+from wherry.transfers.throttle import Throttles
 
 _NEAR = ("localhost", "127.0.0.1", "::1")
 
@@ -36,6 +37,7 @@ class Tools:
     reception: Reception
     receipts: Receipts
     paces: Paces
+    throttles: Throttles
 
     def pace(self, peer: Peer, compression: str, *, blocks: bool) -> Pace:
         """The pace of a transfer; ``blocks``: whether the peer is a Wherry."""
