@@ -84,7 +84,7 @@ def wait_until(condition: Callable[[], bool], within_s: float = 60) -> None:
 @pytest.mark.parametrize("compression", ["none", "gzip"])
 def test_push(sender: Server, receiver: Server, proxy: Proxy, compression: str) -> None:
     job = send(sender, Compression=compression, SenderTransferID="me")
-    assert job["State"] == "Success", job
+    assert job["State"] == "Success", (job["ErrorCode"], job["ErrorDetails"], job)
     assert content(receiver) == content(sender)
     assert len(receiver.files()) == len(FILES)
     found = job["Content"]
@@ -113,7 +113,7 @@ def test_pull(sender: Server, receiver: Server, compression: str) -> None:
     assert status == 200
     study = sender.json("GET", "/studies")[0]
     job = receiver.wait_for_job(start(receiver, "pull", study=study, Compression=compression))
-    assert job["State"] == "Success", job
+    assert job["State"] == "Success", (job["ErrorCode"], job["ErrorDetails"], job)
     assert content(receiver) == content(sender)
     assert len(receiver.files()) == len(FILES)
     assert job["Content"]["TotalInstances"] == len(FILES)
@@ -224,8 +224,8 @@ def test_a_bucket_corrupted_on_every_attempt(
     job = failed(sender, receiver, Compression=compression)
     assert "bucket" in job["ErrorDetails"]
     assert any(name in job["ErrorDetails"] for name in sender.json("GET", "/instances"))
-    if compression == "none":
-        assert job["ErrorCode"] == 20
+    if compression == "none":  # by the seal of a part, by the MD5 of a whole one
+        assert job["ErrorCode"] == (9 if position == 0 else 20)
 
 
 @pytest.mark.parametrize("position", [0, 8])
@@ -240,7 +240,7 @@ def test_a_corrupted_bucket_is_sent_again(
 
     proxy.rule = corrupt
     job = send(sender)
-    assert job["State"] == "Success", job
+    assert job["State"] == "Success", (job["ErrorCode"], job["ErrorDetails"], job)
     assert job["Content"]["RetriedHttpQueries"] >= 1
     assert content(receiver) == content(sender)
 
@@ -264,6 +264,7 @@ def test_an_instance_with_another_identity(sender: Server, receiver: Server, pro
     def rename(message: Message) -> None:
         if message.path.endswith("/transfers/push"):
             message.body = message.body.replace(name.encode(), wrong.encode())
+            message.headers.pop("Content-Digest")  # the sender lies, the line does not
 
     proxy.rule = rename
     job = failed(sender, receiver)
@@ -493,7 +494,7 @@ def test_a_receiver_that_restarts_in_the_middle(
 
     proxy.rule = kill
     job = send(sender)
-    assert job["State"] == "Success", job
+    assert job["State"] == "Success", (job["ErrorCode"], job["ErrorDetails"], job)
     assert content(receiver) == content(sender)
 
 
@@ -515,7 +516,7 @@ def test_a_commit_whose_answer_is_lost(
 
     proxy.rule, proxy.after = forget, lose
     job = send(sender)
-    assert job["State"] == "Success", job
+    assert job["State"] == "Success", (job["ErrorCode"], job["ErrorDetails"], job)
     assert commits == [200, 200 if dialect == "wherry" else 404]
     assert content(receiver) == content(sender)
 
@@ -532,7 +533,7 @@ def test_a_peer_that_forgot_the_transaction_gets_a_new_one(
 
     proxy.rule = evict
     job = send(sender)
-    assert job["State"] == "Success", job
+    assert job["State"] == "Success", (job["ErrorCode"], job["ErrorDetails"], job)
     assert content(receiver) == content(sender)
     assert len(receiver.files()) == len(FILES)
 

@@ -54,7 +54,7 @@ def _pieces(instance: ManifestInstance, largest_bytes: int) -> list[Bucket]:
 
 
 def _blocks(instance: ManifestInstance, unit_bytes: int) -> list[Bucket]:
-    part = max(_BLOCK_BYTES, unit_bytes - unit_bytes % _BLOCK_BYTES)
+    part = unit_bytes - unit_bytes % _BLOCK_BYTES or unit_bytes
     return [
         Bucket((Chunk(instance.orthanc_id, start, min(part, instance.size - start)),))
         for start in range(0, instance.size, part)

@@ -108,12 +108,11 @@ def declare(
     username: str = "",
     remote_ip: str = "",
     other_end: Mapping[str, str] | None = None,
-    transfer_id: str = "",
 ) -> Declaration:
     """Rows of a manifest. An instance that lies whole in one bucket gets a file for each attempt
     to bring it; one that is cut over several has one file, whose name is chosen here. Those in
     ``held`` are stored here already and lie in no bucket. ``other_end``: what is known of the other
-    server; ``transfer_id``: chosen by it."""
+    server."""
     now = clock.timestamp()
     block = new_prefix()
     places = {one.orthanc_id: position for position, one in enumerate(manifest.instances)}
@@ -126,7 +125,7 @@ def declare(
         row = InstanceRow(position, one.orthanc_id, one.size, one.md5, name, cut, here, here)
         instances.append(row)
     transfer = TransferRow(
-        id=transfer_id or clock.new_uuid(),
+        id=clock.new_uuid(),
         kind=kind,
         state="open",
         compression=manifest.compression,

@@ -10,9 +10,7 @@ Not here: the orders of ``/transfers/send`` and ``/pull`` (``orders``), how inst
 
 from __future__ import annotations
 
-import hashlib
 import re
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,9 +39,6 @@ ENCODING = "wherry-encoding"
 """Header of a bucket: how this one is packed, when its transfer is ``auto``."""
 OFFSET = "wherry-offset"
 """Header of a bucket that goes on where it was cut off: the bytes of its body that are there."""
-TRANSFER_ID = "wherry-transfer-id"
-"""Header of ``POST /transfers/push``: the identifier that its sender chose, so that it may ask
-again when the answer was lost."""
 AUTO = "auto"
 """``Compression`` of a transfer between two Wherry: each bucket says how it is packed, and those
 with parts of instances are sealed (``sealing``). In an order: whatever is fastest."""
@@ -62,7 +57,6 @@ _LEVELS = {
 }
 _DECIMAL_DIGITS = 18
 _ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _CHUNK_IDS = re.compile(r"[.0-9a-f-]+")
 _PEER_PATH = re.compile(r"/+[A-Za-z0-9_~-][A-Za-z0-9_~/-]*")
@@ -192,18 +186,6 @@ def parse_push(body: bytes, max_instances: int = limits.TRANSFER_INSTANCES) -> M
     compression = check_compression(a_text(document, "Compression"))
     twice = BadFileFormat("An instance is declared twice, with different sizes or digests")
     return Manifest(_distinct(instances, twice), buckets, compression)
-
-
-def uuid_of(seed: str) -> str:
-    """The same UUID for the same seed (RFC 9562, version 8)."""
-    return str(uuid.UUID(bytes=hashlib.sha256(seed.encode()).digest()[:16], version=8))
-
-
-def parse_transfer_id(text: str) -> str:
-    """The header ``wherry-transfer-id``; empty when there is none. Raises ``BadFileFormat``."""
-    if text and not _UUID.fullmatch(text):
-        raise BadFileFormat(f"{TRANSFER_ID} must be a UUID")
-    return text
 
 
 def render_created(transfer_id: str) -> dict[str, str]:

@@ -104,8 +104,6 @@ class _Push:
         self._path = ""
         self._cookies = ""
         self._committing = False
-        self._openings = 0
-        """How many transactions were lost: a new one gets a name of its own."""
         self._saver = Saver(self._save)
 
     def run(self) -> None:
@@ -143,7 +141,6 @@ class _Push:
         checkpoint = self._control.job.checkpoint
         self._path = checkpoint.get("Path", "")
         self._cookies = checkpoint.get("Cookies", "")
-        self._openings = int(checkpoint.get("Openings", 0))
         if not self._path:
             return False
         with suppress(KeyError, ValueError):  # other instances than before, or another version
@@ -178,7 +175,6 @@ class _Push:
     def _begin_again(self) -> None:
         self._client.reopen()
         self._path = self._cookies = ""
-        self._openings += 1
         self._committing = False
         self._progress.start(())
 
@@ -225,7 +221,7 @@ class _Push:
             "/transfers/push",
             "create",
             BytesBody(protocol.render_push(self._manifest), _JSON, digest=wherry),
-            self._headers() | (self._introduction() if wherry else {}),
+            self._headers() | self._own_name(),
             self._tools.config.transfers.peer_commit_timeout_s,
             resend=False,
         )
@@ -396,12 +392,9 @@ class _Push:
     def _headers(self) -> dict[str, str]:
         return _headers(self._request, self._cookies)
 
-    def _introduction(self) -> dict[str, str]:
-        """Our name, and that of the transaction: so it is opened once, however often we ask."""
+    def _own_name(self) -> dict[str, str]:
         name = self._tools.config.name.encode("ascii", "ignore").decode()
-        seed = f"{self._control.job.id} {self._digest} {self._openings}"
-        chosen = {protocol.TRANSFER_ID: protocol.uuid_of(seed)}
-        return chosen | ({protocol.SENDER_NAME: name} if name else {})
+        return {protocol.SENDER_NAME: name} if name and self._plan.dialect == WHERRY else {}
 
     def _save(self) -> None:
         checkpoint: dict[str, type_json] = {
@@ -410,7 +403,6 @@ class _Push:
             "Manifest": self._digest,
             "Acknowledged": self._progress.done_text(),
             "Committing": self._committing,
-            "Openings": self._openings,
             "Missing": self._plan.missing,
             "Dialect": self._plan.dialect,
         }

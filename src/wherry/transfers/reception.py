@@ -85,7 +85,6 @@ class Reception:
         username: str = "",
         remote_ip: str = "",
         other_end: Mapping[str, str] | None = None,
-        transfer_id: str = "",
     ) -> Declaration:
         """Hold a manifest against the quotas. Raises ``TooLarge``, ``StorageFull``.
 
@@ -104,7 +103,6 @@ class Reception:
             username=username,
             remote_ip=remote_ip,
             other_end=other_end,
-            transfer_id=transfer_id,
         )
 
     def held(self, instances: Sequence[ManifestInstance]) -> set[ManifestInstance]:
@@ -119,11 +117,9 @@ class Reception:
         username: str = "",
         remote_ip: str = "",
         name: str = "",
-        transfer_id: str = "",
     ) -> str:
-        """Open a push of a peer, which calls itself ``name``; its id. One that chose the id itself
-        may ask again: it is opened once. Raises ``TooLarge``, ``StorageFull``, ``Unavailable``,
-        ``BadSequenceOfCalls`` when the id is taken."""
+        """Open a push of a peer, which calls itself ``name``; its id. Raises ``TooLarge``,
+        ``StorageFull``, ``Unavailable``."""
         told = {"Name": name, "RemoteIP": remote_ip, "Username": username}
         declaration = self.declare(
             manifest,
@@ -131,13 +127,10 @@ class Reception:
             username=username,
             remote_ip=remote_ip,
             other_end={member: value for member, value in told.items() if value},
-            transfer_id=transfer_id,
         )
 
         def work(tx: Transaction) -> list[str]:
             now = clock.timestamp()
-            if transfer_id and _is_open_already(tx, declaration):
-                return []
             replaced = take_slot(tx, self.quota.pushes, now) + take_room(tx, declaration, now)
             declaration.write(tx)
             return replaced
@@ -378,26 +371,6 @@ def _open_transfer(tx: Transaction, transfer_id: str, username: str | None) -> T
     if transfer is None or transfer.state != "open" or _foreign(transfer, username):
         raise UnknownResource
     return transfer
-
-
-def _is_open_already(tx: Transaction, declaration: Declaration) -> bool:
-    """Whether this push was opened before, and its sender did not hear it."""
-    wanted, known = declaration.transfer, transfers.get(tx, declaration.transfer.id)
-    if known is None:
-        return False
-    if known.state == "open" and _sketch(known) == _sketch(wanted):
-        return True
-    raise BadSequenceOfCalls("A transfer with this identifier was opened before")
-
-
-def _sketch(transfer: TransferRow) -> tuple[object, ...]:
-    return (
-        transfer.kind,
-        transfer.username,
-        transfer.instance_count,
-        transfer.bucket_count,
-        transfer.total_bytes,
-    )
 
 
 def _is_open(tx: Transaction, transfer_id: str) -> bool:

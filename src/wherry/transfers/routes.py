@@ -147,13 +147,9 @@ async def open_push(request: Request) -> Response:
     user, address = username(request.scope), remote_ip(request.scope)
     name = request.headers.get(protocol.SENDER_NAME, "")[: limits.PEER_NAME_TOLD]
 
-    chosen = protocol.parse_transfer_id(request.headers.get(protocol.TRANSFER_ID, ""))
-
     def open_it() -> str:
         manifest = protocol.parse_push(body, reception.quota.instances)
-        return reception.open_push(
-            manifest, username=user, remote_ip=address, name=name, transfer_id=chosen
-        )
+        return reception.open_push(manifest, username=user, remote_ip=address, name=name)
 
     created = protocol.render_created(await in_thread(open_it))
     services(request).metrics.add("orthanc_transfers_created_push_count")
