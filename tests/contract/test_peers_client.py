@@ -508,8 +508,8 @@ class Waits:
         self.waited.append(seconds)
 
 
-def refusal(status: int, after: float | None = None) -> PeerRefusal:
-    return PeerRefusal("no", status=status, peer_code=None, retry_after_s=after)
+def refusal(status: int, after: float | None = None, code: int | None = None) -> PeerRefusal:
+    return PeerRefusal("no", status=status, peer_code=code, retry_after_s=after)
 
 
 def attempts(*errors: Exception, retries: int = 3) -> tuple[int, list[float], Exception | None]:
@@ -537,8 +537,10 @@ def test_patience() -> None:
     assert attempts(broken, broken, broken)[1] == [0.2, 0.4, 0.8]
     assert attempts(*[broken] * 4)[::2] == (4, broken)
     assert attempts(*[broken] * 9, retries=9)[1][-1] == limits.PEER_RETRY_LONGEST_S
-    for status in (400, 404, 405):
+    for status in (404, 405):
         assert attempts(refusal(status))[0] == 1
+    assert attempts(refusal(400, code=15))[0] == 1
+    assert attempts(refusal(400))[::2] == (2, None)  # it was no HTTP what reached the peer
     assert attempts(ConfigurationError("x"))[0] == 1
     assert attempts(NetworkProtocol("x"))[0] == 1
 

@@ -29,8 +29,9 @@ class Patience:
     def __call__(self, work: Callable[[], T], also: tuple[type[WherryError], ...] = ()) -> T:
         """The result of ``work``; of its errors, the last one.
 
-        A peer that is busy is waited for as it asks. Other answers below 500 are final. ``also``:
-        errors of our own that a second attempt may cure, such as a damaged body.
+        A peer that is busy is waited for as it asks. Other answers below 500 are final, unless it
+        was no HTTP what reached the peer. ``also``: errors of our own that a second attempt may
+        cure, such as a damaged body.
         """
         curable: tuple[type[WherryError], ...] = (PeerUnavailable, *also)
         attempts, waited_s = 0, 0.0
@@ -45,10 +46,20 @@ class Patience:
                         raise
                     self.wait(pause)
                     continue
-                if error.status < HTTPStatus.INTERNAL_SERVER_ERROR or attempts >= self.retries:
+                if attempts >= self.retries or not (_trouble(error) or _garbled(error)):
                     raise
             except curable:
                 if attempts >= self.retries:
                     raise
             self.wait(min(limits.PEER_RETRY_S * 2**attempts, limits.PEER_RETRY_LONGEST_S))
             attempts += 1
+
+
+def _trouble(error: PeerRefusal) -> bool:
+    return error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _garbled(error: PeerRefusal) -> bool:
+    """Whether the peer's parser of HTTP made nothing of the request, which is damaged on its way
+    then: an answer of Orthanc's own to a bad request has a code."""
+    return error.status == HTTPStatus.BAD_REQUEST and error.peer_code is None

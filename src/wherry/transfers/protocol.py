@@ -31,6 +31,8 @@ from wherry.model import Bucket, Chunk, Level, Manifest, ManifestInstance, type_
 
 SENDER_NAME = "wherry-sender"
 """Header of ``POST /transfers/push``: the name that the sender gives itself, for the receipt."""
+SENDER_TRANSFER_ID = "sender-transfer-id"
+"""Header of most requests: the sender's own name for what it does."""
 COMPRESSIONS = ("none", "gzip")
 
 _LEVELS = {
