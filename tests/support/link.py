@@ -21,6 +21,8 @@ type_direction = Literal["up", "down"]
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
+
 
 @dataclass(frozen=True)
 class Flip:
@@ -84,11 +86,13 @@ class Turn:
 
     @property
     def length(self) -> int | None:
-        """Bytes of the turn, if its head says so."""
+        """Bytes of the turn, if its head says so or all of it came at once."""
         found = _LENGTH.search(self.start[: self.head_bytes])
         if found is not None:
             return self.head_bytes + int(found[1])
-        return self.head_bytes if self.direction == "up" else None
+        if self.direction == "up":
+            return self.head_bytes
+        return len(self.start) if self.start.endswith(_LAST_CHUNK) else None
 
 
 type_choose: TypeAlias = Callable[[Turn], Sequence[type_fault]]
@@ -208,15 +212,16 @@ class _Bent:
                 changed[offset] ^= 1 << fault.bit
                 data = bytes(changed)
                 continue
-            if offset:
-                yield data[:offset]
+            before = data[:offset]
             data, self._at = data[offset:], fault.at
+            if isinstance(fault, Repeat):  # in one go: nobody can speak in between
+                before += self._said[: fault.at]
+            if before:
+                yield before
             if isinstance(fault, StallAfter):
                 yield Stall(fault.seconds)
             if isinstance(fault, CutAfter) or (isinstance(fault, StallAfter) and fault.cut):
                 yield Cut()
-            if isinstance(fault, Repeat):
-                yield bytes(self._said[: fault.at])
         if data:
             yield data
         self._at += len(data)

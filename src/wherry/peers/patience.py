@@ -29,11 +29,11 @@ class Patience:
     def __call__(self, work: Callable[[], T], also: tuple[type[WherryError], ...] = ()) -> T:
         """The result of ``work``; of its errors, the last one.
 
-        A peer that is busy is waited for as it asks. Other answers below 500 are final, unless it
-        was no HTTP what reached the peer. ``also``: errors of our own that a second attempt may
-        cure, such as a damaged body.
+        A peer that is busy is waited for as it asks. Other answers below 500 are final; a request
+        that seems to have reached the peer as another one is sent once more. ``also``: errors of
+        our own that a second attempt may cure, such as a damaged body.
         """
-        curable: tuple[type[WherryError], ...] = (PeerUnavailable, *also)
+        broken: tuple[type[WherryError], ...] = (PeerUnavailable, *also)
         attempts, waited_s = 0, 0.0
         while True:
             try:
@@ -46,9 +46,10 @@ class Patience:
                         raise
                     self.wait(pause)
                     continue
-                if attempts >= self.retries or not (_trouble(error) or _garbled(error)):
+                curable = _trouble(error) or (_garbled(error) and not attempts)
+                if not curable or attempts >= self.retries:
                     raise
-            except curable:
+            except broken:
                 if attempts >= self.retries:
                     raise
             self.wait(min(limits.PEER_RETRY_S * 2**attempts, limits.PEER_RETRY_LONGEST_S))
@@ -60,6 +61,10 @@ def _trouble(error: PeerRefusal) -> bool:
 
 
 def _garbled(error: PeerRefusal) -> bool:
-    """Whether the peer's parser of HTTP made nothing of the request, which is damaged on its way
-    then: an answer of Orthanc's own to a bad request has a code."""
-    return error.status == HTTPStatus.BAD_REQUEST and error.peer_code is None
+    """Whether the peer's HTTP made nothing of the request (its answers to a bad request have a
+    code), or found another path in it, one that has no such method; or the answer is no refusal at
+    all and yet not 200, which no server of DICOM says here."""
+    if error.peer_code is not None:
+        return False
+    refused = HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED
+    return error.status in refused or error.status <= HTTPStatus.MULTIPLE_CHOICES
