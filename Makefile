@@ -9,11 +9,13 @@ CONFIG ?=
 TESTS ?= tests
 # Of the points at which the crash tests kill a server, `make test` takes every n-th.
 CRASH_STRIDE ?= 7
+# Of the faults that the network tests put on a line, `make test` takes an n-th.
+NETWORK_STRIDE ?= 5
 
 # Requests that `make fuzz` sends at least.
 FUZZ ?= 5000
 
-.PHONY: help run demo test lint format fuzz crash-nightly bench wheel clean
+.PHONY: help run demo test lint format fuzz crash-nightly network-nightly bench wheel clean
 
 help:
 	@echo "make run            start a server (CONFIG=file.json to configure it)"
@@ -23,6 +25,7 @@ help:
 	@echo "make format         let ruff rewrite what it can"
 	@echo "make fuzz           send thousands of strange requests to a server (FUZZ=number)"
 	@echo "make crash-nightly  kill a server at every durable call it makes (an hour)"
+	@echo "make network-nightly  put every fault on the lines between two servers (six minutes)"
 	@echo "make bench          measure, beside Debian's Orthanc when it is installed"
 	@echo "make wheel          build dist/*.whl"
 
@@ -43,7 +46,9 @@ test: lint
 	@command -v cc >/dev/null || \
 		echo "without a C compiler (apt install gcc libc6-dev): the crash tests are skipped"
 	@echo "crash tests: every $(CRASH_STRIDE)th point; make crash-nightly takes all"
-	@WHERRY_CRASH_STRIDE=$(CRASH_STRIDE) $(BIN)/python -m pytest $(TESTS)
+	@echo "network tests: a $(NETWORK_STRIDE)th of the faults; make network-nightly takes all"
+	@WHERRY_CRASH_STRIDE=$(CRASH_STRIDE) WHERRY_NETWORK_STRIDE=$(NETWORK_STRIDE) \
+		$(BIN)/python -m pytest $(TESTS)
 
 lint: $(VENV)/.dev
 	@echo "--- ruff"
@@ -62,6 +67,9 @@ fuzz: $(VENV)/.dev
 
 crash-nightly: $(VENV)/.dev
 	WHERRY_CRASH_STRIDE=1 $(BIN)/python -m pytest -m crash --timeout=7200 tests/crash
+
+network-nightly: $(VENV)/.dev
+	WHERRY_NETWORK_STRIDE=1 $(BIN)/python -m pytest --timeout=1200 tests/network
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench.run $(BENCH)

@@ -291,6 +291,20 @@ like the first."""
 TRANSFER_BUSY_S: Final = 2
 """``Retry-After`` when all slots for pushes are taken."""
 
+TRANSFER_SOON_S: Final = 1
+"""... for those who are next."""
+
+TRANSFER_TURN_S: Final = 5.0
+"""A free slot is kept for those who wait longest and asked not longer ago than this: a stock sender
+asks every second, a Wherry after ``Retry-After``."""
+
+TRANSFER_TURNS: Final = 10_000
+"""Senders whose place is kept; more of them wait without one."""
+
+TRANSFER_TURN_MEMORY_S: Final = 600.0
+"""How long a sender that waits for a slot keeps its place without asking; a Wherry gives up after
+``PEER_BUSY_S``."""
+
 PEERS: Final = 1_000
 """Peers that may be declared over REST; they are one document of the index."""
 

@@ -518,8 +518,8 @@ class Waits:
         self.waited.append(seconds)
 
 
-def refusal(status: int, after: float | None = None) -> PeerRefusal:
-    return PeerRefusal("no", status=status, peer_code=None, retry_after_s=after)
+def refusal(status: int, after: float | None = None, code: int | None = None) -> PeerRefusal:
+    return PeerRefusal("no", status=status, peer_code=code, retry_after_s=after)
 
 
 def attempts(*errors: Exception, retries: int = 3) -> tuple[int, list[float], Exception | None]:
@@ -547,8 +547,11 @@ def test_patience() -> None:
     assert attempts(broken, broken, broken)[1] == [0.2, 0.4, 0.8]
     assert attempts(*[broken] * 4)[::2] == (4, broken)
     assert attempts(*[broken] * 9, retries=9)[1][-1] == limits.PEER_RETRY_LONGEST_S
-    for status in (400, 404, 405):
-        assert attempts(refusal(status))[0] == 1
+    for error in (refusal(404), refusal(400, code=15)):
+        assert attempts(error)[0] == 1
+    for status in (400, 405, 204, 300):  # without a code: something arrived damaged
+        assert attempts(refusal(status))[::2] == (2, None)
+        assert attempts(refusal(status), refusal(status))[0] == 2
     assert attempts(ConfigurationError("x"))[0] == 1
     assert attempts(NetworkProtocol("x"))[0] == 1
 

@@ -28,7 +28,7 @@ type_chunk = tuple[int, int, int]
 
 _TRANSFER = (
     "id, kind, state, compression, username, created_at, touched_at, block, instance_count,"
-    " bucket_count, total_bytes, remote_ip, other_end"
+    " bucket_count, total_bytes, remote_ip, other_end, origin"
 )
 _INSTANCE = "position, orthanc_id, size, md5, uuid, buckets, staged IS NOT NULL"
 _HELD = "held"
@@ -55,6 +55,8 @@ class TransferRow:
     remote_ip: str
     other_end: str = "{}"
     """JSON: what is known of the server at the other end."""
+    origin: str = ""
+    """Digest of a push with its sender; empty when the sender does not say who it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ def create(
                 transfer.total_bytes,
                 transfer.remote_ip,
                 transfer.other_end,
+                transfer.origin,
             )
         ],
     )
@@ -144,6 +147,14 @@ def get(tx: Transaction, transfer_id: str) -> TransferRow | None:
     """One transfer, in whatever state."""
     row = tx.one(f"SELECT {_TRANSFER} FROM transfers WHERE id = ?", (transfer_id,))
     return TransferRow(*row) if row else None
+
+
+def open_of(tx: Transaction, origin: str) -> str | None:
+    """The open push of this origin, which is not empty."""
+    row = origin and tx.one(
+        "SELECT id FROM transfers WHERE state = 'open' AND origin = ?", (origin,)
+    )
+    return str(row[0]) if row else None
 
 
 def count_open(tx: Transaction, kind: type_kind) -> int:

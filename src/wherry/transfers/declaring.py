@@ -108,6 +108,7 @@ def declare(
     username: str = "",
     remote_ip: str = "",
     other_end: Mapping[str, str] | None = None,
+    origin: str = "",
 ) -> Declaration:
     """Rows of a manifest. An instance that lies whole in one bucket gets a file for each attempt
     to bring it; one that is cut over several has one file, whose name is chosen here. Those in
@@ -138,6 +139,7 @@ def declare(
         total_bytes=sum(one.size for one in manifest.instances),
         remote_ip=remote_ip,
         other_end=orjson.dumps(dict(other_end or {})).decode(),
+        origin=origin,
     )
     return Declaration(transfer, instances, buckets, room_bytes)
 
@@ -167,21 +169,3 @@ def _buckets(
 def owner_of(transfer_id: str) -> str:
     """The owner of the block of a transfer's file names."""
     return f"transfer:{transfer_id}"
-
-
-def take_slot(tx: Transaction, pushes: int, now: float) -> list[str]:
-    """Make sure that one more push may be open.
-
-    Raises ``Unavailable`` when all slots are taken by live ones. When one of them has been
-    silent so long that its sender must be dead, it is discarded; its id is returned.
-    """
-    if transfers.count_open(tx, "push") < pushes:
-        return []
-    silent = transfers.untouched(tx, now - limits.TRANSFER_SLOT_IDLE_S, 1, "push")
-    if not silent:
-        raise Unavailable(
-            f"All {pushes} slots for transfers are taken; try again later",
-            retry_after_s=limits.TRANSFER_BUSY_S,
-        )
-    transfers.finish(tx, silent[0].id, "discarded", now)
-    return [silent[0].id]

@@ -32,6 +32,8 @@ from wherry.transfers.encoding import NAMES, Encoding, parse_encoding
 
 SENDER_NAME = "wherry-sender"
 """Header of ``POST /transfers/push``: the name that the sender gives itself, for the receipt."""
+SENDER_TRANSFER_ID = "sender-transfer-id"
+"""Header of most requests: the sender's own name for what it does."""
 CODECS = "wherry-codecs"
 """Header of the answers of ``/transfers/lookup`` and ``/inventory``, which only a Wherry sends: the
 encodings that it reads and writes."""

@@ -34,12 +34,13 @@ from wherry.model import (
 from wherry.receipts.document import manifest_root
 from wherry.storage.base import StorageArea
 from wherry.transfers import staged as staged_text
-from wherry.transfers.declaring import Declaration, Quota, declare, take_room, take_slot, unsent
+from wherry.transfers.declaring import Declaration, Quota, declare, unsent
 from wherry.transfers.incoming import Incoming, keep
 from wherry.transfers.landers import Piece
-from wherry.transfers.protocol import AUTO
+from wherry.transfers.protocol import AUTO, render_push
 from wherry.transfers.receipts import Arrival, Receipts
 from wherry.transfers.running import Running
+from wherry.transfers.turns import Caller, open_push
 from wherry.transfers.verifying import verify
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ class Reception:
         username: str = "",
         remote_ip: str = "",
         other_end: Mapping[str, str] | None = None,
+        origin: str = "",
     ) -> Declaration:
         """Hold a manifest against the quotas. Raises ``TooLarge``, ``StorageFull``.
 
@@ -103,6 +105,7 @@ class Reception:
             username=username,
             remote_ip=remote_ip,
             other_end=other_end,
+            origin=origin,
         )
 
     def held(self, instances: Sequence[ManifestInstance]) -> set[ManifestInstance]:
@@ -117,30 +120,28 @@ class Reception:
         username: str = "",
         remote_ip: str = "",
         name: str = "",
+        sender: str = "",
     ) -> str:
-        """Open a push of a peer, which calls itself ``name``; its id. Raises ``TooLarge``,
-        ``StorageFull``, ``Unavailable``."""
+        """Open a push of a peer, which calls itself ``name`` and its job ``sender``; its id. Again
+        the same one: it is open already. Raises ``TooLarge``, ``StorageFull``, ``Unavailable``."""
         told = {"Name": name, "RemoteIP": remote_ip, "Username": username}
+        caller = Caller(username, remote_ip, sender)
         declaration = self.declare(
             manifest,
             kind="push",
             username=username,
             remote_ip=remote_ip,
             other_end={member: value for member, value in told.items() if value},
+            origin=caller.origin(render_push(manifest)),
         )
-
-        def work(tx: Transaction) -> list[str]:
-            now = clock.timestamp()
-            replaced = take_slot(tx, self.quota.pushes, now) + take_room(tx, declaration, now)
-            declaration.write(tx)
-            return replaced
-
-        log.debug("Transfer %s is open", declaration.transfer.id)
-        for dead in self.index.write(work):
+        opened = self.index.write(
+            lambda tx: open_push(tx, declaration, caller, self.quota.pushes, clock.timestamp())
+        )
+        for dead in opened.gave_way:
             log.warning("Transfer %s was silent for long and gave way", dead)
             self.running.end_all(dead)
             self.on_abort()
-        return declaration.transfer.id
+        return opened.check(self.quota.pushes)
 
     # --- buckets ---------------------------------------------------------------------------
     def bucket(

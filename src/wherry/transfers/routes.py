@@ -146,10 +146,13 @@ async def open_push(request: Request) -> Response:
     reception = services(request).transfers.reception
     user, address = username(request.scope), remote_ip(request.scope)
     name = request.headers.get(protocol.SENDER_NAME, "")[: limits.PEER_NAME_TOLD]
+    sender = request.headers.get(protocol.SENDER_TRANSFER_ID, "")
 
     def open_it() -> str:
         manifest = protocol.parse_push(body, reception.quota.instances)
-        return reception.open_push(manifest, username=user, remote_ip=address, name=name)
+        return reception.open_push(
+            manifest, username=user, remote_ip=address, name=name, sender=sender
+        )
 
     created = protocol.render_created(await in_thread(open_it))
     services(request).metrics.add("orthanc_transfers_created_push_count")
