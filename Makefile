@@ -7,7 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?=
 TESTS ?= tests
-# Of the points at which the crash tests kill a server, `make test` takes every n-th.
+# Of the points at which the crash tests kill a server, `make test` takes every n-th; of the 200
+# kills at random moments, an n-th.
 CRASH_STRIDE ?= 7
 # Of the faults that the network tests put on a line, `make test` takes an n-th.
 NETWORK_STRIDE ?= 5
@@ -24,7 +25,7 @@ help:
 	@echo "make lint           the first three of them"
 	@echo "make format         let ruff rewrite what it can"
 	@echo "make fuzz           send thousands of strange requests to a server (FUZZ=number)"
-	@echo "make crash-nightly  kill a server at every durable call it makes (an hour)"
+	@echo "make crash-nightly  kill a server at every durable call, and 200 times at random (over an hour)"
 	@echo "make network-nightly  put every fault on the lines between two servers (six minutes)"
 	@echo "make bench          measure, beside Debian's Orthanc when it is installed"
 	@echo "make wheel          build dist/*.whl"
@@ -45,7 +46,7 @@ test: lint
 		echo "without PostgreSQL (apt install postgresql): the index is tested on SQLite only"
 	@command -v cc >/dev/null || \
 		echo "without a C compiler (apt install gcc libc6-dev): the crash tests are skipped"
-	@echo "crash tests: every $(CRASH_STRIDE)th point; make crash-nightly takes all"
+	@echo "crash tests: every $(CRASH_STRIDE)th point or kill; make crash-nightly takes all"
 	@echo "network tests: a $(NETWORK_STRIDE)th of the faults; make network-nightly takes all"
 	@WHERRY_CRASH_STRIDE=$(CRASH_STRIDE) WHERRY_NETWORK_STRIDE=$(NETWORK_STRIDE) \
 		$(BIN)/python -m pytest $(TESTS)

@@ -8,6 +8,7 @@ import os
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from wherry.errors import (
     WherryError,
 )
 from wherry.index import changes, deletions, recycling, resources, staging, transfers
-from wherry.index.database import Index
+from wherry.index.database import Index, Transaction
 from wherry.index.opening import IndexSettings, open_index
 from wherry.index.recycling import Bounds
 from wherry.ingest.ingest import Ingest
@@ -455,6 +456,133 @@ def test_two_processes_share_a_transfer(
     assert house.content() == study.files
     other.ingest.close()
     second_index.close()
+
+
+@pytest.fixture
+def other(index_settings: IndexSettings, tmp_path: Path) -> Iterator[House]:
+    """A second process, on the index and the storage area of ``house``."""
+    index = open_index(index_settings)
+    other = House(index, tmp_path / "storage", "process-2")
+    yield other
+    other.ingest.close()
+    index.close()
+
+
+CUT = make_instance(number=30, pixel_bytes=40_000)
+
+
+@pytest.mark.parametrize("committer", ["house", "other"])
+@pytest.mark.parametrize("when", ["before the commit", "after the commit"])
+def test_what_one_process_writes_late_touches_nothing_that_another_has_acknowledged(
+    house: House, other: House, committer: str, when: str
+) -> None:
+    """The sender came back to another node, and its first connection is not dead."""
+    study = Study([CUT])
+    *first, last = study.positions
+    transfer = house.reception.open_push(study.manifest)
+    for position in first:
+        put(house, transfer, position, study.body(position))
+    slow = house.reception.bucket(transfer, last)
+    put(other, transfer, last, study.body(last))
+    altered = bytes(byte ^ 1 for byte in study.body(last))
+
+    def write_late() -> None:
+        with suppress(Unavailable):
+            slow.write(altered)
+
+    if when == "before the commit":
+        write_late()
+    {"house": house, "other": other}[committer].reception.commit(transfer)
+    if when == "after the commit":
+        write_late()
+    slow.abort()
+    assert house.content() == study.files
+    house.reception.expire()
+    assert house.bare()
+
+
+def test_a_late_bucket_with_other_bytes_spoils_nothing(house: House, other: House) -> None:
+    """... also when it gets as far as its own acknowledgement."""
+    study = Study([CUT])
+    *first, last = study.positions
+    transfer = house.reception.open_push(study.manifest)
+    late = house.reception.bucket(transfer, 0)
+    late.write(bytes(byte ^ 1 for byte in study.body(0)))
+    for position in first:
+        put(other, transfer, position, study.body(position))
+    late.finish()
+    put(house, transfer, last, study.body(last))
+    house.reception.commit(transfer)
+    assert house.content() == study.files
+    assert house.bare()
+
+
+@pytest.mark.parametrize("verifier", ["house", "other"])
+def test_what_is_wanted_again_goes_to_another_file(
+    house: House, other: House, verifier: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An instance is verified and then, with a late bucket, found damaged elsewhere: what the
+    sender repeats now, with other bytes, must not reach the file that was verified."""
+    study = Study([CUT])
+    *first, last = study.positions
+    transfer = house.reception.open_push(study.manifest)
+    for position in first:
+        put(house, transfer, position, study.body(position))
+    bad = other.reception.bucket(transfer, last)
+    bad.write(bytes(byte ^ 1 for byte in study.body(last)))
+    with monkeypatch.context() as patch:
+        if verifier == "other":
+            patch.setattr(limits, "VERIFY_WITH_BUCKET_BYTES", 0)
+        put(house, transfer, last, study.body(last))
+        row, _ = other.reception.look(transfer)
+        other.reception._verify_rest(row)  # as a commit does
+    with pytest.raises(CorruptedFile):
+        bad.finish()
+    assert house.reception.missing(transfer) == list(study.positions)
+    for position in study.positions[1:]:
+        put(house, transfer, position, bytes(byte ^ 1 for byte in study.body(position)))
+    house.reception.commit(transfer)
+    assert house.content() == study.files
+    assert house.bare()
+
+
+def test_parts_that_an_earlier_version_has_acknowledged_count(house: House, other: House) -> None:
+    """It kept them in the one file that the instance names."""
+    study = Study([CUT])
+    *first, last = study.positions
+    transfer = house.reception.open_push(study.manifest)
+    for position in first:
+        put(house, transfer, position, study.body(position))
+    (name,) = house.files()
+
+    def as_before(tx: Transaction) -> None:
+        tx.run("UPDATE transfer_buckets SET files = NULL")
+        tx.run("UPDATE transfer_instances SET uuid = ?", (name,))
+
+    house.index.write(as_before)
+    put(other, transfer, last, study.body(last))
+    other.reception.commit(transfer)
+    assert house.content() == study.files
+
+
+def test_a_damaged_instance_is_brought_again_through_two_processes(
+    house: House, other: House
+) -> None:
+    study = Study([CUT, make_instance(number=31, pixel_bytes=30_000)])
+    transfer = house.reception.open_push(study.manifest)
+    houses = (house, other)
+    for position in study.positions:
+        body = bytearray(study.body(position))
+        body[-1] ^= position == 3
+        with suppress(CorruptedFile):
+            put(houses[position % 2], transfer, position, bytes(body))
+    again = house.reception.missing(transfer)
+    assert again
+    for position in again:
+        put(houses[position % 3 > 0], transfer, position, study.body(position))
+    other.reception.commit(transfer)
+    assert house.content() == study.files
+    assert house.bare()
 
 
 def test_it_goes_on_after_everything_was_opened_again(

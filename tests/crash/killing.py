@@ -1,7 +1,7 @@
 """Which points are taken, how many at once, and what all lives of a server have in common.
 
-``WHERRY_CRASH_STRIDE=n`` takes every n-th point only (CI); the default of 1 takes all of them
-(``make crash-nightly``).
+``WHERRY_CRASH_STRIDE=n`` takes every n-th point only, and an n-th of the random kills (CI); the
+default of 1 takes all of them (``make crash-nightly``).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -24,8 +24,6 @@ class Message:
     told: dict[str, str] = field(default_factory=dict)
     """Headers of the answer."""
 
-
-_OWN = {"host", "content-length", "transfer-encoding", "connection", "date", "server"}
 
 _OWN = {"host", "content-length", "transfer-encoding", "connection", "date", "server"}
 
@@ -90,6 +88,10 @@ class Proxy:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
+
+            def handle(self) -> None:
+                with suppress(ConnectionError):  # a client may die at any time
+                    super().handle()
 
             def _handle(self) -> None:
                 body = self._body()

@@ -15,7 +15,7 @@ from importlib import resources
 
 from wherry.index.database import Transaction
 
-VERSION = "0007"
+VERSION = "0008"
 """The version that this program reads and writes: the number of the last migration."""
 
 _WORDS = {
@@ -68,8 +68,10 @@ def version(tx: Transaction) -> str | None:
 
 def create(tx: Transaction) -> None:
     """Make the schema of ``VERSION`` in an empty database."""
-    for number in range(1, int(VERSION) + 1):
-        for statement in statements(f"{number:04d}", tx.dialect):
+    folder = resources.files("wherry.index.migrations.versions")
+    files = (entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    for number in sorted(number for name in files if (number := name[1:5]) <= VERSION):
+        for statement in statements(number, tx.dialect):
             tx.run(statement)
     tx.run(
         "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL,"

@@ -13,9 +13,9 @@ Not here: files, verification, what a commit makes visible (``transfers.receptio
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
@@ -68,7 +68,7 @@ class InstanceRow:
     size: int
     md5: str
     uuid: str
-    """Name of its file; empty while one bucket is to bring it whole."""
+    """Name of its file, once it is verified."""
     buckets: str
     """The buckets that hold parts of it (``transfers.ranges``); empty when one holds it whole."""
     staged: bool
@@ -84,6 +84,17 @@ class BucketRow:
     position: int
     chunks: tuple[type_chunk, ...]
     received: bool
+    again: bool = False
+    """It was acknowledged, and is wanted again because something was damaged."""
+
+
+class Part(NamedTuple):
+    """Where a part of an instance lies."""
+
+    offset: int
+    size: int
+    uuid: str
+    """Name of the file, which has it at the same offset."""
 
 
 def create(
@@ -200,12 +211,19 @@ def ended(tx: Transaction, limit: int) -> list[TransferRow]:
 def bucket(tx: Transaction, transfer_id: str, position: int) -> BucketRow | None:
     """One bucket of an open transfer."""
     row = tx.one(
-        "SELECT chunks, received FROM transfer_buckets WHERE transfer_id = ? AND position = ?",
+        "SELECT chunks, received, files IS NOT NULL FROM transfer_buckets"
+        " WHERE transfer_id = ? AND position = ?",
         (transfer_id, position),
     )
     if row is None:
         return None
-    return BucketRow(position, tuple(map(tuple, orjson.loads(row[0]))), bool(row[1]))
+    chunks, received, before = row
+    return BucketRow(
+        position,
+        tuple(map(tuple, orjson.loads(chunks))),
+        bool(received),
+        again=bool(before) and not received,
+    )
 
 
 def instances(
@@ -283,6 +301,40 @@ def lacks(
     )
 
 
+def parts(
+    tx: Transaction,
+    transfer_id: str,
+    instance: InstanceRow,
+    spans: Iterable[tuple[int, int]],
+    besides: int = -1,
+) -> list[Part]:
+    """Where the parts of an instance lie that the acknowledged buckets of these runs of positions,
+    other than ``besides``, have brought; in order of their buckets."""
+    found = []
+    for first, last in spans:
+        for chunks, files in tx.all(
+            "SELECT chunks, files FROM transfer_buckets WHERE transfer_id = ? AND received = 1"
+            " AND position BETWEEN ? AND ? AND position <> ? ORDER BY position",
+            (transfer_id, first, last, besides),
+        ):
+            uuid = orjson.loads(files or "{}").get(str(instance.position), instance.uuid)
+            found += [
+                Part(offset, size, uuid)
+                for place, offset, size in orjson.loads(chunks)
+                if place == instance.position
+            ]
+    return found
+
+
+def part_files(tx: Transaction, transfer_id: str) -> set[str]:
+    """The files that parts lie in."""
+    rows = tx.all(
+        "SELECT DISTINCT files FROM transfer_buckets WHERE transfer_id = ? AND files IS NOT NULL",
+        (transfer_id,),
+    )
+    return {uuid for (files,) in rows for uuid in orjson.loads(files).values()}
+
+
 # --- changing ------------------------------------------------------------------------------
 def touch(tx: Transaction, transfer_ids: Collection[str], at: float) -> int:
     """These transfers are in use; the number of them that are open."""
@@ -292,11 +344,14 @@ def touch(tx: Transaction, transfer_ids: Collection[str], at: float) -> int:
     )
 
 
-def acknowledge(tx: Transaction, transfer_id: str, position: int) -> None:
-    """This bucket is here."""
+def acknowledge(tx: Transaction, transfer_id: str, position: int, files: Mapping[int, str]) -> None:
+    """This bucket is here, and its parts are in these files (by position of the instance); of a
+    bucket that is here already, they stay where they are."""
+    named = {str(place): uuid for place, uuid in files.items()}
     tx.run(
-        "UPDATE transfer_buckets SET received = 1 WHERE transfer_id = ? AND position = ?",
-        (transfer_id, position),
+        "UPDATE transfer_buckets SET received = 1, files = ?"
+        " WHERE transfer_id = ? AND position = ? AND received = 0",
+        (orjson.dumps(named).decode(), transfer_id, position),
     )
 
 

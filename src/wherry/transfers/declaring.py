@@ -13,7 +13,7 @@ from wherry.errors import NoRoom, StorageFull, TooLarge, Unavailable
 from wherry.index import staging, transfers
 from wherry.index.database import Transaction
 from wherry.index.transfers import BucketRow, InstanceRow, TransferRow, type_kind
-from wherry.ingest.names import name_in, new_prefix
+from wherry.ingest.names import new_prefix
 from wherry.jobs import ranges
 from wherry.model import Manifest, ManifestInstance
 
@@ -111,9 +111,9 @@ def declare(
     origin: str = "",
 ) -> Declaration:
     """Rows of a manifest. An instance that lies whole in one bucket gets a file for each attempt
-    to bring it; one that is cut over several has one file, whose name is chosen here. Those in
-    ``held`` are stored here already and lie in no bucket. ``other_end``: what is known of the other
-    server."""
+    to bring it; one that is cut over several, one in each process that receives parts of it. Those
+    in ``held`` are stored here already and lie in no bucket. ``other_end``: what is known of the
+    other server."""
     now = clock.timestamp()
     block = new_prefix()
     places = {one.orthanc_id: position for position, one in enumerate(manifest.instances)}
@@ -121,9 +121,8 @@ def declare(
     instances = []
     for position, one in enumerate(manifest.instances):
         cut = "" if holders[position] == [] else ranges.to_text(holders[position])
-        name = name_in(block) if cut else ""
         here = one in held
-        row = InstanceRow(position, one.orthanc_id, one.size, one.md5, name, cut, here, here)
+        row = InstanceRow(position, one.orthanc_id, one.size, one.md5, "", cut, here, here)
         instances.append(row)
     transfer = TransferRow(
         id=clock.new_uuid(),

@@ -4,9 +4,10 @@ An MD5 needs the bytes in order. The part that begins where the digest stands is
 passes; a part that came too early is read back once those before it are there. A sender that sends
 the parts of an instance one after the other (ours does, when it can) costs no reading at all.
 
-This is a shortcut within one process. What another process has received, or this one before it was
-restarted, is read back when the instance is complete; so is an instance of which a range came
-twice, because then the file may hold other bytes than those that were digested.
+Each process has a file of its own for the parts of an instance that come to it, and so has each
+bucket that is wanted again: nobody writes to a file of another (``assembling``). What came to
+several files is read when the instance is complete; so is an instance of which a range came twice,
+because then the file may hold other bytes than those that were digested.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from wherry import limits
 from wherry.index.transfers import InstanceRow
+from wherry.ingest.names import name_in
 from wherry.storage.base import StorageArea
 
 if TYPE_CHECKING:
@@ -24,11 +26,12 @@ if TYPE_CHECKING:
 
 
 class Follower:
-    """The digest of one instance. From any thread."""
+    """The digest of one instance, as far as it lies in one file. From any thread."""
 
     def __init__(self, storage: StorageArea, uuid: str) -> None:
         self._storage = storage
-        self._uuid = uuid
+        self.uuid = uuid
+        """The file."""
         self._lock = threading.Lock()
         self._digest = hashlib.md5(usedforsecurity=False)
         self._position = 0
@@ -82,7 +85,7 @@ class Follower:
             return self._digest.hexdigest() if whole else None
 
     def _catch_up(self) -> None:
-        reader = self._storage.open(self._uuid)
+        reader = self._storage.open(self.uuid)
         try:
             while True:
                 with self._lock:
@@ -104,8 +107,9 @@ class Follower:
 class Followers:
     """Those of one transfer in this process."""
 
-    def __init__(self, storage: StorageArea) -> None:
+    def __init__(self, storage: StorageArea, block: str) -> None:
         self._storage = storage
+        self._block = block
         self._lock = threading.Lock()
         self._followers: dict[int, Follower] = {}
 
@@ -114,11 +118,16 @@ class Followers:
         with self._lock:
             found = self._followers.get(instance.position)
             if found is None:
-                found = self._followers[instance.position] = Follower(self._storage, instance.uuid)
+                found = self._followers[instance.position] = self.another()
             return found
 
-    def md5(self, instance: InstanceRow) -> str | None:
-        """The MD5 of an instance if all of it was seen here; it is forgotten then."""
+    def another(self) -> Follower:
+        """One that nobody shares."""
+        return Follower(self._storage, name_in(self._block))
+
+    def md5(self, instance: InstanceRow, uuid: str) -> str | None:
+        """The MD5 of an instance if all of it was seen here, on its way to this file. It is
+        forgotten then."""
         with self._lock:
             found = self._followers.pop(instance.position, None)
-        return None if found is None else found.md5(instance.size)
+        return found.md5(instance.size) if found is not None and found.uuid == uuid else None

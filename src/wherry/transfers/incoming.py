@@ -9,7 +9,7 @@ verifies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from wherry import clock, limits
 from wherry.errors import (
@@ -21,19 +21,21 @@ from wherry.errors import (
 )
 from wherry.index import transfers
 from wherry.index.database import Index, Transaction
-from wherry.index.transfers import BucketRow, InstanceRow, TransferRow
+from wherry.index.transfers import BucketRow, InstanceRow, Part, TransferRow
 from wherry.jobs import ranges
 from wherry.model import StagedInstance
 from wherry.storage.base import StorageArea, type_buffer, type_read
 from wherry.transfers import staged
+from wherry.transfers.assembling import assembled
 from wherry.transfers.landers import Piece
 from wherry.transfers.landing import Landing
 from wherry.transfers.protocol import AUTO
 from wherry.transfers.running import Attempt, Running
 from wherry.transfers.unpack import unpacker
-from wherry.transfers.verifying import verify
 
 type_verified = tuple[InstanceRow, StagedInstance]
+type_complete = tuple[InstanceRow, list[Part]]
+"""An instance that lacks no part, and where they lie."""
 
 
 class Incoming:
@@ -65,10 +67,11 @@ class Incoming:
             storage,
             transfer.block,
             pieces,
-            running.followers(transfer.id),
+            running.followers(transfer),
             keep=not row.received,
             compress=compress,
             sealed=transfer.compression == AUTO and any(not piece.whole for piece in pieces),
+            again=row.again,
         )
         self._unpacker = unpacker(encoding, self._landing)
         self.taken = 0
@@ -189,25 +192,27 @@ class Incoming:
             if not piece.whole and piece.instance.size <= limits.VERIFY_WITH_BUCKET_BYTES
         }
         with self._index.read() as tx:
-            done = [one for one in cut.values() if self._completes(tx, one)]
-        verified = landed.verified + [(one, self._verify(one)) for one in done]
-        rest = [one for one in cut.values() if one not in done]
-        for instance in self._record(verified, rest):
+            done = self._completed(tx, cut.values())
+        verified = landed.verified + [(one, self._verify(one, parts)) for one, parts in done]
+        places = {instance.position for instance, _ in done}
+        rest = [one for one in cut.values() if one.position not in places]
+        for instance, parts in self._record(verified, rest):
             # Another bucket completed the instance together with this one, which came last.
-            keep(self._index, self._transfer.id, [(instance, self._verify(instance))])
+            keep(self._index, self._transfer.id, [(instance, self._verify(instance, parts))])
 
     def _record(
         self, verified: Sequence[type_verified], rest: Sequence[InstanceRow]
-    ) -> list[InstanceRow]:
+    ) -> list[type_complete]:
         """The acknowledgement; returns those of ``rest`` that turn out to be complete now."""
         transfer_id, position = self._attempt.key
         rows = _rows(verified)
+        files = self._landing.landed.files
 
-        def work(tx: Transaction) -> list[InstanceRow]:
+        def work(tx: Transaction) -> list[type_complete]:
             _touch(tx, transfer_id)
-            transfers.acknowledge(tx, transfer_id, position)
+            transfers.acknowledge(tx, transfer_id, position, files)
             transfers.stage(tx, transfer_id, rows)
-            return [one for one in rest if self._completes(tx, one)]
+            return self._completed(tx, rest)
 
         own = self._landing.release()  # from here on the index may name these files
         try:
@@ -217,17 +222,35 @@ class Incoming:
                 self._storage.delete(uuid)
             raise
 
-    def _completes(self, tx: Transaction, instance: InstanceRow) -> bool:
+    def _completed(self, tx: Transaction, instances: Iterable[InstanceRow]) -> list[type_complete]:
+        """Those that lack no part any more when this bucket is here, with their parts: of this
+        bucket, those that it has brought now."""
         transfer_id, position = self._attempt.key
-        spans = ranges.parse_spans(instance.buckets)
-        return not transfers.lacks(tx, transfer_id, spans, besides=position)
+        found = []
+        for instance in instances:
+            spans = ranges.parse_spans(instance.buckets)
+            if not transfers.lacks(tx, transfer_id, spans, besides=position):
+                parts = transfers.parts(tx, transfer_id, instance, spans, besides=position)
+                found.append((instance, parts + self._parts_of(instance)))
+        return found
 
-    def _verify(self, instance: InstanceRow) -> StagedInstance:
+    def _parts_of(self, instance: InstanceRow) -> list[Part]:
+        uuid = self._landing.landed.files[instance.position]
+        mine = (piece for piece in self._pieces if piece.instance.position == instance.position)
+        return [Part(piece.offset, piece.size, uuid) for piece in mine]
+
+    def _verify(self, instance: InstanceRow, parts: Sequence[Part]) -> StagedInstance:
         """Verify an instance whose parts are all here. When it is damaged, nobody knows in which
         part: all of them are wanted again."""
         try:
-            md5 = self._running.md5(self._transfer.id, instance)
-            return verify(self._storage, instance, md5, compress=self._compress)
+            return assembled(
+                self._storage,
+                self._running,
+                self._transfer.id,
+                instance,
+                parts,
+                compress=self._compress,
+            )
         except (CorruptedFile, BadFileFormat):
             spans = ranges.parse_spans(instance.buckets)
             self._index.write(lambda tx: transfers.want_again(tx, self._transfer.id, spans))

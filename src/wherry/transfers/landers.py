@@ -4,7 +4,8 @@
 instance of up to a MiB fills a buffer and touches the disk when it is right; a larger one goes to
 its file as it comes. All of these get a fresh file for each attempt to bring them, and are verified
 at once: size, MD5, and that the identity in the header is the declared one. A *part* goes to its
-place in the one file of its instance, whose digest follows as the parts come (``following``).
+place in the file that this process has for its instance, whose digest follows as the parts come
+(``following``).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from wherry.ingest.names import name_in
 from wherry.ingest.staging import staged_instance
 from wherry.model import StagedInstance, Summary
 from wherry.storage.base import FileWriter, StorageArea
-from wherry.transfers.following import Followers
+from wherry.transfers.following import Follower, Followers
 from wherry.transfers.packing import packed
 from wherry.transfers.sealing import SEAL_BYTES, Sealer
 from wherry.transfers.verifying import ORIGIN, check_md5, checked_summary, large_md5, small_md5
@@ -54,21 +55,31 @@ class Landed:
     """Files that hold its bytes and are still to be synced, all at once."""
     verified: list[tuple[InstanceRow, StagedInstance]] = field(default_factory=list)
     """Instances that it brought whole."""
+    files: dict[int, str] = field(default_factory=dict)
+    """Where its parts are: position of the instance to file."""
 
 
 class Ground:
     """Where the landers of one bucket make their files."""
 
     def __init__(
-        self, storage: StorageArea, block: str, followers: Followers, *, compress: bool
+        self,
+        storage: StorageArea,
+        block: str,
+        followers: Followers,
+        *,
+        compress: bool,
+        again: bool,
     ) -> None:
         self.storage = storage
-        self.followers = followers
+        self._followers = followers
+        self._followed: dict[int, Follower] = {}
         self.landed = Landed()
         self.parts: list[_Part] = []
         """Those whose digests go on when the bucket is right."""
         self._block = block
         self._compress = compress
+        self._again = again
         self._own: list[str] = []
 
     def create(self) -> FileWriter:
@@ -76,6 +87,20 @@ class Ground:
         file = self.storage.create(name_in(self._block))
         self._own.append(file.uuid)
         return file
+
+    def follower(self, instance: InstanceRow) -> Follower:
+        """What follows the parts of an instance, and names their file."""
+        found = self._followed.get(instance.position)
+        if found is None:
+            if self._again:
+                found = self._followers.another()
+                self._own.append(found.uuid)
+            else:
+                found = self._followers.of(instance)
+            self._followed[instance.position] = found
+            self.landed.files[instance.position] = found.uuid
+            self.landed.unsynced.add(found.uuid)
+        return found
 
     def verified(self, instance: InstanceRow, summary: Summary, uuid: str) -> None:
         """This file is this instance."""
@@ -274,18 +299,17 @@ class _Large:
 
 
 class _Part:
-    """A part of an instance: goes to its place in the file that all its parts share."""
+    """A part of an instance: goes to its place in the file that its parts share."""
 
     def __init__(self, ground: Ground, piece: Piece) -> None:
         self.size = piece.size
-        self._file = ground.storage.reopen(piece.instance.uuid, piece.offset)
-        self._follower = ground.followers.of(piece.instance)
+        self._follower = ground.follower(piece.instance)
+        self._file = ground.storage.reopen(self._follower.uuid, piece.offset)
         self._offset = piece.offset
         self._digest = self._follower.begin(piece.offset, piece.size)
         self._over = False
         self.room = self._file.room
         ground.parts.append(self)
-        ground.landed.unsynced.add(piece.instance.uuid)
 
     def filled(self, size: int) -> None:
         if self._digest is not None:

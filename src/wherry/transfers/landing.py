@@ -35,14 +35,16 @@ class Landing:
         keep: bool = True,
         compress: bool = False,
         sealed: bool = False,
+        again: bool = False,
     ) -> None:
-        """``sealed``: 16 bytes follow those of the pieces (``sealing``)."""
+        """``sealed``: 16 bytes follow those of the pieces (``sealing``). ``again``: the bucket was
+        acknowledged before, and somebody may rely on the files that it came to."""
         self.size = sum(piece.size for piece in pieces)
         self._sealer: Sealer | None = None
         if sealed:
             self._sealer = Sealer((p.instance.orthanc_id, p.offset, p.size) for p in pieces)
             self.size += SEAL_BYTES
-        self._ground = Ground(storage, block, followers, compress=compress)
+        self._ground = Ground(storage, block, followers, compress=compress, again=again)
         self._landers = landers(self._ground, pieces, keep=keep, sealer=self._sealer)
         self._lander: Lander | None = None
         self.taken = 0

@@ -34,6 +34,7 @@ from wherry.model import (
 from wherry.receipts.document import manifest_root
 from wherry.storage.base import StorageArea
 from wherry.transfers import staged as staged_text
+from wherry.transfers.assembling import assembled
 from wherry.transfers.declaring import Declaration, Quota, declare, unsent
 from wherry.transfers.incoming import Incoming, keep
 from wherry.transfers.landers import Piece
@@ -41,7 +42,6 @@ from wherry.transfers.protocol import AUTO, render_push
 from wherry.transfers.receipts import Arrival, Receipts
 from wherry.transfers.running import Running
 from wherry.transfers.turns import Caller, open_push
-from wherry.transfers.verifying import verify
 
 log = logging.getLogger(__name__)
 
@@ -234,8 +234,12 @@ class Reception:
             batch = [staged_text.from_text(text) for text in transfers.staged(tx, transfer_id)]
             held = transfers.held(tx, transfer_id)
             declared = transfers.manifest(tx, transfer_id)
+            strays = transfers.part_files(tx, transfer_id)
         if len(batch) + len(held) == transfer.instance_count:
-            return self._make_visible(transfer, batch, held, declared)
+            visible = self._make_visible(transfer, batch, held, declared)
+            if visible and strays.difference(one.attachment.uuid for one in batch):
+                self._clear(transfer)  # parts of instances that were kept elsewhere
+            return visible
         if not self.is_committed(transfer_id):
             raise UnknownResource  # it ended while we looked
         return False
@@ -290,11 +294,22 @@ class Reception:
             if absent is not None:
                 raise CorruptedFile(f"Instance {absent.orthanc_id}: not all of its bytes were sent")
             for instance in rest:
-                md5 = self.running.md5(transfer.id, instance)
-                found = verify(self.storage, instance, md5, compress=self._ingest.compress)
-                keep(self.index, transfer.id, [(instance, found)])
+                keep(self.index, transfer.id, [(instance, self._assembled(transfer, instance))])
             if len(rest) < _PORTION:
                 return
+
+    def _assembled(self, transfer: TransferRow, instance: InstanceRow) -> StagedInstance:
+        spans = ranges.parse_spans(instance.buckets)
+        with self.index.read() as tx:
+            parts = transfers.parts(tx, transfer.id, instance, spans)
+        return assembled(
+            self.storage,
+            self.running,
+            transfer.id,
+            instance,
+            parts,
+            compress=self._ingest.compress,
+        )
 
     def _make_visible(
         self,
@@ -343,8 +358,6 @@ class Reception:
         for staged, result in zip(batch, stored, strict=True):
             if result.status is not StoreStatus.SUCCESS:
                 self.storage.delete(staged.attachment.uuid)
-        if self._ingest.compress:  # the plain files of instances that came in parts
-            self._clear(transfer)
         return True
 
     def _abort(self, transfer: TransferRow) -> bool:

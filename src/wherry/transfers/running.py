@@ -2,11 +2,11 @@
 
 A sender whose connection broke sends the bucket again, perhaps before we noticed: the later
 attempt takes the place of the earlier one, which writes no byte any more. So a file that several
-buckets share has one writer for each range, and none once the bucket is acknowledged. The end of
-a transfer ends its attempts in the same way.
+buckets share has one writer for each range, and none once this process has acknowledged the bucket.
+The end of a transfer ends its attempts in the same way.
 
-This holds within one process. Two processes that receive the same bucket at the same moment write
-the same bytes; what a broken sender could do to its own files there, its own commit refuses.
+This holds within one process, and need not hold beyond: another one that receives the same bucket
+writes to a file of its own (``following``), and what was acknowledged first counts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from wherry import clock, limits
 from wherry.errors import Unavailable
-from wherry.index.transfers import InstanceRow
+from wherry.index.transfers import InstanceRow, TransferRow
 from wherry.storage.base import StorageArea
 from wherry.transfers.following import Followers
 
@@ -72,19 +72,19 @@ class Running:
         self._paused: dict[type_key, _Paused] = {}
         self._followers: dict[str, Followers] = {}
 
-    def followers(self, transfer_id: str) -> Followers:
+    def followers(self, transfer: TransferRow) -> Followers:
         """The digests of the instances of a transfer that come in parts."""
         with self._lock:
-            found = self._followers.get(transfer_id)
+            found = self._followers.get(transfer.id)
             if found is None:
-                found = self._followers[transfer_id] = Followers(self._storage)
+                found = self._followers[transfer.id] = Followers(self._storage, transfer.block)
             return found
 
-    def md5(self, transfer_id: str, instance: InstanceRow) -> str | None:
-        """The digest of an instance all of whose parts came through this process."""
+    def md5(self, transfer_id: str, instance: InstanceRow, uuid: str) -> str | None:
+        """The digest of an instance all of whose parts came through this process to one file."""
         with self._lock:
             found = self._followers.get(transfer_id)
-        return None if found is None else found.md5(instance)
+        return None if found is None else found.md5(instance, uuid)
 
     def followed(self) -> set[str]:
         """The transfers that ``followers`` knows."""

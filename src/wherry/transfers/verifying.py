@@ -23,28 +23,33 @@ ORIGIN = Origin(kind="Plugins")
 
 
 def verify(
-    storage: StorageArea, instance: InstanceRow, md5: str | None, *, compress: bool = False
+    storage: StorageArea,
+    instance: InstanceRow,
+    uuid: str,
+    md5: str | None,
+    *,
+    compress: bool = False,
 ) -> StagedInstance:
-    """An instance whose parts are all there. ``md5``: its digest when it was taken as the parts
-    came; else the whole file is read. Raises ``CorruptedFile``, ``BadFileFormat``.
+    """An instance whose parts are all in one file. ``md5``: its digest when it was taken as the
+    parts came; else the whole file is read. Raises ``CorruptedFile``, ``BadFileFormat``.
 
     With ``compress`` the answer is in another file; that of the parts stays, because a crash may
     still make somebody verify it again.
     """
     try:
-        if storage.size(instance.uuid) != instance.size:
+        if storage.size(uuid) != instance.size:
             raise CorruptedFile(f"Instance {instance.orthanc_id}: some of its bytes are missing")
     except MissingFile:
         raise CorruptedFile(f"Instance {instance.orthanc_id}: no byte of it arrived") from None
-    md5 = md5 or _read_md5(storage, instance.uuid)
+    md5 = md5 or _read_md5(storage, uuid)
     check_md5(instance, md5)
-    reader = storage.open(instance.uuid)
+    reader = storage.open(uuid)
     try:
         with reader.map() as view:
             summary = checked_summary(instance, view)
     finally:
         reader.close()
-    staged = staged_instance(instance.uuid, instance.size, md5, summary, ORIGIN)
+    staged = staged_instance(uuid, instance.size, md5, summary, ORIGIN)
     return packed(storage, staged) if compress else staged
 
 
