@@ -249,6 +249,13 @@ before. Three for each instance, three for each chunk, two for each bucket, of a
 PUSH_ID_CHARACTERS: Final = 64
 """An identifier or digest that a push declares: Orthanc's have 44 and 32."""
 
+EXTRAS_BYTES: Final = 32 * MIB
+"""Metadata and labels that travel with one transfer, as one document: 1 KiB for each of 30,000
+instances. What is longer belongs into attachments."""
+
+EXTRAS_ATTACHMENTS: Final = 100_000
+"""Attachments that travel with one transfer: a row of the index and a request for each."""
+
 FOLLOWED_PIECE_BYTES: Final = 256 * KIB
 """What is read at once of a part that came too early for the digest of its instance."""
 

@@ -12,7 +12,7 @@ import sqlite3
 import time
 import zipfile
 from contextlib import closing, suppress
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 from tests.crash.killing import DEAD
 from tests.support.jobs import eventually
@@ -204,6 +204,8 @@ class Push:
     """A sender pushes a study of 20 instances; it lives on, and its job waits for the receiver."""
 
     name = "push"
+    more: ClassVar[dict[str, Any]] = {}
+    """Members of its order."""
     sender_config = {"Wherry": {"JobRetries": {"PushTransfer": {"FirstDelay": 1}}}}
 
     def __init__(self, sender: Server, study: str, sent: dict[str, bytes]) -> None:
@@ -224,6 +226,7 @@ class Push:
                 "Resources": [{"Level": "Study", "ID": self._study}],
                 "Peer": peer,
                 "Compression": "none",
+                **self.more,
             },
         )
         self._job = job["ID"]
@@ -250,6 +253,7 @@ class Pull:
     """The receiver fetches the study itself; its job must end well without help."""
 
     name = "pull"
+    more: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, sender: Server, study: str, sent: dict[str, bytes]) -> None:
         self._sender = sender
@@ -270,6 +274,7 @@ class Pull:
                     "Resources": [{"Level": "Study", "ID": self._study}],
                     "Peer": "sender",
                     "Compression": "none",
+                    **self.more,
                 },
             )["ID"]
             receiver.wait_for_job(self._job)

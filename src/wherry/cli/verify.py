@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wherry import limits
 from wherry.cli.filling import printable
 from wherry.errors import BadFileFormat, WherryError
 
@@ -25,7 +26,12 @@ _SHOWN = (
     "TotalSize",
     "CountHeldBefore",
     "CountKeptOther",
+    "CountMetadata",
+    "CountLabels",
+    "CountAttachments",
+    "CountKeptExtras",
     "ManifestRoot",
+    "ExtrasDigest",
 )
 
 
@@ -47,6 +53,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="FOLDER",
         help="a folder that must hold exactly the instances of the receipt, byte for byte",
     )
+    parser.add_argument(
+        "--extras",
+        type=Path,
+        metavar="DOCUMENT",
+        help="metadata, labels and attachments as /transfers/extras gives them, which must be "
+        "those of the receipt",
+    )
     parser.set_defaults(run=run)
 
 
@@ -63,6 +76,8 @@ def run(parsed: argparse.Namespace) -> int:
         problems.append("it is signed with another key than the one given")
     if parsed.files:
         problems += _compare(receipt, parsed.files)
+    if parsed.extras:
+        problems += _compare_extras(receipt, parsed.extras)
     for name in _SHOWN:
         if name in receipt.body:
             print(f"{name:<16} {_text(receipt.body[name])}")
@@ -71,21 +86,22 @@ def run(parsed: argparse.Namespace) -> int:
     for problem in problems:
         print(f"wherry: NOT VALID: {problem}", file=sys.stderr)
     if not problems:
-        print("The signature holds" + (", and so do the files." if parsed.files else "."))
+        held = [name for name in ("files", "extras") if getattr(parsed, name)]
+        print("The signature holds" + (f", and so do the {' and '.join(held)}." if held else "."))
     return int(bool(problems))
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, largest_bytes: int = _LARGEST_BYTES) -> bytes:
     try:
         if str(path) == "-":
-            data = sys.stdin.buffer.read(_LARGEST_BYTES + 1)
+            data = sys.stdin.buffer.read(largest_bytes + 1)
         else:
             with path.open("rb") as file:
-                data = file.read(_LARGEST_BYTES + 1)
+                data = file.read(largest_bytes + 1)
     except OSError as error:
         raise WherryError(f"{path} cannot be read: {error.strerror}") from error
-    if len(data) > _LARGEST_BYTES:
-        raise BadFileFormat("This is too long for a receipt")
+    if len(data) > largest_bytes:
+        raise BadFileFormat(f"{path} is too long for what it should be")
     return data
 
 
@@ -103,6 +119,18 @@ def _compare(receipt: SignedReceipt, folder: Path) -> list[str]:
     elif manifest_root(found) != receipt.body.get("ManifestRoot"):
         problems.append(f"the files in {folder} are not those that the receipt is about")
     return problems
+
+
+def _compare_extras(receipt: SignedReceipt, path: Path) -> list[str]:
+    """Whether the document of metadata, labels and attachments is that of the receipt."""
+    from wherry.transfers.extras import digest, parse
+
+    told = receipt.body.get("ExtrasDigest")
+    if told is None:
+        return ["the receipt is about no metadata, labels and attachments"]
+    if digest(parse(_read(path, limits.EXTRAS_BYTES))) == told:
+        return []
+    return [f"{path} is not what the receipt is about"]
 
 
 def _text(value: object) -> str:

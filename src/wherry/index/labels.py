@@ -1,15 +1,28 @@
 """Labels: words that users put on resources, to find them again. A resource has each once.
 
-Not here: what a label may look like (``rest.labels``), searching by labels (``search``).
+A label consists of at most 64 letters and digits of ASCII, ``-`` and ``_``: so it is inert
+wherever it is shown.
+
+Not here: searching by labels (``search``).
 """
 
 from __future__ import annotations
+
+import re
+from typing import Final
 
 from wherry import limits
 from wherry.errors import TooLarge
 from wherry.index.database import Transaction
 from wherry.index.rooted import row_of
 from wherry.model import Level
+
+_LABEL: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{limits.LABEL_CHARACTERS}}}")
+
+
+def is_label(text: str) -> bool:
+    """Whether this may be a label."""
+    return _LABEL.fullmatch(text) is not None
 
 
 def of_one(tx: Transaction, level: Level, orthanc_id: str) -> list[str]:

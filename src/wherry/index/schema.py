@@ -15,7 +15,7 @@ from importlib import resources
 
 from wherry.index.database import Transaction
 
-VERSION = "0008"
+VERSION = "0009"
 """The version that this program reads and writes: the number of the last migration."""
 
 _WORDS = {
@@ -54,6 +54,13 @@ def statements(version: str, dialect: str) -> Iterator[str]:
     return filter(None, (statement.strip() for statement in code.split(";")))
 
 
+def versions() -> list[str]:
+    """The numbers of all migrations up to ``VERSION``, in order; some may not be given."""
+    names = (entry.name for entry in resources.files("wherry.index.migrations.versions").iterdir())
+    numbers = {name[1:5] for name in names if name.startswith("v") and name.endswith(".sql")}
+    return sorted(number for number in numbers if number <= VERSION)
+
+
 def version(tx: Transaction) -> str | None:
     """The version of a database; None when it is empty."""
     catalogue = {
@@ -68,9 +75,7 @@ def version(tx: Transaction) -> str | None:
 
 def create(tx: Transaction) -> None:
     """Make the schema of ``VERSION`` in an empty database."""
-    folder = resources.files("wherry.index.migrations.versions")
-    files = (entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
-    for number in sorted(number for name in files if (number := name[1:5]) <= VERSION):
+    for number in versions():
         for statement in statements(number, tx.dialect):
             tx.run(statement)
     tx.run(

@@ -3,10 +3,11 @@
     create ─▶ open ──finish──▶ committed ─▶ (forgotten after limits.TRANSFER_MEMORY_S)
                 └────finish──▶ discarded ─▶ (forgotten with its files)
 
-An open transfer has its manifest in ``transfer_instances`` and ``transfer_buckets``; these rows go
-when it ends, and the row itself stays as the memory of how it ended. Every statement that changes
-an open transfer is guarded by ``state = 'open'``, so that of a commit and a discard that meet one
-wins, in whatever process they run.
+An open transfer has its manifest in ``transfer_instances`` and ``transfer_buckets``, and what it
+brings beside the instances in the tables of ``transfer_extras``; these rows go when it ends, and
+the row itself stays as the memory of how it ended. Every statement that changes an open transfer is
+guarded by ``state = 'open'``, so that of a commit and a discard that meet one wins, in whatever
+process they run.
 
 Not here: files, verification, what a commit makes visible (``transfers.reception``).
 """
@@ -31,6 +32,12 @@ _TRANSFER = (
     " bucket_count, total_bytes, remote_ip, other_end, origin"
 )
 _INSTANCE = "position, orthanc_id, size, md5, uuid, buckets, staged IS NOT NULL"
+_MANIFEST = (
+    "transfer_instances",
+    "transfer_buckets",
+    "transfer_attachments",
+    "transfer_extras",
+)
 _HELD = "held"
 """Stands for the staged instance of one that was stored here before and is not sent."""
 
@@ -176,13 +183,16 @@ def count_open(tx: Transaction, kind: type_kind) -> int:
 
 
 def awaited_bytes(tx: Transaction) -> int:
-    """Bytes of the instances of open transfers that have not arrived whole: they have been promised
-    room."""
-    row = tx.one(
-        "SELECT sum(i.size) FROM transfers t JOIN transfer_instances i ON i.transfer_id = t.id"
-        " WHERE t.state = 'open' AND i.staged IS NULL"
+    """Bytes of the instances and attachments of open transfers that have not arrived whole: they
+    have been promised room."""
+    return sum(
+        int(row[0] or 0)
+        for table in ("transfer_instances", "transfer_attachments")
+        for row in tx.all(
+            f"SELECT sum(i.size) FROM transfers t JOIN {table} i ON i.transfer_id = t.id"
+            " WHERE t.state = 'open' AND i.staged IS NULL"
+        )
     )
-    return int(row[0] or 0) if row else 0
 
 
 def untouched(
@@ -382,8 +392,8 @@ def finish(tx: Transaction, transfer_id: str, state: str, at: float) -> bool:
     )
     if not changed:
         return False
-    tx.run("DELETE FROM transfer_instances WHERE transfer_id = ?", (transfer_id,))
-    tx.run("DELETE FROM transfer_buckets WHERE transfer_id = ?", (transfer_id,))
+    for table in _MANIFEST:
+        tx.run(f"DELETE FROM {table} WHERE transfer_id = ?", (transfer_id,))
     return True
 
 

@@ -8,13 +8,14 @@ one that is replaced (``OverwriteInstances``) is removed by the janitor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from wherry import limits
 from wherry.errors import NoRoom, WherryError
-from wherry.index import recycling, resources
+from wherry.index import extras, recycling, resources
 from wherry.index.database import Index, Transaction
+from wherry.index.extras import Extras, Outcome
 from wherry.index.recycling import Bounds
 from wherry.ingest.attaching import Attaching
 from wherry.ingest.group import GroupCommit, type_done
@@ -49,7 +50,8 @@ class Ingest:
         self._index = index
         self._storage = storage
         self._janitor = janitor
-        self._overwrite = overwrite
+        self.overwrite = overwrite
+        """Whether what arrives takes the place of what is stored (``OverwriteInstances``)."""
         self._bounds = bounds
         self._signatures = signatures
         self._max_instance_bytes = max_instance_bytes
@@ -137,6 +139,13 @@ class Ingest:
         self._wake_janitor_for_old_files()
         return stored
 
+    def add_extras(
+        self, tx: Transaction, brought: Sequence[Extras], instances: Collection[str]
+    ) -> Outcome:
+        """Put metadata, labels and attachments beside instances, in the transaction that makes them
+        visible (``then`` of ``commit_block``); see ``index.extras.put``."""
+        return extras.put(tx, brought, instances, overwrite=self.overwrite, bounds=self._bounds)
+
     def discard(self, staged: Iterable[StagedInstance]) -> None:
         """Remove files that will not be committed."""
         for instance in staged:
@@ -160,7 +169,7 @@ class Ingest:
         return resources.add_instances(
             tx,
             batch,
-            overwrite=self._overwrite,
+            overwrite=self.overwrite,
             bounds=self._bounds,
             signatures=self._signatures,
         )
@@ -212,7 +221,7 @@ class Ingest:
 
     def _wake_janitor_for_old_files(self) -> None:
         """A commit may have replaced instances, or recycled patients."""
-        if self._overwrite or self._bounds is not None:
+        if self.overwrite or self._bounds is not None:
             self._janitor.wake()
 
 

@@ -1,14 +1,8 @@
-"""Labels of resources at all four levels, as in Orthanc since 1.12.0.
-
-A label consists of at most 64 letters and digits of ASCII, ``-`` and ``_``: so it is inert
-wherever it is shown.
-"""
+"""Labels of resources at all four levels, as in Orthanc since 1.12.0."""
 
 from __future__ import annotations
 
-import re
 from functools import partial
-from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,8 +15,6 @@ from wherry.http.routing import quick
 from wherry.http.services import services
 from wherry.index import labels
 from wherry.model import Level
-
-_LABEL: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{limits.LABEL_CHARACTERS}}}")
 
 
 def routes() -> list[Route]:
@@ -82,7 +74,7 @@ def delete(request: Request, level: Level) -> Response:
 
 def _label(request: Request) -> str:
     label: str = request.path_params["label"]
-    if not _LABEL.fullmatch(label):
+    if not labels.is_label(label):
         raise ParameterOutOfRange(
             "A label consists of letters, digits, '-' and '_',"
             f" at most {limits.LABEL_CHARACTERS} of them"

@@ -39,6 +39,8 @@ class TransferRequest:
     sender_transfer_id: str = ""
     originator: str = ""
     """Pull only; empty = any."""
+    metadata: bool = False
+    """Whether metadata, labels and attachments of users travel too."""
 
     def parameters(self) -> dict[str, type_json]:
         """What the job keeps."""
@@ -48,6 +50,7 @@ class TransferRequest:
             "Compression": self.compression,
             "SenderTransferID": self.sender_transfer_id,
             "Originator": self.originator,
+            **_metadata_member(metadata=self.metadata),
         }
 
 
@@ -61,6 +64,7 @@ def parse_transfer(body: bytes) -> TransferRequest:
         priority=_priority(document.get("Priority", 0)),
         sender_transfer_id=_header_text(document, "SenderTransferID"),
         originator=a_text(document, "Originator") if "Originator" in document else "",
+        metadata=_boolean(document, "Metadata"),
     )
 
 
@@ -72,6 +76,7 @@ def from_parameters(parameters: Mapping[str, type_json]) -> TransferRequest:
         compression=parameters["Compression"],
         sender_transfer_id=parameters.get("SenderTransferID", ""),
         originator=parameters.get("Originator", ""),
+        metadata=parameters.get("Metadata", False),
     )
 
 
@@ -85,6 +90,7 @@ def render_pull(request: TransferRequest, remote_self: str, originator: str) -> 
             "Peer": remote_self,
             "Priority": request.priority,
             "SenderTransferID": request.sender_transfer_id,
+            **_metadata_member(metadata=request.metadata),
         }
     )
 
@@ -101,6 +107,18 @@ def read_job(body: bytes) -> str:
 
 def _compression(document: Mapping[str, type_json]) -> str:
     return check_compression(a_text(document, "Compression")) if "Compression" in document else AUTO
+
+
+def _metadata_member(*, metadata: bool) -> dict[str, type_json]:
+    """Only when it is wanted: without, everything is as the original has it."""
+    return {"Metadata": True} if metadata else {}
+
+
+def _boolean(document: Mapping[str, type_json], name: str) -> bool:
+    value = document.get(name, False)
+    if not isinstance(value, bool):
+        raise BadFileFormat(f"Boolean value expected in field: {name}")
+    return value
 
 
 def _priority(value: type_json) -> int:

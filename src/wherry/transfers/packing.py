@@ -18,24 +18,25 @@ from wherry.model import StagedInstance
 from wherry.storage.base import StorageArea
 
 
-class _BlockNames:
+class BlockNames:
     """Names of a block that its transfer journals and sweeps."""
 
     def __init__(self, block: str) -> None:
         self._block = block
 
     def take(self) -> str:
+        """A fresh name."""
         return name_in(self._block)
 
     def settle(self, uuid: str) -> None:
-        pass
+        """Nothing: the block is swept as a whole."""
 
 
 def packed(storage: StorageArea, staged: StagedInstance) -> StagedInstance:
     """The same instance in a compressed file, synced; the plain one stays. Raises
     ``CorruptedFile`` when that has changed since it was verified, ``CannotWriteFile``."""
     plain = staged.attachment
-    names = _BlockNames(plain.uuid[:PREFIX_LENGTH])
+    names = BlockNames(plain.uuid[:PREFIX_LENGTH])
     deposit = Deposit(storage, names, compress=True, max_bytes=plain.uncompressed_size)
     try:
         with closing(storage.open(plain.uuid)) as reader:

@@ -28,11 +28,12 @@ from wherry.transfers.protocol import ResourceName
 WHERRY, STOCK = "wherry", "stock"
 """Dialects: who answers ``/transfers/inventory``, and who does not."""
 _JSON: Final = "application/json"
-_NO_SUCH_ROUTE: Final = (
+NO_SUCH_ROUTE: Final = (
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.NOT_FOUND,
     HTTPStatus.METHOD_NOT_ALLOWED,
 )
+"""What others than a Wherry answer on a route that only a Wherry has."""
 _LOOKED_UP: Final = 10
 """Resources that a stock peer is asked about one by one: an unknown one refuses the others."""
 
@@ -84,7 +85,7 @@ def ask_what_is_missing(
     try:
         return protocol.read_missing(patiently(request), len(instances)), WHERRY
     except PeerRefusal as error:
-        if error.status not in _NO_SUCH_ROUTE:
+        if error.status not in NO_SUCH_ROUTE:
             raise
     there = _looked_up(once, names)
     return {place for place, one in enumerate(instances) if one not in there}, STOCK

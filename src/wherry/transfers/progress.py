@@ -47,6 +47,8 @@ class Progress:
         self._retries = retries or Retries()
         self.receipt = ""
         """Identifier of the receipt, once there is one."""
+        self.extras: type_json = None
+        """What the receipt says of metadata, labels and attachments."""
         self._lock = threading.Lock()
         self._sizes = [bucket.size for bucket in buckets]
         self._count = len(instances)
@@ -120,6 +122,10 @@ class Progress:
                 content["TimeLeftS"] = left_s
         if self.receipt:
             content["Receipt"] = self.receipt
+        if self._request.metadata:
+            content["Metadata"] = True
+        if self.extras is not None:
+            content["Extras"] = self.extras
         if self._request.originator:
             content["Originator"] = self._request.originator
         return content

@@ -1,6 +1,7 @@
 """The job that pulls resources from a peer.
 
-    lookup ─▶ open a transfer here ─▶ buckets, in parallel ─▶ commit
+    lookup ─▶ open a transfer here ─▶ metadata and the like, if wanted ─▶ buckets, in parallel
+        ─▶ commit
 
 What is stored here already, with the digest that the peer tells, is not fetched. The receiving end
 is that of a push (``reception``): what arrived is acknowledged in the index, so
@@ -32,10 +33,12 @@ from wherry.peers.client import Answer, PeerClient, Request
 from wherry.transfers import protocol
 from wherry.transfers.buckets import PullUrl, cut
 from wherry.transfers.encoding import Encoding
+from wherry.transfers.extras_pull import ExtrasPull
 from wherry.transfers.lanes import Lanes
 from wherry.transfers.orders import TransferRequest, from_parameters
 from wherry.transfers.progress import Progress, Retries
 from wherry.transfers.protocol import AUTO
+from wherry.transfers.receipts import extras_told
 from wherry.transfers.throttle import Throttled
 from wherry.transfers.tools import Tools, cause_of, digest_of
 from wherry.transfers.unpack import BadBlock, BadGzip
@@ -105,6 +108,7 @@ class _Pull:
         self._wherry = False
         self._pace = tools.pace(client.peer, request.compression, blocks=False)
         self._retries = Retries()
+        self._extras = ExtrasPull(tools, client, request, self._retries)
 
     def run(self) -> None:
         """From wherever an earlier run got to, to the end."""
@@ -120,6 +124,7 @@ class _Pull:
             progress = self._progress(manifest, missing)
             self._control.report(progress.content(), 0.0)
             transfer_id = self._open(manifest, missing, earlier, progress)
+            self._extras.fetch(transfer_id, instances, self._crew)
             self._fetch_buckets(transfer_id, manifest, progress)
             try:
                 self._reception.commit(transfer_id)
@@ -131,6 +136,7 @@ class _Pull:
             else:
                 self._tools.paces.remember(self._request.peer, self._pace)
                 progress.receipt = transfer_id
+                progress.extras = extras_told(self._tools.receipts.body(transfer_id))
                 self._control.report(progress.content(), 1.0)
                 return
 
@@ -190,6 +196,7 @@ class _Pull:
         instances, originator = protocol.read_lookup(answers[0].body)
         self._source_id = originator
         self._wherry = "blocks" in answers[0].header(protocol.CODECS)
+        self._extras.check(answers[0])
         self._pace = self._tools.pace(
             self._client.peer, self._request.compression, blocks=self._wherry
         )

@@ -1,7 +1,7 @@
 """The job that pushes resources to a peer.
 
     ask what became of an earlier transaction, or what the peer holds (``plan``)
-        ─▶ create ─▶ buckets, in parallel ─▶ commit
+        ─▶ create ─▶ metadata and the like, if wanted ─▶ buckets, in parallel ─▶ commit
 
 The checkpoint names the transaction and the buckets that the peer acknowledged, and is written
 before the next bucket begins; a peer that is a Wherry is asked besides. So whatever dies in
@@ -34,11 +34,13 @@ from wherry.transfers import protocol
 from wherry.transfers.bodies import bucket_body
 from wherry.transfers.delivery import Damaged, Delivery, Lost
 from wherry.transfers.encoding import Encoding
+from wherry.transfers.extras_push import ExtrasPush
 from wherry.transfers.lanes import Lanes
 from wherry.transfers.orders import TransferRequest, from_parameters
 from wherry.transfers.plan import STOCK, WHERRY, ask_what_is_missing, plan
 from wherry.transfers.progress import Progress, Retries
 from wherry.transfers.protocol import AUTO, ResourceName
+from wherry.transfers.receipts import extras_told
 from wherry.transfers.source import Holding
 from wherry.transfers.tools import Tools, cause_of, digest_of
 
@@ -100,6 +102,7 @@ class _Push:
         self._holding = holding
         self._sizes = {one.orthanc_id: one.size for one in holding.instances}
         self._retries = Retries()
+        self._extras = ExtrasPush(tools, request, holding.instances, self._retries)
         self._follow(range(len(holding.instances)), STOCK)
         self._path = ""
         self._cookies = ""
@@ -115,10 +118,12 @@ class _Push:
             try:
                 if not self._path:
                     self._follow(*self._ask_what_is_missing())
+                    self._extras.check(self._plan.dialect)
                     if not self._manifest.instances and self._plan.skipped:
                         self._control.report(self._progress.content(), 1.0)
                         return
                     self._create()
+                self._send_extras()
                 self._send_buckets()
                 self._commit()
                 self._tools.paces.remember(self._request.peer, self._pace)
@@ -151,6 +156,7 @@ class _Push:
             self._begin_again()
             return False
         self._committing = bool(checkpoint.get("Committing"))
+        self._extras.digest = checkpoint.get("Extras", "")
         self._progress.start(parse(checkpoint.get("Acknowledged", ""), self._bucket_count))
         return self._ask_state()
 
@@ -230,6 +236,12 @@ class _Push:
         self._cookies = "; ".join(answer.cookies)
         self._progress.start(())
         self._saver.save()
+
+    def _send_extras(self) -> None:
+        def ask(request: Request) -> Answer:
+            return self._ask_known(replace(request, headers=self._headers()))
+
+        self._extras.send(self._path, ask, self._crew)
 
     def _send_buckets(self) -> None:
         """Send what is not acknowledged. When an instance in several buckets turns out damaged,
@@ -321,11 +333,14 @@ class _Push:
         request = Request("GET", target, "fetch the receipt", headers=self._headers())
         try:
             data = self._alone(lambda: self._client.ask(request)).body
-            self._tools.receipts.keep_of_peer(data, receipt_id, self._holding.instances)
+            receipt = self._tools.receipts.keep_of_peer(
+                data, receipt_id, self._holding.instances, self._extras.digest
+            )
         except NetworkProtocol as error:
             log.warning("No receipt of peer %s is kept: %s", self._client.peer.name, error)
             return
         self._progress.receipt = receipt_id
+        self._progress.extras = extras_told(receipt.body)
         self._control.report(self._progress.content(), 1.0)
 
     def _all_there(self) -> bool:
@@ -405,6 +420,7 @@ class _Push:
             "Committing": self._committing,
             "Missing": self._plan.missing,
             "Dialect": self._plan.dialect,
+            "Extras": self._extras.digest,
         }
         self._control.save(checkpoint, self._progress.content(), self._progress.share)
 

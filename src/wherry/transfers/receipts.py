@@ -9,8 +9,8 @@ Not here: what a receipt looks like (``receipts.document``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from wherry.errors import BadFileFormat, NetworkProtocol
 from wherry.index import receipts, settings
 from wherry.index.database import Index, Transaction
 from wherry.index.transfers import TransferRow
-from wherry.model import ManifestInstance
+from wherry.model import ManifestInstance, type_json
 from wherry.receipts.document import VERSION, SignedReceipt, manifest_root, parse
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class Arrival:
     """Of these, how many were stored here before and did not travel."""
     kept_other: Collection[str]
     """Orthanc identifiers of those that were stored here before with other bytes, which stayed."""
+    extras: Mapping[str, type_json] = field(default_factory=dict)
+    """What the receipt says of metadata, labels and attachments, when they were to travel too."""
 
 
 class Receipts:
@@ -82,6 +84,7 @@ class Receipts:
             "TotalSize": str(sum(one.size for one in arrival.instances)),
             "CountHeldBefore": arrival.held,
             "ManifestRoot": root,
+            **arrival.extras,
         }
         if arrival.kept_other:
             named = sorted(arrival.kept_other)[: limits.RECEIPT_NAMED]
@@ -93,10 +96,15 @@ class Receipts:
         receipts.add(tx, receipt.body["ID"], orjson.dumps(receipt.document()).decode())
 
     def keep_of_peer(
-        self, data: bytes, receipt_id: str, instances: Sequence[ManifestInstance]
+        self,
+        data: bytes,
+        receipt_id: str,
+        instances: Sequence[ManifestInstance],
+        extras_digest: str = "",
     ) -> SignedReceipt:
-        """Keep what a peer gave us for what we sent. Raises ``NetworkProtocol`` when it is not
-        about that, or not signed by the key that it names."""
+        """Keep what a peer gave us for what we sent; ``extras_digest``: of what travelled beside
+        the instances. Raises ``NetworkProtocol`` when it is not about that, or not signed by the
+        key that it names."""
         from wherry.receipts.signing import is_valid
 
         try:
@@ -104,11 +112,9 @@ class Receipts:
             valid = is_valid(receipt)
         except BadFileFormat as error:
             raise NetworkProtocol(f"The peer's receipt is none: {error}") from None
-        root = manifest_root(instances)
-        if not valid or (receipt.body["ID"], receipt.body.get("ManifestRoot")) != (
-            receipt_id,
-            root,
-        ):
+        body = receipt.body
+        told = (body.get("ID"), body.get("ManifestRoot"), body.get("ExtrasDigest", ""))
+        if not valid or told != (receipt_id, manifest_root(instances), extras_digest):
             raise NetworkProtocol("The peer's receipt is not about what it was sent")
         self._index.write(lambda tx: self.keep(tx, receipt))
         return receipt
@@ -118,6 +124,11 @@ class Receipts:
         with self._index.read() as tx:
             row = receipts.get(tx, receipt_id)
         return None if row is None else dict(orjson.loads(row.document))
+
+    def body(self, receipt_id: str) -> Mapping[str, type_json]:
+        """What one receipt says; empty when there is none."""
+        found = self.get(receipt_id)
+        return {} if found is None else dict(found["Receipt"])
 
     def page(self, since: int, limit: int) -> tuple[list[dict[str, Any]], int, bool]:
         """Receipts behind number ``since``, the number of the last of them, and whether there are
@@ -143,3 +154,11 @@ def _choose_secret(tx: Transaction) -> str:
 
 def _moment(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds")
+
+
+def extras_told(body: Mapping[str, type_json]) -> dict[str, type_json] | None:
+    """What a receipt says of metadata, labels and attachments, for the content of a job."""
+    if "ExtrasDigest" not in body:
+        return None
+    kinds = ("Metadata", "Labels", "Attachments", "KeptExtras")
+    return {kind: body.get(f"Count{kind}", 0) for kind in kinds}

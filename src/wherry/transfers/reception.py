@@ -30,12 +30,14 @@ from wherry.model import (
     StagedInstance,
     Stored,
     StoreStatus,
+    type_json,
 )
 from wherry.receipts.document import manifest_root
 from wherry.storage.base import StorageArea
 from wherry.transfers import staged as staged_text
 from wherry.transfers.assembling import assembled
 from wherry.transfers.declaring import Declaration, Quota, declare, unsent
+from wherry.transfers.extras_reception import Brought, ExtrasReception
 from wherry.transfers.incoming import Incoming, keep
 from wherry.transfers.landers import Piece
 from wherry.transfers.protocol import AUTO, render_push
@@ -76,6 +78,8 @@ class Reception:
         self.quota = quota
         self.receipts = receipts
         self._announces = announces
+        self.extras = ExtrasReception(index, storage, self.running, ingest, quota, _open_transfer)
+        """What travels beside the instances."""
 
     # --- opening ---------------------------------------------------------------------------
     def declare(
@@ -320,12 +324,20 @@ class Reception:
     ) -> bool:
         self.receipts.prepare()
         root = manifest_root(declared)
+        brought: Brought | None = None
+        told: dict[str, type_json] = {}
+        unused = False
 
         def also(tx: Transaction) -> None:
+            nonlocal brought
+            brought = self.extras.load(tx, transfer.id)
             if not transfers.finish(tx, transfer.id, "committed", clock.timestamp()):
                 raise _NotOpen
 
         def then(tx: Transaction, stored: list[Stored]) -> None:
+            nonlocal told, unused
+            if brought is not None:
+                told, unused = self.extras.apply(tx, brought, declared)
             # At the end: to make room for the others, one may have had to go.
             if len(resources.held(tx, held)) < len(held):
                 raise UnknownResource("An instance that was not sent is not stored here any more")
@@ -344,7 +356,7 @@ class Reception:
             }
             known = [one for one in declared if one.orthanc_id in there]
             other = there - {one.orthanc_id for one in resources.held(tx, known)}
-            arrival = Arrival(declared, len(held), other)
+            arrival = Arrival(declared, len(held), other, told)
             self.receipts.keep(tx, self.receipts.make(transfer, arrival, root))
 
         try:
@@ -358,6 +370,8 @@ class Reception:
         for staged, result in zip(batch, stored, strict=True):
             if result.status is not StoreStatus.SUCCESS:
                 self.storage.delete(staged.attachment.uuid)
+        if unused:  # files of attachments that were here before
+            self._clear(transfer)
         return True
 
     def _abort(self, transfer: TransferRow) -> bool:

@@ -30,14 +30,14 @@ from wherry.http.submission import submit
 from wherry.http.threads import in_thread, run_in_thread
 from wherry.metrics import REQUEST_BUCKETS, Metrics
 from wherry.storage.outgoing import gathered, read
-from wherry.transfers import protocol
+from wherry.transfers import extras, extras_routes, protocol
 from wherry.transfers.encoding import NAMES, beyond, encoded
 from wherry.transfers.incoming import Incoming
 from wherry.transfers.orders import TransferRequest, parse_transfer
 from wherry.transfers.sealing import SEAL_BYTES, sealed
 
 _CUT_OFF = (ClientDisconnect, RequestTimeout)
-_CODECS = ((protocol.CODECS.encode(), ", ".join(NAMES).encode()),)
+_CODECS = ((protocol.CODECS.encode(), ", ".join(NAMES).encode()), (extras.HEADER.encode(), b"1"))
 
 
 def routes() -> list[Route]:
@@ -52,6 +52,7 @@ def routes() -> list[Route]:
         Route("/transfers/push/{id}/commit", commit_push, methods=["POST"]),
         Route("/transfers/push/{id}/{bucket}", put_bucket, methods=["PUT"]),
         Route("/transfers/push/{id}/{bucket}", look_at_bucket, methods=["GET"]),
+        *extras_routes.routes(),
         Route("/transfers/send", send, methods=["POST"]),
         Route("/transfers/pull", pull, methods=["POST"]),
         Route("/transfers/peers", peers, methods=["GET"]),

@@ -22,6 +22,7 @@ from wherry.peers.client import Request
 from wherry.peers.patience import Patience
 from wherry.storage.base import StorageArea
 from wherry.transfers.declaring import Quota
+from wherry.transfers.extras_push import check_peer
 from wherry.transfers.orders import TransferRequest, read_job, render_pull
 from wherry.transfers.pace import Paces
 from wherry.transfers.probing import Probing
@@ -102,7 +103,8 @@ class TransferService:
     def ask_to_pull(self, peer: Peer, request: TransferRequest) -> dict[str, str]:
         """Let the peer pull from us, as ``RemoteSelf`` of its entry wants it.
 
-        Raises ``NetworkProtocol`` when it does not answer with a job.
+        Raises ``NetworkProtocol`` when it does not answer with a job, or cannot give what the order
+        wants.
         """
         assert peer.remote_self is not None
         sender = request.sender_transfer_id
@@ -113,6 +115,8 @@ class TransferService:
         )
         with self._tools.client(peer) as client:
             patiently = Patience(time.sleep, busy_s=_BUSY_S)
+            if request.metadata:
+                check_peer(client, patiently)
             answer = patiently(lambda: client.ask(asking))
         job = read_job(answer.body)
         return {"Peer": peer.name, "RemoteJob": job, "URL": f"{peer.url}/jobs/{job}"}

@@ -7,13 +7,14 @@ disk since then is noticed by the receiver, which takes the digest of what reall
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from wherry import clock
 from wherry.errors import UnknownResource
 from wherry.index import resources, settings
 from wherry.index.database import Index, Transaction
+from wherry.index.extras import Extras, around
 from wherry.model import Attachment, Bucket, Level, ManifestInstance
 from wherry.storage.outgoing import FileRange
 from wherry.transfers.protocol import ChunkRequest, ResourceName
@@ -66,6 +67,12 @@ class Source:
                     )
                 found.update(files or ())
         return _holding(found)
+
+    def extras(self, instances: Collection[str]) -> list[Extras]:
+        """What users have put beside these instances, and beside what is above them. Raises
+        ``TooLarge``."""
+        with self._index.read() as tx:
+            return around(tx, instances)
 
     def chunk_ranges(self, request: ChunkRequest) -> list[FileRange]:
         """The file ranges that a request for chunks means. Raises ``UnknownResource``.
