@@ -5,6 +5,7 @@ Memory: a few pieces of ``limits.READ_CHUNK_BYTES``, whatever the size of the fi
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,8 +18,13 @@ from wherry.model import Attachment
 from wherry.storage.base import FileReader, StorageArea
 from wherry.storage.content import open_content
 
-_GZIP_WINDOW = 31
+_GZIP_HEAD = bytes.fromhex("1f8b0800000000000003")
+_WINDOW = 15
 _LEVEL = 1
+_SAMPLE_BYTES = 16 * limits.KIB
+_WORTH = 0.97
+_STORED_BYTES = 65_535
+"""The most that a stored block can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +87,44 @@ def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def pack(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """One gzip member of ``pieces``, without a time and a name; never an empty piece."""
-    packer = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _GZIP_WINDOW)
+    """One gzip member (RFC 1952) of ``pieces``, without a time and a name; never an empty piece.
+
+    A piece that would not get smaller, such as pixels that are packed already, is stored.
+    """
+    yield _GZIP_HEAD
+    packer = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, -_WINDOW)
+    crc = size = 0
+    clean = True
+    """Whether the packer holds nothing back, and will not refer to what lies before."""
     for piece in pieces:
-        packed = packer.compress(piece)
-        if packed:
-            yield packed
-    yield packer.flush()
+        crc, size = isal_zlib.crc32(piece, crc), size + len(piece)
+        if _packs(piece):
+            packed, clean = packer.compress(piece), False
+            if packed:
+                yield packed
+            continue
+        if not clean:
+            yield packer.flush(isal_zlib.Z_FULL_FLUSH)
+            clean = True
+        yield from _stored(piece)
+    yield packer.flush() + struct.pack("<II", crc, size & 0xFFFFFFFF)
+
+
+def _packs(piece: bytes) -> bool:
+    """By a sample from its middle."""
+    if len(piece) < 2 * _SAMPLE_BYTES:
+        return True
+    start = (len(piece) - _SAMPLE_BYTES) // 2
+    sample = piece[start : start + _SAMPLE_BYTES]
+    return len(isal_zlib.compress(sample, _LEVEL)) < _WORTH * _SAMPLE_BYTES
+
+
+def _stored(piece: bytes) -> Iterator[bytes]:
+    """Blocks of deflate that hold their bytes as they are (RFC 1951 §3.2.4)."""
+    for start in range(0, len(piece), _STORED_BYTES):
+        block = piece[start : start + _STORED_BYTES]
+        yield struct.pack("<BHH", 0, len(block), len(block) ^ 0xFFFF)
+        yield block
 
 
 def _joined(pieces: list[bytes]) -> bytes:
