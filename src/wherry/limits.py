@@ -102,6 +102,12 @@ SOCKET_READ_BYTES: Final = 64 * KIB
 LENT_BODY_BYTES: Final = 256 * KIB
 """A body of which so much is still to come is worth the hand-over of its socket to a thread."""
 
+INCOMING_BUCKET_BYTES: Final = 4 * MIB
+"""What a bucket that is being received holds at most: buffers of its body and of its files."""
+
+TRANSFER_MEMORY_BYTES: Final = 256 * MIB
+"""... and all of them together (``Wherry.TransferMemory``, MiB); others are told to come again."""
+
 LENT_BODIES: Final = 8
 """Bodies that threads read so at once; others come by way of the event loop, so that slow senders
 keep nobody waiting."""

@@ -266,6 +266,9 @@ SECTIONS: Final[dict[str, dict[str, Key]]] = {
         ),
         "MaximumTransferInstances": _number("maximum_transfer_instances", low=1, high=10_000_000),
         "MaximumTransferSize": _number("maximum_transfer_bytes", low=1, unit=limits.MIB),
+        "TransferMemory": _number(
+            "transfer_memory_bytes", low=16, high=64 * limits.KIB, unit=limits.MIB
+        ),
         "TransferIdleTime": _number("transfer_idle_s", low=60, high=365 * _DAY_S),
         "JobRetries": _own(Kind.OBJECT),
         "ForbiddenPeerAddresses": _own(Kind.STRINGS),

@@ -64,6 +64,8 @@ class WherryConfig:
     """Instances that one push may declare (``MaximumTransferInstances``)."""
     maximum_transfer_bytes: int = limits.TRANSFER_BYTES
     """Bytes that one push may declare (``MaximumTransferSize``, MiB)."""
+    transfer_memory_bytes: int = limits.TRANSFER_MEMORY_BYTES
+    """What buckets on their way in may hold together (``TransferMemory``, MiB)."""
     transfer_idle_s: int = limits.TRANSFER_IDLE_S
     """A transfer that nobody has touched for this long is discarded (``TransferIdleTime``)."""
     job_retries: JobRetries = field(default_factory=JobRetries)

@@ -208,11 +208,12 @@ async def put_bucket(request: Request) -> Response:
         return bucket.size
 
     lender = transfers.lender
-    loan = lender.borrow(request)
-    if loan is not None:
-        size = await lender.use(request, loan, receive)
-    else:
-        size = await _pump(request, await in_thread(begin))
+    with transfers.room.taken():
+        loan = lender.borrow(request)
+        if loan is not None:
+            size = await lender.use(request, loan, receive)
+        else:
+            size = await _pump(request, await in_thread(begin))
     metrics = services(request).metrics
     metrics.add("orthanc_transfers_push_total_received_bytes_count", size)
     _measure(metrics, "reception", clock.monotonic() - started)

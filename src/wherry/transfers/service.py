@@ -30,6 +30,7 @@ from wherry.transfers.pull import PullTransfer
 from wherry.transfers.push import PushTransfer
 from wherry.transfers.receipts import Receipts
 from wherry.transfers.reception import Reception
+from wherry.transfers.room import Room
 from wherry.transfers.source import Source
 from wherry.transfers.throttle import Throttles
 from wherry.transfers.tools import Tools
@@ -73,6 +74,7 @@ class TransferService:
             announces=config.wherry.study_received_changes,
         )
         self.lender = Lender(limits.LENT_BODIES)
+        self.room = Room(config.wherry.transfer_memory_bytes // limits.INCOMING_BUCKET_BYTES)
         self.reception.on_abort = partial(metrics.add, "orthanc_transfers_aborted_push_count")
         self._pool = Pool(max(_LONG_WORKS, config.transfers.commit_threads_count))
         self._peers = peers
