@@ -79,16 +79,26 @@ class Pair:
     def carry(self, way: str, compression: str) -> dict[str, Any]:
         """One transfer from the order to its end; the job. Whatever happens on the line, the
         receiver shows nothing or all of it."""
+        return self.ended(way, self.start(way, compression))
+
+    def start(self, way: str, compression: str) -> str:
+        """Order a transfer; its job."""
         order = {
             "Resources": [{"Level": "Study", "ID": self.study}],
             "Peer": "other",
             "Compression": compression,
         }
-        server, route = (self.sender, "send") if way == "push" else (self.receiver, "pull")
-        job = server.json("POST", f"/transfers/{route}", order)["ID"]
-        end = time.monotonic() + _WITHIN_S
+        route = "send" if way == "push" else "pull"
+        return str(self._runs(way).json("POST", f"/transfers/{route}", order)["ID"])
+
+    def _runs(self, way: str) -> Server:
+        return self.sender if way == "push" else self.receiver
+
+    def ended(self, way: str, job: str, within_s: float = _WITHIN_S) -> dict[str, Any]:
+        """The job when it has ended."""
+        end = time.monotonic() + within_s
         while True:
-            found: dict[str, Any] = server.json("GET", f"/jobs/{job}")
+            found: dict[str, Any] = self._runs(way).json("GET", f"/jobs/{job}")
             shown = len(self.receiver.json("GET", "/instances"))
             assert shown in (0, len(self.content)), "a part of the study is visible"
             if found["State"] in ("Success", "Failure"):
