@@ -242,6 +242,8 @@ class Push:
         assert first in (0, INSTANCES), f"{first} of {INSTANCES} instances are visible"
         job = self._sender.wait_for_job(self._job)
         assert job["State"] == "Success", job
+        receipt = f"/transfers/receipts/{job['Content']['Receipt']}"
+        assert self._sender.json("GET", receipt) == receiver.json("GET", receipt)
         seen = visible(receiver)
         assert len(seen) == INSTANCES, "the sender was told that all is well"
         for orthanc_id in seen:
@@ -285,6 +287,8 @@ class Pull:
         if self._job:
             job = receiver.wait_for_job(self._job)
             assert job["State"] == "Success", job
+            receipt = receiver.json("GET", f"/transfers/receipts/{job['Content']['Receipt']}")
+            assert receipt["Receipt"]["CountInstances"] == INSTANCES
             seen = visible(receiver)
             assert len(seen) == INSTANCES
             for orthanc_id in seen:

@@ -114,6 +114,8 @@ class _Pull:
         """From wherever an earlier run got to, to the end."""
         earlier = self._control.job.checkpoint.get("Transfer", "")
         if earlier and self._reception.is_committed(earlier):
+            content = self._control.job.content
+            self._control.report({**content, "Receipt": earlier}, 1.0)
             return
         instances = self._look_up()
         manifest, missing = self._plan(instances)
