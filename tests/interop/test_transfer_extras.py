@@ -218,6 +218,21 @@ def test_a_stock_peer_is_sent_nothing_rather_than_half(
     assert send(sender)["State"] == "Success"
 
 
+def test_a_wherry_that_does_not_know_of_it_is_sent_nothing_either(
+    sender: Server, receiver: Server, proxy: Proxy
+) -> None:
+    def rule(message: Message) -> None:
+        if message.path.endswith("/extras"):
+            message.status = 405
+
+    proxy.rule = rule
+    job = send(sender, Metadata=True)
+    assert (job["State"], "only a Wherry" in job["ErrorDetails"]) == ("Failure", True)
+    assert proxy.sent("PUT") == []
+    assert len(proxy.sent("DELETE")) == 1
+    assert content(receiver) == {}
+
+
 def test_nothing_is_fetched_from_a_stock_peer(sender: Server, receiver: Server) -> None:
     with proxied(sender.port) as source:
 

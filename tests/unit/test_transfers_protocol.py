@@ -274,6 +274,8 @@ def test_the_compression_is_found_out_unless_it_is_named() -> None:
         ({"Peer": None}, 15),
         ({"Peer": ["there"]}, 15),
         ({"Compression": 7}, 15),
+        ({"Metadata": 1}, 15),
+        ({"Metadata": "true"}, 15),
         ({"Compression": "brotli"}, 3),
         ({"Priority": "1"}, 15),
         ({"Priority": 1.5}, 15),
@@ -295,6 +297,15 @@ def test_the_request_that_asks_a_peer_to_pull() -> None:
     request = orders.parse_transfer(transfer(Priority=2, SenderTransferID="s"))
     asked = orders.parse_transfer(orders.render_pull(request, "us", "origin"))
     assert (asked.peer, asked.originator, asked.priority) == ("us", "origin", 2)
+    assert not asked.metadata
+
+
+def test_the_wish_for_metadata_is_only_told_when_there_is_one() -> None:
+    without, wanted = (orders.parse_transfer(transfer(Metadata=wish)) for wish in (False, True))
+    assert "Metadata" not in without.parameters()
+    assert b"Metadata" not in orders.render_pull(without, "us", "origin")
+    assert orders.from_parameters(wanted.parameters()).metadata
+    assert orders.parse_transfer(orders.render_pull(wanted, "us", "origin")).metadata
 
 
 # --- ranges --------------------------------------------------------------------------------

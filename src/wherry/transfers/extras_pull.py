@@ -59,34 +59,38 @@ class ExtrasPull:
     ) -> None:
         """Bring them into an open transfer of our own; nothing when they are not wanted."""
         for rounds_left in reversed(range(_ROUNDS if self._request.metadata else 0)):
-            enclosures = self._ask(instances, crew(1))
-            try:
-                extras = resolve(enclosures, self._names)
-                missing = self._tools.reception.extras.declare(transfer_id, enclosures, extras)
-            except Refused as error:
-                raise NetworkProtocol(f"What the peer has cannot be kept: {error}") from error
-            targets = [(one, file.name) for one in enclosures for file in one.attachments]
-            changed: list[WherryError] = []
-
-            def fetch(
-                number: int,
-                targets: Sequence[tuple[Enclosure, str]] = targets,
-                changed: list[WherryError] = changed,
-            ) -> None:
-                try:
-                    self._fetch(transfer_id, number, *targets[number])
-                except WherryError as error:
-                    if not _is_change(error):
-                        raise
-                    changed.append(error)
-
-            self._work(crew(self._tools.config.transfers.threads), missing, fetch)
+            changed = self._fetch_round(transfer_id, instances, crew)
             if not changed:
                 return
             if not rounds_left:
                 raise NetworkProtocol(
                     f"Attachments at peer {self._request.peer} change again and again"
                 ) from changed[0]
+
+    def _fetch_round(
+        self, transfer_id: str, instances: Sequence[ManifestInstance], crew: type_crew
+    ) -> list[WherryError]:
+        """Declare and fetch. When attachments are not any more what the peer has just said, the
+        errors that say so."""
+        enclosures = self._ask(instances, crew(1))
+        try:
+            extras = resolve(enclosures, self._names)
+            missing = self._tools.reception.extras.declare(transfer_id, enclosures, extras)
+        except Refused as error:
+            raise NetworkProtocol(f"What the peer has cannot be kept: {error}") from error
+        targets = [(one, file.name) for one in enclosures for file in one.attachments]
+        changed: list[WherryError] = []
+
+        def fetch(number: int) -> None:
+            try:
+                self._fetch(transfer_id, number, *targets[number])
+            except WherryError as error:
+                if not _is_change(error):
+                    raise
+                changed.append(error)
+
+        self._work(crew(self._tools.config.transfers.threads), missing, fetch)
+        return changed
 
     def _work(self, crew: Crew, items: Sequence[T], do: Callable[[T], None]) -> None:
         patiently = self._tools.patience(crew.pause, self._retries)

@@ -67,25 +67,29 @@ class ExtrasPush:
     def send(self, path: str, ask: type_ask, crew: type_crew) -> None:
         """Send them to the transaction ``path``; nothing when they are not wanted."""
         for rounds_left in reversed(range(_ROUNDS if self._request.metadata else 0)):
-            found = self._tools.source.extras([one.orthanc_id for one in self._instances])
-            files = [(one, file) for one in found for file in one.attachments]
-            missing = self._declare(path, found, partial(self._alone, crew, ask), len(files))
-            requests = [self._request_of(path, number, *files[number]) for number in missing]
-            gone: list[MissingFile] = []
-
-            def put(
-                request: Request, gone: list[MissingFile] = gone
-            ) -> None:  # somebody may have replaced it, or taken it away, after we looked
-                try:
-                    ask(request)
-                except MissingFile as error:
-                    gone.append(error)
-
-            self._work(crew(self._tools.config.transfers.threads), requests, put)
+            gone = self._send_round(path, ask, crew)
             if not gone:
                 return
             if not rounds_left:
                 raise gone[0]
+
+    def _send_round(self, path: str, ask: type_ask, crew: type_crew) -> list[MissingFile]:
+        """Declare and send. When attachments were replaced or taken away after we looked, the
+        errors that say so."""
+        found = self._tools.source.extras([one.orthanc_id for one in self._instances])
+        files = [(one, file) for one in found for file in one.attachments]
+        missing = self._declare(path, found, partial(self._alone, crew, ask), len(files))
+        requests = [self._request_of(path, number, *files[number]) for number in missing]
+        gone: list[MissingFile] = []
+
+        def put(request: Request) -> None:
+            try:
+                ask(request)
+            except MissingFile as error:
+                gone.append(error)
+
+        self._work(crew(self._tools.config.transfers.threads), requests, put)
+        return gone
 
     def _alone(self, crew: type_crew, ask: type_ask, request: Request) -> Answer:
         answers: list[Answer] = []
@@ -150,5 +154,5 @@ def refusal(peer: str) -> NetworkProtocol:
     """The error of an order that a peer cannot fulfil."""
     return NetworkProtocol(
         f'Peer {peer} neither takes nor gives metadata, labels and attachments ("Metadata": true):'
-        " only a Wherry does"
+        " only a Wherry does, of a version that knows them"
     )
