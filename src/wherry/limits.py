@@ -99,7 +99,7 @@ BODY_CHUNK_BYTES: Final = 1 * MIB
 SOCKET_READ_BYTES: Final = 64 * KIB
 """Read from a connection at once while a head may be among it: a small request comes whole."""
 
-LENT_BODY_BYTES: Final = 256 * KIB
+LENT_BODY_BYTES: Final = 128 * KIB
 """A body of which so much is still to come is worth the hand-over of its socket to a thread."""
 
 INCOMING_BUCKET_BYTES: Final = 4 * MIB
@@ -400,6 +400,9 @@ PAUSED_BUCKET_S: Final = 600.0
 PAUSED_BUCKETS: Final = 32
 """So long, and so many of, buckets that were cut off in the middle may go on where they stopped;
 each holds up to a MiB."""
+
+SIP_BYTES: Final = 16 * KIB
+"""What is read at once of a bucket whose connection broke before."""
 
 LET_GO_S: Final = 5.0
 """How long a sender that comes back waits for its old connection to be given up."""

@@ -27,7 +27,7 @@ from tests.support.link import BadLine, Turn, bad_line, no_faults, type_fault
 from tests.support.server import Server, running
 
 STRIDE = int(os.environ.get("WHERRY_NETWORK_STRIDE", "1"))
-WAYS = [(way, compression) for way in ("push", "pull") for compression in ("none", "gzip")]
+WAYS = [(way, compression) for way in ("push", "pull") for compression in ("none", "gzip", "auto")]
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _WITHIN_S = 120.0
@@ -138,12 +138,13 @@ def pair(
     *,
     timeout_s: int = 3,
     slots: int = 4,
+    bucket_kib: int = 8,
 ) -> Iterator[Pair]:
     """``line`` makes each direction of the lines; ``timeout_s`` is what peers are given; ``slots``
     are for pushes at once."""
     common: dict[str, Any] = {
         "Transfers": {
-            "BucketSize": 8,
+            "BucketSize": bucket_kib,
             "Threads": 3,
             "PeerCommitTimeout": timeout_s,
             "MaxPushTransactions": slots,

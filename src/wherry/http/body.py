@@ -67,6 +67,8 @@ class Pieces:
         self._credit = Credit()
         self.taken = 0
         self.ended = False
+        self.rest = b""
+        """What had been gathered when the client went away."""
 
     async def __aenter__(self) -> Pieces:
         await self._timeout.__aenter__()
@@ -107,9 +109,13 @@ class Pieces:
         if self.ended or len(data) >= size:
             return data
         gathered, so_far = [data], len(data)
-        while not self.ended and so_far < size:
-            gathered.append(await self.next())
-            so_far += len(gathered[-1])
+        try:
+            while not self.ended and so_far < size:
+                gathered.append(await self.next())
+                so_far += len(gathered[-1])
+        except ClientDisconnect:
+            self.rest = b"".join(gathered)
+            raise
         return b"".join(gathered)
 
     async def pour(
@@ -157,10 +163,16 @@ async def read_body(request: Request, limit: int) -> bytes:
 async def pump(request: Request, sink: Callable[[bytes | bytearray], object], limit: int) -> int:
     """Stream the body into ``sink``, which is called in worker threads, one call at a time.
 
-    Returns the number of bytes. ``sink`` must not keep the buffer it is given.
+    Returns the number of bytes. ``sink`` must not keep the buffer it is given; it gets what came
+    before the client went away too.
     """
     async with Pieces(request, limit) as pieces:
-        await pieces.pour(sink, await pieces.gather(limits.BODY_CHUNK_BYTES))
+        try:
+            await pieces.pour(sink, await pieces.gather(limits.BODY_CHUNK_BYTES))
+        except ClientDisconnect:
+            if pieces.rest:
+                await run_in_thread(sink, pieces.rest)
+            raise
         return pieces.taken
 
 

@@ -149,6 +149,15 @@ class GatheringProtocol(HttpToolsProtocol):
         elif has_body or self.flow.write_paused or not self.begin(cycle):
             self._start_asgi_task(cycle, self.app)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone; what it had said is handed over."""
+        if self._direct is not None:
+            self._pieces.append(self._direct[: self._filled])
+            self._direct = None
+        if self._pieces and self.cycle is not None:
+            self._join()
+        super().connection_lost(exc)
+
     # --- lending the body ------------------------------------------------------------------
     def _lend(self) -> Loan | None:
         """The rest of the body for a thread that reads it (``lending``)."""

@@ -30,6 +30,7 @@ from wherry.jobs.ranges import parse, to_text
 from wherry.model import Bucket, Job, Manifest, ManifestInstance
 from wherry.peers.bodies import BytesBody
 from wherry.peers.client import Answer, PeerClient, Request
+from wherry.storage.base import type_read
 from wherry.transfers import protocol
 from wherry.transfers.buckets import PullUrl, cut
 from wherry.transfers.encoding import Encoding
@@ -242,13 +243,16 @@ class _Pull:
             part = any(c.size < sizes[c.orthanc_id] for c in bucket.chunks)
             sealed = self._wherry and part
             wanted = Wanted(bucket, ticket.encoding, wherry=self._wherry, sealed=sealed)
-            taken = 0
+            taken, first = 0, True
 
             def attempt() -> int:
-                nonlocal taken
+                nonlocal taken, first
                 taken = self._reception.running.taken(transfer_id, position)
                 request = Request("GET", wanted.target(taken), f"bucket {position}")
-                return self._fetch(transfer_id, position, request, wanted, taken, throttle)
+                again, first = not first, False
+                return self._fetch(
+                    transfer_id, position, request, wanted, taken, throttle, again=again
+                )
 
             count = patiently(attempt, _DAMAGED, lambda: taken)
             pace.arrived(ticket, bucket.size)
@@ -268,6 +272,8 @@ class _Pull:
         wanted: Wanted,
         taken: int,
         throttle: Throttled,
+        *,
+        again: bool,
     ) -> int:
         if taken:
             bucket = self._reception.resume(transfer_id, position, taken)
@@ -278,7 +284,7 @@ class _Pull:
             count = 0
             if taken < wanted.bucket.size or wanted.wherry:  # a size of 0 would mean all
                 count = self._client.fetch(
-                    request, lambda read: bucket.receive(throttle.read(read))
+                    request, lambda read: bucket.receive(_in_sips(throttle.read(read), again))
                 )
             bucket.finish()
         except PeerUnavailable:
@@ -294,3 +300,8 @@ class _Pull:
     def _headers(self) -> dict[str, str]:
         sender = self._request.sender_transfer_id
         return {"sender-transfer-id": sender} if sender else {}
+
+
+def _in_sips(read: type_read, little: bool) -> type_read:
+    """On a line that breaks, small portions: what came of one that is not complete is lost."""
+    return (lambda room: read(room[: limits.SIP_BYTES])) if little else read

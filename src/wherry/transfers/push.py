@@ -273,6 +273,7 @@ class _Push:
                 self._body(bucket, ticket.encoding),
                 self._headers() | self._encoding(ticket.encoding),
                 pass_on=throttle.pass_on,
+                resend=self._plan.dialect != WHERRY,  # which is asked first how much it has
             )
             delivery = self._delivery(request, bucket)
             try:
