@@ -37,22 +37,6 @@ BODILESS = {("commit", "up"), ("receipt", "up"), ("chunks", "up")}
 FILES = {("bucket", "up"), ("chunks", "down")}
 """Their bodies have a test of their own."""
 
-KNOWN = {
-    ("inventory", "down", "body"): "an answer that is no JSON is final; a wrong list is believed",
-    ("create", "up", "line"): "404 for another path is final",
-    ("create", "up", "body"): "a declaration that arrives wrong is believed, or its refusal final",
-    ("create", "down", "body"): "an answer that is no JSON is final",
-    ("lookup", "up", "line"): "404 for another path is final",
-    ("lookup", "up", "body"): "the question is another one, and its answer final",
-    ("lookup", "down", "body"): "an answer that is no JSON is final; a wrong list is believed",
-    ("chunks", "up", "line"): "400 or 404 for other instances is final",
-}
-"""Found, and nothing wrong is stored, but the job fails where a second attempt would have helped:
-requests and answers have no digest."""
-
-KNOWN_WAY = ("pull", "none")
-"""With gzip, a damaged part is found before it is taken."""
-
 
 def _all_parts() -> Iterator[object]:
     for message in MESSAGES:
@@ -60,11 +44,7 @@ def _all_parts() -> Iterator[object]:
             for part in ("line", "fields", "body"):
                 if part == "body" and (message, direction) in BODILESS | FILES:
                     continue
-                if (reason := KNOWN.get((message, direction, part))) is None:
-                    yield pytest.param(message, direction, part)
-                else:
-                    mark = pytest.mark.xfail(reason=reason, strict=True, raises=TransferFailed)
-                    yield pytest.param(message, direction, part, marks=mark)
+                yield pytest.param(message, direction, part)
 
 
 @pytest.fixture(scope="module")
@@ -74,19 +54,7 @@ def between(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         yield made
 
 
-def _all_ways() -> Iterator[object]:
-    for way, compression in WAYS:
-        if (way, compression) == KNOWN_WAY:
-            reason = (
-                "of an instance in parts that has a damaged one, only the last is fetched again"
-            )
-            mark = pytest.mark.xfail(reason=reason, strict=True, raises=TransferFailed)
-            yield pytest.param(way, compression, marks=mark)
-        else:
-            yield pytest.param(way, compression)
-
-
-@pytest.mark.parametrize(("way", "compression"), list(_all_ways()))
+@pytest.mark.parametrize(("way", "compression"), WAYS)
 def test_flips_of_files(between: Pair, way: str, compression: str) -> None:
     def flip(random: Random, turn: Turn) -> Sequence[type_fault]:
         is_file = (turn.direction == "up") == (way == "push")
@@ -97,8 +65,7 @@ def test_flips_of_files(between: Pair, way: str, compression: str) -> None:
 
     seed = f"flips {way} {compression}"
     number = FLIPS_OF_FILES // len(WAYS)
-    number = number if (way, compression) == KNOWN_WAY else some(number)
-    until(between, way, compression, number, seed, flip, share=0.8)
+    until(between, way, compression, some(number), seed, flip, share=0.8)
 
 
 @pytest.mark.parametrize(("message", "direction", "part"), list(_all_parts()))
@@ -109,8 +76,7 @@ def test_flips_of_messages(between: Pair, message: str, direction: str, part: st
     line = between.line(way)
     line.applied.clear()
     try:
-        known = (message, direction, part) in KNOWN
-        for number in range(FLIPS_OF_MESSAGES if known else some(FLIPS_OF_MESSAGES)):
+        for number in range(some(FLIPS_OF_MESSAGES)):
             random = Random(f"{message} {direction} {part} {number}")
             left = iter([True])
 

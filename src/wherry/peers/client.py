@@ -52,12 +52,22 @@ class PeerRefusal(NetworkProtocol):
     """The peer answered, but not 200."""
 
     def __init__(
-        self, details: str, *, status: int, peer_code: int | None, retry_after_s: float | None
+        self,
+        details: str,
+        *,
+        status: int,
+        peer_code: int | None,
+        retry_after_s: float | None,
+        misheard: bool = False,
     ) -> None:
         super().__init__(details)
         self.status = status
         self.peer_code = peer_code
         """``OrthancStatus`` of its answer."""
+        self.misheard = misheard
+        """It answers to another path than was asked for: a line or a proxy changed it."""
+        self.unknown = status == http.client.NOT_FOUND and not misheard
+        """What was asked for is not there."""
         self.retry_after_s = retry_after_s
         self.temporary = status in _TEMPORARY
 
@@ -343,6 +353,7 @@ class PeerClient:
                 if after.isascii() and after.isdecimal() and len(after) < 9
                 else None
             ),
+            misheard=not found.is_about(request.target),
         )
 
     def _nonsense(self, request: Request, problem: str) -> NetworkProtocol:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import orjson
@@ -17,6 +18,14 @@ class PeerError:
     """``OrthancStatus``."""
     text: str
     """``Details``, or ``Message`` without; one line, cut; empty when nothing was said."""
+    uri: str = ""
+    """The path that it answers to; empty when nothing was said."""
+
+    def is_about(self, target: str) -> bool:
+        """Whether the request for ``target`` may have been heard as it was meant: a proxy may have
+        put something before it."""
+        path = re.sub("/+", "/", target.partition("?")[0]).rstrip("/")
+        return not self.uri or self.uri.rstrip("/").endswith(path)
 
 
 def read_error(body: bytes) -> PeerError:
@@ -31,4 +40,7 @@ def read_error(body: bytes) -> PeerError:
     texts = (document.get("Details"), document.get("Message"))
     text = next((text for text in texts if isinstance(text, str) and text), "")
     readable = "".join(c if c.isprintable() else " " for c in text[: limits.PEER_ERROR_CHARACTERS])
-    return PeerError(code if isinstance(code, int) else None, readable)
+    uri = document.get("Uri")
+    return PeerError(
+        code if isinstance(code, int) else None, readable, uri if isinstance(uri, str) else ""
+    )

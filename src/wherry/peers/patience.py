@@ -19,7 +19,6 @@ _FINAL = (
     HTTPStatus.SEE_OTHER,
     HTTPStatus.TEMPORARY_REDIRECT,
     HTTPStatus.PERMANENT_REDIRECT,
-    HTTPStatus.UNAUTHORIZED,
     HTTPStatus.FORBIDDEN,
     HTTPStatus.NOT_FOUND,
     HTTPStatus.CONFLICT,
@@ -66,7 +65,7 @@ class Patience:
                     self.wait(pause)
                     self.again()
                     continue
-                if attempts >= self._retries_after(error.status):
+                if attempts >= self._retries_after(error):
                     raise
             except curable:
                 if progress() != before:
@@ -78,7 +77,7 @@ class Patience:
             attempts += 1
             self.again()
 
-    def _retries_after(self, status: int) -> int:
-        if status in _FINAL:
-            return 0
-        return self.retries if status >= HTTPStatus.INTERNAL_SERVER_ERROR else min(1, self.retries)
+    def _retries_after(self, error: PeerRefusal) -> int:
+        if error.misheard or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return self.retries
+        return 0 if error.status in _FINAL else min(1, self.retries)

@@ -6,7 +6,6 @@ When a connection breaks, a Wherry is asked how much of the bucket has come, and
 from __future__ import annotations
 
 from dataclasses import replace
-from http import HTTPStatus
 
 from wherry.errors import BadSequenceOfCalls, CorruptedFile, PeerUnavailable
 from wherry.peers.bodies import RestBody
@@ -61,7 +60,7 @@ class Delivery:
             raise
         except PeerRefusal as error:
             self._broken = False
-            if error.status == HTTPStatus.NOT_FOUND:
+            if error.unknown:
                 raise Lost from None
             if error.peer_code == CorruptedFile.code and self._part:
                 raise Damaged(error) from error
@@ -79,7 +78,7 @@ class Delivery:
         try:
             return protocol.read_taken(self._client.ask(question).body)
         except PeerRefusal as error:
-            if error.status == HTTPStatus.NOT_FOUND:
+            if error.unknown:
                 raise Lost from None
             raise
 

@@ -10,7 +10,6 @@ Not here: how requests are made again (``pull``), where it is kept (``extras_rec
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from http import HTTPStatus
 from typing import Final, TypeVar
 from urllib.parse import quote
 
@@ -128,5 +127,5 @@ class ExtrasPull:
 
 def _is_change(error: WherryError) -> bool:
     """Whether an attachment is gone, or is not what the document says."""
-    gone = isinstance(error, PeerRefusal) and error.status == HTTPStatus.NOT_FOUND
+    gone = isinstance(error, PeerRefusal) and error.unknown
     return gone or isinstance(error, CorruptedFile | TooLarge)

@@ -29,7 +29,7 @@ from wherry.jobs.handler import JobControl
 from wherry.jobs.ranges import parse, to_text
 from wherry.model import Bucket, Job, Manifest, ManifestInstance
 from wherry.peers.bodies import BytesBody
-from wherry.peers.client import Answer, PeerClient, Request
+from wherry.peers.client import Answer, PeerClient, PeerRefusal, Request
 from wherry.storage.base import type_read
 from wherry.transfers import protocol
 from wherry.transfers.buckets import PullUrl, cut
@@ -195,7 +195,7 @@ class _Pull:
         crew = self._crew(1)
         patiently = self._tools.patience(crew.pause, self._retries)
         answers: list[Answer] = []
-        crew.work([0], lambda _: answers.append(patiently(lambda: self._client.ask(request))))
+        crew.work([0], lambda _: answers.append(patiently(lambda: self._ask_twice(request))))
         instances, originator = protocol.read_lookup(answers[0].body)
         self._source_id = originator
         self._wherry = "blocks" in answers[0].header(protocol.CODECS)
@@ -209,6 +209,16 @@ class _Pull:
                 "check RemoteSelf in its configuration"
             )
         return instances
+
+    def _ask_twice(self, request: Request) -> Answer:
+        """A stock question has no digest: that something is not there is believed when it is said
+        again."""
+        try:
+            return self._client.ask(request)
+        except PeerRefusal as error:
+            if not error.unknown:
+                raise
+            return self._client.ask(request)
 
     def _open(
         self, manifest: Manifest, missing: Collection[int], earlier: str, progress: Progress

@@ -18,7 +18,6 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from http import HTTPStatus
 from typing import TypeVar
 
 from wherry.errors import NetworkProtocol, PeerUnavailable, WherryError
@@ -170,7 +169,7 @@ class _Push:
             raise
         except PeerRefusal as error:
             self._client.reopen()
-            if error.status == HTTPStatus.NOT_FOUND and not self._committing:
+            if error.unknown and not self._committing:
                 self._begin_again()
             return False
         except NetworkProtocol:  # it answers, but not as a Wherry does
@@ -361,7 +360,7 @@ class _Push:
             try:
                 found, _ = protocol.read_lookup(self._client.ask(request).body)
             except PeerRefusal as error:
-                if error.status == HTTPStatus.NOT_FOUND:
+                if error.unknown:
                     return False
                 raise
             if found != portion:
@@ -393,7 +392,7 @@ class _Push:
         try:
             return self._client.ask(request)
         except PeerRefusal as error:
-            if error.status == HTTPStatus.NOT_FOUND:
+            if error.unknown:
                 raise Lost from None
             raise
 
