@@ -22,7 +22,7 @@ from tests.support.dicom_files import make_instance, make_series
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(3600)]
 
-PUSH_KILLS, PULL_KILLS, POSTGRESQL_KILLS = 90, 80, 30
+PUSH_KILLS, PULL_KILLS, POSTGRESQL_KILLS = 92, 80, 28
 
 
 @pytest.fixture(scope="module")
