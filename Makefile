@@ -26,7 +26,7 @@ help:
 	@echo "make format         let ruff rewrite what it can"
 	@echo "make fuzz           send thousands of strange requests to a server (FUZZ=number)"
 	@echo "make crash-nightly  kill a server at every durable call, and 200 times at random (over an hour)"
-	@echo "make network-nightly  put every fault on the lines between two servers (six minutes)"
+	@echo "make network-nightly  put every fault on the lines between two servers (five minutes)"
 	@echo "make bench          measure, beside Debian's Orthanc when it is installed"
 	@echo "make wheel          build dist/*.whl"
 

@@ -195,4 +195,3 @@ def test_fifty_senders_on_four_slots(tmp_path: Path, receiver: Server, line: Bad
     waited += [waits.of(f"job {number}") for number in range(jobs_count)]
     assert len(waited) == SENDERS
     assert max(waited) <= 3 * statistics.median(waited), sorted(waited)
-    print("WAITS", [round(w, 1) for w in waited])

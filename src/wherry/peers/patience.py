@@ -62,7 +62,7 @@ class Patience:
                     waited_s += pause
                     if waited_s > self.busy_s:
                         raise
-                    self.wait(pause)
+                    self.wait(pause * (0.75 + clock.random_share() / 2))
                     self.again()
                     continue
                 if attempts >= self._retries_after(error):

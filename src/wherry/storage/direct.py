@@ -98,14 +98,12 @@ class Stream:
     written in the ordinary way.
     """
 
-    def __init__(self, fd: int, buffers: Buffers, offset: int = 0, *, part: bool = False) -> None:
-        """``part``: the file may have bytes behind these."""
+    def __init__(self, fd: int, buffers: Buffers, offset: int = 0) -> None:
         self._fd = fd
         self._buffers = buffers
         self._buffer: memoryview | None = None
         self._filled = 0
         self._position = offset
-        self._part = part
         self._direct = False
         self._able = True
         self._room = 0
@@ -146,13 +144,9 @@ class Stream:
         """Hand the file system what is still here. Raises ``OSError``."""
         if self._buffer is None:
             return
-        if self._part:
+        if self._filled > SMALL_BYTES or self._direct:
             self._write_out(self._filled - self._filled % ALIGNMENT_BYTES)
-            self._write_out(self._filled)
-        elif is_aligned(self._buffer) and (self._filled > SMALL_BYTES or self._direct):
-            self._write_padded(self._buffer)
-        else:
-            self._write_out(self._filled)
+        self._write_out(self._filled)
         self._switch(direct=False)
         self.close()
 
@@ -161,17 +155,6 @@ class Stream:
         if self._buffer is not None:
             self._buffers.give_back(self._buffer)
             self._buffer, self._filled = None, 0
-
-    def _write_padded(self, buffer: memoryview) -> None:
-        """The end of a whole file, as a whole block that is cut afterwards."""
-        end = self._position + self._filled
-        padded = -(-self._filled // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
-        if padded:
-            buffer[self._filled : padded] = bytes(padded - self._filled)
-            self._write_out(padded)
-            if self._position != end:
-                os.ftruncate(self._fd, end)
-                self._position = end
 
     def _write_out(self, size: int) -> None:
         """The first ``size`` bytes of the buffer, to where they belong; the rest moves up."""

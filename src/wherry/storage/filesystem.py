@@ -159,7 +159,7 @@ class FilesystemStorage:
 
     def reopen(self, uuid: str, offset: int = 0) -> FileWriter:
         fd = self._open(uuid, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
-        return _Writer(uuid, fd, Stream(fd, self._buffers, offset, part=True), self._sync_folder)
+        return _Writer(uuid, fd, Stream(fd, self._buffers, offset), self._sync_folder)
 
     def take_buffer(self) -> memoryview:
         return self._buffers.take()

@@ -263,9 +263,10 @@ class _Whole(_Buffered):
         try:
             buffer, self._buffer = self._buffer, None
             file.adopt(buffer, self.size)
-            file.sync()
+            file.flush()
         finally:
             file.close()
+        self._ground.landed.unsynced.add(file.uuid)
         self._ground.verified(self._instance, summary, file.uuid)
 
 

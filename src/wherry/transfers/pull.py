@@ -46,6 +46,7 @@ from wherry.transfers.unpack import BadBlock, BadGzip
 
 _JSON = "application/json"
 _ATTEMPTS = 3
+_ROUNDS = 3
 _DAMAGED = (NetworkProtocol, BadFileFormat, BadGzip, BadBlock, CorruptedFile)
 """What a bucket that was damaged on its way may be taken for: fetching it again may help."""
 
@@ -128,7 +129,7 @@ class _Pull:
             self._control.report(progress.content(), 0.0)
             transfer_id = self._open(manifest, missing, earlier, progress)
             self._extras.fetch(transfer_id, instances, self._crew)
-            self._fetch_buckets(transfer_id, manifest, progress)
+            self._fetch_all(transfer_id, manifest, progress)
             try:
                 self._reception.commit(transfer_id)
             except UnknownResource:  # what was stored here, and so not fetched, is gone
@@ -239,6 +240,16 @@ class _Pull:
         self._control.save(checkpoint, also=declaration.write)
         progress.start(())
         return transfer_id
+
+    def _fetch_all(self, transfer_id: str, manifest: Manifest, progress: Progress) -> None:
+        """Of a stock source, nobody knows which part of a damaged instance was damaged: all of them
+        are wanted again, a few times."""
+        for _ in range(_ROUNDS):
+            self._fetch_buckets(transfer_id, manifest, progress)
+            absent = self._reception.missing(transfer_id)
+            if not absent:
+                return
+            progress.start(set(range(len(manifest.buckets))) - set(absent))
 
     def _fetch_buckets(self, transfer_id: str, manifest: Manifest, progress: Progress) -> None:
         pace, sizes = self._pace, {one.orthanc_id: one.size for one in manifest.instances}

@@ -179,6 +179,8 @@ class _Push:
 
     def _begin_again(self) -> None:
         self._client.reopen()
+        if self._path and self._plan.dialect == WHERRY:  # it may be open, and have a slot
+            _discard(self._client, self._path, self._headers())
         self._path = self._cookies = ""
         self._committing = False
         self._progress.start(())
