@@ -249,6 +249,7 @@ def test_a_missing_bucket(sender: Server, receiver: Server, proxy: Proxy) -> Non
     def swallow(message: Message) -> None:
         if BUCKET.fullmatch(message.path) and message.path.endswith("/1"):
             message.status, message.answer = 200, b"{}"
+            message.told = {"wherry-request": message.headers["wherry-request"]}
 
     proxy.rule = swallow
     job = failed(sender, receiver)

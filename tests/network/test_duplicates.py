@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-from tests.network.journeys import WAYS, Pair, TransferFailed, pair, some, until
+from tests.network.journeys import WAYS, Pair, pair, some, until
 from tests.support.link import Repeat, RepeatLate, Turn, type_fault
 
 DUPLICATES = 40
@@ -35,11 +35,6 @@ def test_an_answer_twice_at_once(between: Pair, way: str, compression: str) -> N
     until(between, way, compression, some(DUPLICATES), seed, make, share=0.4)
 
 
-@pytest.mark.xfail(
-    reason="found, but the job fails: no answer says which question it belongs to",
-    strict=True,
-    raises=TransferFailed,
-)
 @pytest.mark.parametrize(("way", "compression"), WAYS)
 def test_an_answer_once_more_before_the_next(between: Pair, way: str, compression: str) -> None:
     def make(_: Random, turn: Turn) -> Sequence[type_fault]:

@@ -52,11 +52,6 @@ def test_a_path_of_a_bucket_that_arrives_wrong(between: Pair) -> None:
     assert job["State"] == "Success", job
 
 
-@pytest.mark.xfail(
-    reason="a push that begins anew leaves its first transaction open, and waits for its slot",
-    strict=True,
-    raises=AssertionError,
-)
 def test_a_declaration_that_arrives_wrong(between: Pair) -> None:
     """With another instance than the buckets have: the peer says 404, the sender begins anew."""
     beginning = len('{"Instances":[{"ID":"')

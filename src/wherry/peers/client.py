@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import itertools
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -40,6 +41,9 @@ from wherry.peers.tls import Tls
 from wherry.storage.base import type_read
 
 T = TypeVar("T")
+
+WHICH_REQUEST = "wherry-request"
+"""Header of a request, and of the good answer to it."""
 
 _RETRY_AFTER_LONGEST_S = 60
 _TEMPORARY = (429, 502, 503, 504)
@@ -107,6 +111,8 @@ class Request:
     limit: int = limits.PEER_ANSWER_BYTES
     pass_on: type_pass_on | None = None
     """Slows its body down."""
+    tied: bool = False
+    """Whether a good answer must say to which request it belongs; only a Wherry does."""
     resend: bool = True
     """Whether it may be sent once more without a word, when a kept-alive connection turns out to
     be closed: not when it matters whether the peer may have seen the first one."""
@@ -138,6 +144,7 @@ class PeerClient:
             self._prefix = f"http://{parts.netloc.rpartition('@')[2]}{self._prefix}"
             self._headers |= proxy.headers
         self._lock = threading.Lock()
+        self._tokens = itertools.count(int(clock.random_share() * 2**32))
         self._idle: list[Line] = []
         self._busy: set[http.client.HTTPConnection] = set()
         self._aborted = False
@@ -258,6 +265,9 @@ class PeerClient:
         connection.putrequest(
             request.method, self._prefix + request.target, skip_accept_encoding=True
         )
+        line.token = f"{next(self._tokens):x}" if request.tied else ""
+        if line.token:
+            connection.putheader(WHICH_REQUEST, line.token)
         for name, value in {
             **self._headers,
             **request.headers,
@@ -274,7 +284,7 @@ class PeerClient:
         read: Callable[[Line, http.client.HTTPResponse], T],
     ) -> T:
         try:
-            self._check_status(request, response)
+            self._check_status(line, request, response)
             result = read(line, response)
             _check_end(response)
             if not response.isclosed():
@@ -329,9 +339,13 @@ class PeerClient:
             if self._aborted:
                 raise PeerUnavailable("The connections to the peer were cut")
 
-    def _check_status(self, request: Request, response: http.client.HTTPResponse) -> None:
+    def _check_status(
+        self, line: Line, request: Request, response: http.client.HTTPResponse
+    ) -> None:
         if response.status != http.client.OK:
             raise self._refusal(request, response)
+        if line.token and response.headers.get(WHICH_REQUEST) != line.token:
+            raise http.client.HTTPException("an answer to another request")
 
     def _unavailable(self, request: Request, error: Exception) -> PeerUnavailable:
         cause = error.strerror if isinstance(error, OSError) else None

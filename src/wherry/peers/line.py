@@ -36,6 +36,8 @@ class Line:
 
     def __init__(self, way: Way) -> None:
         self._way = way
+        self.token = ""
+        """What the answer has to name; empty: nothing."""
         self.bounds = AnswerBounds(0, 0, 0)
         """Of the request under way."""
         self.idle_since = 0.0

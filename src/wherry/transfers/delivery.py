@@ -74,6 +74,7 @@ class Delivery:
             self._request.target,
             f"how much of {self._request.what} is there",
             headers=self._request.headers,
+            tied=True,
         )
         try:
             return protocol.read_taken(self._client.ask(question).body)

@@ -161,7 +161,13 @@ class _Push:
 
     def _ask_state(self) -> bool:
         """Ask the peer what it has. Only a Wherry can say; of others the checkpoint is true."""
-        request = Request("GET", self._path, "look at the transaction", headers=self._headers())
+        request = Request(
+            "GET",
+            self._path,
+            "look at the transaction",
+            headers=self._headers(),
+            tied=self._plan.dialect == WHERRY,
+        )
         try:
             answer = self._alone(lambda: self._client.ask(request))
             state, received = protocol.read_state(answer.body, self._bucket_count)
@@ -231,6 +237,7 @@ class _Push:
             self._headers() | self._own_name(),
             self._tools.config.transfers.peer_commit_timeout_s,
             resend=False,
+            tied=wherry,
         )
         answer = self._alone(lambda: self._client.ask(request))
         self._path = protocol.read_created(answer.body)
@@ -275,6 +282,7 @@ class _Push:
                 self._headers() | self._encoding(ticket.encoding),
                 pass_on=throttle.pass_on,
                 resend=self._plan.dialect != WHERRY,  # which is asked first how much it has
+                tied=self._plan.dialect == WHERRY,
             )
             delivery = self._delivery(request, bucket)
             try:
@@ -311,6 +319,7 @@ class _Push:
             self._headers(),
             self._tools.config.transfers.peer_commit_timeout_s,
             resend=False,
+            tied=self._plan.dialect == WHERRY,
         )
 
         def commit() -> None:
@@ -332,7 +341,7 @@ class _Push:
             return
         receipt_id = self._path.rpartition("/")[2]
         target = f"/transfers/receipts/{receipt_id}"
-        request = Request("GET", target, "fetch the receipt", headers=self._headers())
+        request = Request("GET", target, "fetch the receipt", headers=self._headers(), tied=True)
         try:
             data = self._alone(lambda: self._client.ask(request)).body
             receipt = self._tools.receipts.keep_of_peer(

@@ -7,6 +7,7 @@ The application normalises paths before it comes here (double slashes, a trailin
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -29,6 +30,7 @@ from wherry.http.services import services
 from wherry.http.submission import submit
 from wherry.http.threads import in_thread, run_in_thread
 from wherry.metrics import REQUEST_BUCKETS, Metrics
+from wherry.peers.client import WHICH_REQUEST
 from wherry.storage.outgoing import gathered, read
 from wherry.transfers import extras, extras_routes, protocol
 from wherry.transfers.encoding import NAMES, beyond, encoded
@@ -36,6 +38,7 @@ from wherry.transfers.incoming import Incoming
 from wherry.transfers.orders import TransferRequest, parse_transfer
 from wherry.transfers.sealing import SEAL_BYTES, sealed
 
+_TOKEN = re.compile("[0-9a-f]{1,16}")
 _CUT_OFF = (ClientDisconnect, RequestTimeout)
 _CODECS = ((protocol.CODECS.encode(), ", ".join(NAMES).encode()), (extras.HEADER.encode(), b"1"))
 
@@ -157,7 +160,7 @@ async def open_push(request: Request) -> Response:
 
     created = protocol.render_created(await in_thread(open_it))
     services(request).metrics.add("orthanc_transfers_created_push_count")
-    return _json(created)
+    return _json(created, _which(request))
 
 
 def look_at_push(request: Request) -> Response:
@@ -165,7 +168,8 @@ def look_at_push(request: Request) -> Response:
     reception = services(request).transfers.reception
     transfer, received = reception.look(request.path_params["id"], username(request.scope))
     return _json(
-        protocol.render_state(transfer.id, transfer.state, transfer.bucket_count, received)
+        protocol.render_state(transfer.id, transfer.state, transfer.bucket_count, received),
+        _which(request),
     )
 
 
@@ -217,7 +221,7 @@ async def put_bucket(request: Request) -> Response:
     metrics = services(request).metrics
     metrics.add("orthanc_transfers_push_total_received_bytes_count", size)
     _measure(metrics, "reception", clock.monotonic() - started)
-    return literal_json()
+    return _tied(request)
 
 
 async def _pump(request: Request, bucket: Incoming) -> int:
@@ -240,7 +244,7 @@ def look_at_bucket(request: Request) -> Response:
     reception = services(request).transfers.reception
     position = protocol.parse_bucket_index(request.path_params["bucket"])
     taken = reception.taken(request.path_params["id"], position, username(request.scope))
-    return _json(protocol.render_taken(taken))
+    return _json(protocol.render_taken(taken), _which(request))
 
 
 async def commit_push(request: Request) -> Response:
@@ -253,7 +257,7 @@ async def commit_push(request: Request) -> Response:
     if committed:  # not when it is asked for again
         metrics.add("orthanc_transfers_committed_push_count")
         _measure(metrics, "commit", clock.monotonic() - started)
-    return literal_json()
+    return _tied(request)
 
 
 def discard_push(request: Request) -> Response:
@@ -306,7 +310,7 @@ def receipt(request: Request) -> Response:
     found = services(request).transfers.receipts.get(request.path_params["id"])
     if found is None:
         raise UnknownResource
-    return _json(found)
+    return _json(found, _which(request))
 
 
 def receipt_key(request: Request) -> Response:
@@ -331,6 +335,16 @@ async def _submit(request: Request, kind: str, wanted: TransferRequest) -> Respo
 
 
 # --- small things --------------------------------------------------------------------------
+def _tied(request: Request) -> Response:
+    """``{}``; a Wherry that asked with a token hears it again."""
+    return Answer(b"{}", 200, PLAIN_JSON, _which(request))
+
+
+def _which(request: Request) -> type_headers:
+    token = request.headers.get(WHICH_REQUEST, "")
+    return ((WHICH_REQUEST.encode(), token.encode()),) if _TOKEN.fullmatch(token) else ()
+
+
 async def _intact(request: Request, limit: int) -> bytes:
     """The whole body. Raises ``NetworkProtocol`` when it has not the digest that it says."""
     body = await read_body(request, limit)
