@@ -268,7 +268,7 @@ FOLLOWED_PIECE_BYTES: Final = 256 * KIB
 CODEC_BLOCK_BYTES: Final = 1 * MIB
 """A block of a packed bucket between two Wherry: so much is held to unpack it."""
 
-TUNED_BUCKETS: Final = 2
+TUNED_BUCKETS: Final = 1
 TUNED_S: Final = 0.2
 """A transfer measures its pace over so many buckets for each request that is under way at once, and
 so much time."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from wherry import limits
+from wherry import clock, limits
 from wherry.errors import (
     BadFileFormat,
     CorruptedFile,
@@ -196,13 +196,17 @@ class _Pull:
         crew = self._crew(1)
         patiently = self._tools.patience(crew.pause, self._retries)
         answers: list[Answer] = []
+        began = clock.monotonic()
         crew.work([0], lambda _: answers.append(patiently(lambda: self._ask_twice(request))))
         instances, originator = protocol.read_lookup(answers[0].body)
         self._source_id = originator
         self._wherry = "blocks" in answers[0].header(protocol.CODECS)
         self._extras.check(answers[0])
         self._pace = self._tools.pace(
-            self._client.peer, self._request.compression, blocks=self._wherry
+            self._client.peer,
+            self._request.compression,
+            blocks=self._wherry,
+            answered_s=clock.monotonic() - began,
         )
         if self._request.originator not in ("", originator):
             raise NetworkProtocol(

@@ -20,6 +20,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+from wherry import clock
 from wherry.errors import NetworkProtocol, PeerUnavailable, WherryError
 from wherry.jobs.crew import Crew
 from wherry.jobs.handler import JobControl
@@ -102,6 +103,8 @@ class _Push:
         self._sizes = {one.orthanc_id: one.size for one in holding.instances}
         self._retries = Retries()
         self._extras = ExtrasPush(tools, request, holding.instances, self._retries)
+        self._answered_s = 0.0
+        """How long the peer took to say what it holds."""
         self._follow(range(len(holding.instances)), STOCK)
         self._path = ""
         self._cookies = ""
@@ -196,7 +199,10 @@ class _Push:
         """Send the instances at these positions."""
         unit = self._tools.config.transfers.bucket_size_bytes
         self._pace = self._tools.pace(
-            self._client.peer, self._request.compression, blocks=dialect == WHERRY
+            self._client.peer,
+            self._request.compression,
+            blocks=dialect == WHERRY,
+            answered_s=self._answered_s,
         )
         compression = AUTO if dialect == WHERRY else self._pace.encoding.name
         found = plan(
@@ -222,9 +228,12 @@ class _Push:
                 self._client.reopen()  # it has cut the connections
                 raise
 
+        began = clock.monotonic()
         names = protocol.parse_resources(self._request.resources)
         patiently, once = partial(ask, retries=True), partial(ask, retries=False)
-        return ask_what_is_missing(patiently, once, names, self._holding.instances)
+        found = ask_what_is_missing(patiently, once, names, self._holding.instances)
+        self._answered_s = clock.monotonic() - began
+        return found
 
     # --- the phases --------------------------------------------------------------------------
     def _create(self) -> None:

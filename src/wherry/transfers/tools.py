@@ -23,6 +23,7 @@ from wherry.transfers.reception import Reception
 from wherry.transfers.source import Source
 from wherry.transfers.throttle import Throttles
 
+_FAR_S = 0.05
 _NEAR = ("localhost", "127.0.0.1", "::1")
 
 
@@ -39,9 +40,12 @@ class Tools:
     paces: Paces
     throttles: Throttles
 
-    def pace(self, peer: Peer, compression: str, *, blocks: bool) -> Pace:
-        """The pace of a transfer; ``blocks``: whether the peer is a Wherry."""
-        near = (urlsplit(peer.url).hostname or "") in _NEAR
+    def pace(
+        self, peer: Peer, compression: str, *, blocks: bool, answered_s: float = _FAR_S
+    ) -> Pace:
+        """The pace of a transfer; ``blocks``: whether the peer is a Wherry; ``answered_s``: how
+        long its first answer took."""
+        near = (urlsplit(peer.url).hostname or "") in _NEAR and answered_s < _FAR_S
         return self.paces.pace(peer.name, compression, blocks=blocks, near=near)
 
     def client(self, peer: Peer) -> PeerClient:

@@ -123,4 +123,4 @@ class Tuner:
         self._window = _Window()
 
     def _all_steps(self) -> list[_Step]:
-        return [_Step(knob, by) for knob in range(len(self.knobs)) for by in (1, -1)]
+        return [_Step(knob, by) for knob in reversed(range(len(self.knobs))) for by in (1, -1)]
