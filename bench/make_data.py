@@ -205,6 +205,7 @@ PLANS: Final = {
         Plan("mammo", 8, 8, mammo_images),
         Plan("warm", 40, 1, ct_images),
         Plan("big", 4000, 16, ct_images),
+        Plan("many", 20_000, 40, mr_images),
     )
 }
 
