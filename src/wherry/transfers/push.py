@@ -135,10 +135,7 @@ class _Push:
                     raise NetworkProtocol(
                         f"Peer {self._client.peer.name} forgets the transaction again and again"
                     ) from None
-                if self._plan.dialect != WHERRY:
-                    self._begin_again()
-                elif self._ask_state():  # it may only have misheard which one was meant
-                    return
+                self._begin_again()
             else:
                 return
 
