@@ -9,9 +9,9 @@ CONFIG ?=
 TESTS ?= tests
 # Of the points at which the crash tests kill a server, `make test` takes every n-th; of the 200
 # kills at random moments, an n-th.
-CRASH_STRIDE ?= 7
+CRASH_STRIDE ?= 14
 # Of the faults that the network tests put on a line, `make test` takes an n-th.
-NETWORK_STRIDE ?= 5
+NETWORK_STRIDE ?= 10
 
 # Requests that `make fuzz` sends at least.
 FUZZ ?= 5000

@@ -62,7 +62,7 @@ class Patience:
                     waited_s += pause
                     if waited_s > self.busy_s:
                         raise
-                    self.wait(pause * (0.75 + clock.random_share() / 2))
+                    self.wait(_blurred(pause))
                     self.again()
                     continue
                 if attempts >= self._retries_after(error):
@@ -73,7 +73,7 @@ class Patience:
                 if attempts >= self.retries:
                     raise
             pause = min(limits.PEER_RETRY_S * 2**attempts, limits.PEER_RETRY_LONGEST_S)
-            self.wait(pause * (0.5 + clock.random_share() / 2))
+            self.wait(_blurred(pause))
             attempts += 1
             self.again()
 
@@ -81,3 +81,8 @@ class Patience:
         if error.misheard or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return self.retries
         return 0 if error.status in _FINAL else min(1, self.retries)
+
+
+def _blurred(pause: float) -> float:
+    """About so long: those who were refused together do not come again together."""
+    return pause * (0.75 + clock.random_share() / 2)
