@@ -542,7 +542,7 @@ def attempts(*errors: Exception, retries: int = 3) -> tuple[int, list[float], Ex
 
 
 def test_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clock, \"random_share\", lambda: 0.5)
+    monkeypatch.setattr(clock, "random_share", lambda: 0.5)
     broken = PeerUnavailable("x")
     assert attempts(broken, refusal(500), CorruptedFile("x"))[::2] == (4, None)
     assert attempts(broken, broken, broken)[1] == [0.2, 0.4, 0.8]
@@ -558,7 +558,7 @@ def test_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_patience_with_a_busy_peer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clock, \"random_share\", lambda: 0.5)
+    monkeypatch.setattr(clock, "random_share", lambda: 0.5)
     tried, waited, error = attempts(*[refusal(503, 2.0)] * 50, refusal(429))
     assert (tried, waited, error) == (52, [2.0] * 50 + [1.0], None)
     tried, waited, error = attempts(*[refusal(503, 60.0)] * 50)
