@@ -236,7 +236,7 @@ def test_a_wherry_that_does_not_know_of_it_is_sent_nothing_either(
     job = send(sender, Metadata=True)
     assert (job["State"], "only a Wherry" in job["ErrorDetails"]) == ("Failure", True)
     assert proxy.sent("PUT") == []
-    assert len(proxy.sent("DELETE")) == 1
+    wait_until(lambda: len(proxy.sent("DELETE")) == 1)  # soon after the end
     assert content(receiver) == {}
 
 

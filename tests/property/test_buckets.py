@@ -134,7 +134,7 @@ def test_the_target_of_a_pull() -> None:
     ]
 
 
-@given(size=st.integers(0, 10**7), unit=st.integers(1, 10**6))
+@given(size=st.integers(0, 10**6), unit=st.integers(1000, 10**5))
 def test_parts_for_a_wherry_begin_where_blocks_of_the_disk_do(size: int, unit: int) -> None:
     (name,) = sizes = {names(1): size}
     made = cut(instances(sizes), unit, blocks=True)

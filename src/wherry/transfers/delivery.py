@@ -37,8 +37,9 @@ class Delivery:
         body = request.body
         self._resumable = wherry and body is not None and "Content-Length" in body.headers
         self._broken = False
-        self.taken = 0
-        """What the peer said that it has, when it was asked last."""
+        self.furthest = 0
+        """Bytes that the peer had at most when it was asked: a bucket that begins anew again and
+        again gets nowhere."""
 
     def attempt(self) -> int:
         """Try once; the number of bytes that were sent.
@@ -51,7 +52,7 @@ class Delivery:
             taken = self._ask_taken()
             if taken is None:
                 return 0
-            self.taken = taken
+            self.furthest = max(self.furthest, taken)
             request = self._rest(taken)
         try:
             return self._client.ask(request).sent_bytes

@@ -268,18 +268,19 @@ class _Pull:
             part = any(c.size < sizes[c.orthanc_id] for c in bucket.chunks)
             sealed = self._wherry and part
             wanted = Wanted(bucket, ticket.encoding, wherry=self._wherry, sealed=sealed)
-            taken, first = 0, True
+            furthest, first = 0, True
 
             def attempt() -> int:
-                nonlocal taken, first
+                nonlocal furthest, first
                 taken = self._reception.running.taken(transfer_id, position)
                 request = Request("GET", wanted.target(taken), f"bucket {position}")
                 again, first = not first, False
+                furthest = max(furthest, taken)
                 return self._fetch(
                     transfer_id, position, request, wanted, taken, throttle, again=again
                 )
 
-            count = patiently(attempt, _DAMAGED, lambda: taken)
+            count = patiently(attempt, _DAMAGED, lambda: furthest)
             pace.arrived(ticket, bucket.size)
             progress.finished(position, count)
             self._control.report(progress.content(), progress.share)

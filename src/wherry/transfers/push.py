@@ -292,7 +292,7 @@ class _Push:
             )
             delivery = self._delivery(request, bucket)
             try:
-                sent_bytes = patiently(delivery.attempt, progress=lambda: delivery.taken)
+                sent_bytes = patiently(delivery.attempt, progress=lambda: delivery.furthest)
             except Damaged as error:
                 damaged.append(error.refusal)
                 return
