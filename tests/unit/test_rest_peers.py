@@ -440,7 +440,7 @@ def test_failures_outlive_a_pause(
 
     def rule(name: str) -> tuple[int, bytes]:
         gate(name)
-        return 400, b"{}"
+        return 400, b'{"OrthancStatus": 15}'
 
     peer.rule = rule
     job = start(face, Permissive=True)

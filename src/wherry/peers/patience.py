@@ -35,6 +35,8 @@ class Patience:
     """Extra attempts after a broken connection or a 5xx."""
     busy_s: float = limits.PEER_BUSY_S
     """Longest wait, in all, for a peer that is busy (503, 429)."""
+    doubting: bool = False
+    """Whether an answer below 500 that explains itself may still be due to a damaged request."""
     again: Callable[[], None] = lambda: None
     """Told of each further attempt, before it is made."""
 
@@ -80,7 +82,9 @@ class Patience:
     def _retries_after(self, error: PeerRefusal) -> int:
         if error.misheard or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return self.retries
-        return 0 if error.status in _FINAL else min(1, self.retries)
+        if error.status in _FINAL or (error.peer_code is not None and not self.doubting):
+            return 0
+        return min(1, self.retries)
 
 
 def _blurred(pause: float) -> float:

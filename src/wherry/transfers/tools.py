@@ -55,7 +55,7 @@ class Tools:
     def patience(self, wait: Callable[[float], None], retries: Retries) -> Patience:
         """How often requests are tried; ``retries`` counts."""
         most = max(limits.PEER_RETRIES, self.config.transfers.max_http_retries)
-        return Patience(wait, most, again=retries.more)
+        return Patience(wait, most, doubting=True, again=retries.more)
 
 
 def digest_of(manifest: Manifest) -> str:
