@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?=
 TESTS ?= tests
+# Files of tests that run at once: most of them wait for servers.
+WORKERS ?= 2
 # Of the points at which the crash tests kill a server, `make test` takes every n-th; of the 200
 # kills at random moments, an n-th.
 CRASH_STRIDE ?= 14
@@ -49,7 +51,7 @@ test: lint
 	@echo "crash tests: every $(CRASH_STRIDE)th point or kill; make crash-nightly takes all"
 	@echo "network tests: a $(NETWORK_STRIDE)th of the faults; make network-nightly takes all"
 	@WHERRY_CRASH_STRIDE=$(CRASH_STRIDE) WHERRY_NETWORK_STRIDE=$(NETWORK_STRIDE) \
-		$(BIN)/python -m pytest $(TESTS)
+		$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 
 lint: $(VENV)/.dev
 	@echo "--- ruff"
