@@ -480,7 +480,9 @@ def test_errors_are_one_sentence(
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
-        (f"http://me:secret@127.0.0.1:{free_port()}/", "is out of reach"),
+        pytest.param(
+            f"http://me:secret@127.0.0.1:{free_port()}/", "is out of reach", id="nobody listens"
+        ),
         ("http://me:secret@127.0.0.1:port/", "is no number"),
         ("me:secret@127.0.0.1", "looks like http"),
         ("ftp://me:secret@127.0.0.1/", "looks like http"),
