@@ -115,6 +115,10 @@ keep nobody waiting."""
 BODY_FLUSH_S: Final = 5.0
 """A slow body is handed on at least this often, in whatever portion has come."""
 
+MAPPED_AHEAD_BYTES: Final = 64 * MIB
+"""A mapped file that is larger is not read ahead: the heads of a thousand fragments would bring a
+megabyte each, which count as memory."""
+
 DIRECT_BUFFERS: Final = 16
 """Files that are written around the page cache at once; more take the ordinary way."""
 

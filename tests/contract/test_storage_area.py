@@ -97,6 +97,16 @@ def test_ranges_are_cut_at_the_end_of_the_file(storage: StorageArea) -> None:
     reader.close()
 
 
+def test_what_is_forgotten_is_still_there(storage: StorageArea) -> None:
+    data = bytes(range(256)) * 20_000
+    reader = storage.open(put(storage, data))
+    assert reader.read_at(0, len(data)) == data
+    reader.forget(0, len(data))
+    reader.forget(4096, 10**9)
+    assert reader.read_at(0, len(data)) == data
+    reader.close()
+
+
 def test_ranges_may_be_written_in_any_order_by_many_threads(storage: StorageArea) -> None:
     target = name()
     pieces = [bytes([number]) * 1000 for number in range(50)]

@@ -36,6 +36,9 @@ class LocalFile:
         """The whole file as one read-only buffer; only what is looked at is read."""
         return mapped(self._fd)
 
+    def forget(self, offset: int, size: int) -> None:
+        """The user's cache is not ours to empty."""
+
     def fileno(self) -> int:
         """For ``sendfile``."""
         return self._fd

@@ -80,6 +80,9 @@ class FileReader(Protocol):
     def map(self) -> AbstractContextManager[memoryview]:
         """The whole file as one read-only buffer; only what is looked at is read."""
 
+    def forget(self, offset: int, size: int) -> None:
+        """This range was read once and will hardly be read again: no cache need keep it."""
+
     def fileno(self) -> int | None:
         """A descriptor for ``sendfile``, or None when the bytes are not in a local file."""
 

@@ -163,6 +163,9 @@ class _Reader:
     def map(self) -> AbstractContextManager[memoryview]:
         return self._inner.map()
 
+    def forget(self, offset: int, size: int) -> None:
+        self._inner.forget(offset, size)
+
     def fileno(self) -> int | None:
         return self._inner.fileno()
 

@@ -102,6 +102,9 @@ class _Reader:
     def map(self) -> AbstractContextManager[memoryview]:
         return mapped(self._fd)
 
+    def forget(self, offset: int, size: int) -> None:
+        os.posix_fadvise(self._fd, offset, size, os.POSIX_FADV_DONTNEED)
+
     def fileno(self) -> int | None:
         return self._fd
 

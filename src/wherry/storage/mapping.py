@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from wherry import limits
+
 
 @contextmanager
 def mapped(fd: int) -> Iterator[memoryview]:
@@ -15,10 +17,13 @@ def mapped(fd: int) -> Iterator[memoryview]:
     After an error its traceback may still hold parts of the buffer, which then cannot be closed:
     it goes away together with the traceback.
     """
-    if os.fstat(fd).st_size == 0:  # an empty file cannot be mapped
+    size = os.fstat(fd).st_size
+    if size == 0:  # an empty file cannot be mapped
         yield memoryview(b"")
         return
     content = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
+    if size > limits.MAPPED_AHEAD_BYTES:
+        content.madvise(mmap.MADV_RANDOM)
     view = memoryview(content)
     try:
         yield view

@@ -97,6 +97,9 @@ class PackedReader:
         with unpacked(self._packed, self.size, self._name) as content:
             yield content
 
+    def forget(self, offset: int, size: int) -> None:
+        pass  # nothing of the unpacked bytes is kept
+
     def fileno(self) -> int | None:
         return None
 

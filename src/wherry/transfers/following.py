@@ -99,6 +99,7 @@ class Follower:
                         return  # its file was removed: the transfer is over
                     self._digest.update(piece)
                     offset += len(piece)
+                reader.forget(0, end)
                 self._position = end
         finally:
             reader.close()

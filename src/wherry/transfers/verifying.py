@@ -60,6 +60,7 @@ def _read_md5(storage: StorageArea, uuid: str) -> str:
     try:
         for offset in range(0, reader.size, limits.FOLLOWED_PIECE_BYTES):
             digest.update(reader.read_at(offset, limits.FOLLOWED_PIECE_BYTES))
+        reader.forget(0, reader.size)
     finally:
         reader.close()
     return digest.hexdigest()
