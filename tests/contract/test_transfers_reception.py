@@ -535,7 +535,7 @@ def test_what_is_wanted_again_goes_to_another_file(
             patch.setattr(limits, "VERIFY_WITH_BUCKET_BYTES", 0)
         put(house, transfer, last, study.body(last))
         row, _ = other.reception.look(transfer)
-        other.reception._verify_rest(row)  # as a commit does
+        other.reception._commits._verify_rest(row)  # as a commit does
     with pytest.raises(CorruptedFile):
         bad.finish()
     assert house.reception.missing(transfer) == list(study.positions)

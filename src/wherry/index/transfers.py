@@ -14,7 +14,7 @@ Not here: files, verification, what a commit makes visible (``transfers.receptio
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -38,6 +38,7 @@ _MANIFEST = (
     "transfer_attachments",
     "transfer_extras",
 )
+_STAGED_PORTION = 500
 _HELD = "held"
 """Stands for the staged instance of one that was stored here before and is not sent."""
 
@@ -175,6 +176,12 @@ def open_of(tx: Transaction, origin: str) -> str | None:
     return str(row[0]) if row else None
 
 
+def is_open(tx: Transaction, transfer_id: str) -> bool:
+    """Whether it is there and open."""
+    transfer = get(tx, transfer_id)
+    return transfer is not None and transfer.state == "open"
+
+
 def count_open(tx: Transaction, kind: type_kind) -> int:
     """Number of open transfers."""
     row = tx.one("SELECT COUNT(*) FROM transfers WHERE state = 'open' AND kind = ?", (kind,))
@@ -257,14 +264,20 @@ def unverified(tx: Transaction, transfer_id: str, limit: int) -> list[InstanceRo
     return [_instance(row) for row in rows]
 
 
-def staged(tx: Transaction, transfer_id: str) -> list[str]:
-    """The verified instances, as ``stage`` was given them, in order of position."""
-    rows = tx.all(
-        "SELECT staged FROM transfer_instances WHERE transfer_id = ? AND staged <> ?"
-        " ORDER BY position",
-        (transfer_id, _HELD),
-    )
-    return [row[0] for row in rows]
+def staged(tx: Transaction, transfer_id: str) -> Iterator[str]:
+    """The verified instances, as ``stage`` was given them, in order of position; a portion of them
+    at once."""
+    last = -1
+    while True:
+        rows = tx.all(
+            "SELECT position, staged FROM transfer_instances"
+            " WHERE transfer_id = ? AND staged <> ? AND position > ? ORDER BY position LIMIT ?",
+            (transfer_id, _HELD, last, _STAGED_PORTION),
+        )
+        if not rows:
+            return
+        yield from (row[1] for row in rows)
+        last = rows[-1][0]
 
 
 def manifest(tx: Transaction, transfer_id: str) -> list[ManifestInstance]:

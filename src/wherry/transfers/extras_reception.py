@@ -16,7 +16,7 @@ Not here: the document (``extras``), the bytes of one file (``extras_incoming``)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -42,11 +42,9 @@ from wherry.storage.base import StorageArea
 from wherry.transfers.declaring import Quota
 from wherry.transfers.extras import Enclosure, count, digest
 from wherry.transfers.extras_incoming import IncomingAttachment
+from wherry.transfers.finding import open_transfer
 from wherry.transfers.packing import BlockNames
 from wherry.transfers.running import Running
-
-type_find = Callable[[Transaction, str, str | None], TransferRow]
-"""An open transfer of a user. Raises ``UnknownResource``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +66,12 @@ class ExtrasReception:
         running: Running,
         ingest: Ingest,
         quota: Quota,
-        find: type_find,
     ) -> None:
         self._index = index
         self._storage = storage
         self._running = running
         self._ingest = ingest
         self._quota = quota
-        self._find = find
 
     # --- declaring -------------------------------------------------------------------------
     def declare(
@@ -96,7 +92,7 @@ class ExtrasReception:
         text = _to_text(extras, count(enclosures))
 
         def work(tx: Transaction) -> list[int]:
-            transfer = self._find(tx, transfer_id, username)
+            transfer = open_transfer(tx, transfer_id, username)
             rows = self._rows(tx, transfer, extras)
             transfer_extras.replace(tx, transfer_id, told, text, rows)
             wanted = [one for one in rows if one.staged is None]
@@ -161,7 +157,7 @@ class ExtrasReception:
         """Begin to receive an attachment. Raises ``UnknownResource`` when the transfer is not open,
         ``ParameterOutOfRange`` when it has no such attachment."""
         with self._index.read() as tx:
-            transfer = self._find(tx, transfer_id, username)
+            transfer = open_transfer(tx, transfer_id, username)
             few = position < limits.EXTRAS_ATTACHMENTS  # one beyond may not fit in a column
             row = transfer_extras.attachment(tx, transfer_id, position) if few else None
         if row is None:

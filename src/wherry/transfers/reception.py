@@ -12,47 +12,33 @@ No lock is held while bytes arrive, are verified or committed: transfers do not 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 from wherry import clock, limits
-from wherry.errors import BadSequenceOfCalls, CorruptedFile, ParameterOutOfRange, UnknownResource
-from wherry.index import received, resources, transfers
-from wherry.index.database import Index, Transaction
-from wherry.index.transfers import BucketRow, InstanceRow, TransferRow, type_kind
+from wherry.errors import BadSequenceOfCalls, UnknownResource
+from wherry.index import resources, transfers
+from wherry.index.database import Index
+from wherry.index.transfers import TransferRow, type_kind
 from wherry.ingest.ingest import Ingest
 from wherry.ingest.recovery import remove_strays, sweep_block
-from wherry.jobs import ranges
 from wherry.model import (
-    Level,
     Manifest,
     ManifestInstance,
-    StagedInstance,
-    Stored,
-    StoreStatus,
-    type_json,
 )
-from wherry.receipts.document import manifest_root
 from wherry.storage.base import StorageArea
-from wherry.transfers import staged as staged_text
-from wherry.transfers.assembling import assembled
+from wherry.transfers.committing import Commits
 from wherry.transfers.declaring import Declaration, Quota, declare, unsent
-from wherry.transfers.extras_reception import Brought, ExtrasReception
-from wherry.transfers.incoming import Incoming, keep
-from wherry.transfers.landers import Piece
+from wherry.transfers.extras_reception import ExtrasReception
+from wherry.transfers.finding import bucket_of, known_transfer, open_transfer, pieces_of
+from wherry.transfers.incoming import Incoming
 from wherry.transfers.protocol import AUTO, render_push
-from wherry.transfers.receipts import Arrival, Receipts
+from wherry.transfers.receipts import Receipts
 from wherry.transfers.running import Running
 from wherry.transfers.turns import Caller, open_push
 
 log = logging.getLogger(__name__)
 
-_TRANSFER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PORTION = 100
-
-
-class _NotOpen(Exception):
-    """Undoes a commit: the transfer is not open any more."""
 
 
 class Reception:
@@ -77,9 +63,11 @@ class Reception:
         self._ingest = ingest
         self.quota = quota
         self.receipts = receipts
-        self._announces = announces
-        self.extras = ExtrasReception(index, storage, self.running, ingest, quota, _open_transfer)
+        self.extras = ExtrasReception(index, storage, self.running, ingest, quota)
         """What travels beside the instances."""
+        self._commits = Commits(
+            index, storage, ingest, self.running, receipts, self.extras, announces=announces
+        )
 
     # --- opening ---------------------------------------------------------------------------
     def declare(
@@ -163,9 +151,9 @@ class Reception:
         attempt = self.running.begin(transfer_id, position)
         try:
             with self.index.read() as tx:
-                transfer = _open_transfer(tx, transfer_id, username)
-                row = _bucket(tx, transfer, position)
-                pieces = _pieces(tx, transfer_id, row)
+                transfer = open_transfer(tx, transfer_id, username)
+                row = bucket_of(tx, transfer, position)
+                pieces = pieces_of(tx, transfer_id, row)
             return Incoming(
                 self.index,
                 self.storage,
@@ -185,8 +173,8 @@ class Reception:
         """Bytes of the body of a bucket behind which it may go on; None = it is acknowledged.
         Raises as ``bucket`` does."""
         with self.index.read() as tx:
-            transfer = _open_transfer(tx, transfer_id, username)
-            if _bucket(tx, transfer, position).received:
+            transfer = open_transfer(tx, transfer_id, username)
+            if bucket_of(tx, transfer, position).received:
                 return None
         return self.running.taken(transfer_id, position)
 
@@ -196,7 +184,7 @@ class Reception:
         """Go on with a bucket that was cut off behind ``taken`` bytes. Raises ``UnknownResource``,
         and ``BadSequenceOfCalls`` when that is not where it stopped: it has to begin anew."""
         with self.index.read() as tx:
-            _open_transfer(tx, transfer_id, username)
+            open_transfer(tx, transfer_id, username)
         found = self.running.resume(transfer_id, position, taken)
         if found is None:
             raise BadSequenceOfCalls(f"Bucket {position} did not stop behind {taken} bytes")
@@ -205,48 +193,20 @@ class Reception:
     def missing(self, transfer_id: str) -> list[int] | None:
         """Positions of the buckets that are not acknowledged; None when it is not open."""
         with self.index.read() as tx:
-            transfer = transfers.get(tx, transfer_id)
-            if transfer is None or transfer.state != "open":
+            if not transfers.is_open(tx, transfer_id):
                 return None
             return transfers.buckets(tx, transfer_id, received=False)
 
     def look(self, transfer_id: str, username: str | None = None) -> tuple[TransferRow, list[int]]:
         """A transfer and its acknowledged buckets. Raises ``UnknownResource``."""
         with self.index.read() as tx:
-            transfer = transfers.get(tx, _checked(transfer_id))
-            if transfer is None or transfer.state == "discarded" or _foreign(transfer, username):
-                raise UnknownResource
+            transfer = known_transfer(tx, transfer_id, username)
             return transfer, transfers.buckets(tx, transfer_id, received=True)
 
     # --- the end ---------------------------------------------------------------------------
     def commit(self, transfer_id: str, username: str | None = None) -> bool:
-        """Make all instances visible, or raise and leave the transfer open. Whether it was this
-        call that did it.
-
-        Raises ``CorruptedFile`` or ``BadFileFormat`` naming the first instance that is missing or
-        wrong, ``UnknownResource``: also when what was not sent, because it was here, is gone. Again
-        after it was committed: nothing happens.
-        """
-        with self.index.read() as tx:
-            transfer = transfers.get(tx, _checked(transfer_id))
-        if transfer is None or transfer.state == "discarded" or _foreign(transfer, username):
-            raise UnknownResource
-        if transfer.state == "committed":
-            return False
-        self._verify_rest(transfer)
-        with self.index.read() as tx:
-            batch = [staged_text.from_text(text) for text in transfers.staged(tx, transfer_id)]
-            held = transfers.held(tx, transfer_id)
-            declared = transfers.manifest(tx, transfer_id)
-            strays = transfers.part_files(tx, transfer_id)
-        if len(batch) + len(held) == transfer.instance_count:
-            visible = self._make_visible(transfer, batch, held, declared)
-            if visible and strays.difference(one.attachment.uuid for one in batch):
-                self._clear(transfer)  # parts of instances that were kept elsewhere
-            return visible
-        if not self.is_committed(transfer_id):
-            raise UnknownResource  # it ended while we looked
-        return False
+        """Make all instances visible, or raise and leave the transfer open; see ``Commits``."""
+        return self._commits.commit(transfer_id, username)
 
     def is_committed(self, transfer_id: str) -> bool:
         """Whether the transfer ended well."""
@@ -258,7 +218,7 @@ class Reception:
         """Forget an open transfer and remove its files. Raises ``UnknownResource`` when it is not
         open."""
         with self.index.read() as tx:
-            transfer = _open_transfer(tx, transfer_id, username)
+            transfer = open_transfer(tx, transfer_id, username)
         if not self._abort(transfer):
             raise UnknownResource
         self._clear(transfer)
@@ -278,7 +238,7 @@ class Reception:
             self._abort(transfer)
         with self.index.read() as tx:
             over = transfers.ended(tx, _PORTION)
-            gone = {one for one in self.running.followed() if not _is_open(tx, one)}
+            gone = {one for one in self.running.followed() if not transfers.is_open(tx, one)}
         for transfer_id in gone:
             self.running.end_all(transfer_id)
         for transfer in over:
@@ -289,91 +249,6 @@ class Reception:
         return len(idle)
 
     # --- inside ----------------------------------------------------------------------------
-    def _verify_rest(self, transfer: TransferRow) -> None:
-        """Verify what no bucket could: very large instances, and what a crash cut short."""
-        while True:
-            with self.index.read() as tx:
-                rest = transfers.unverified(tx, transfer.id, _PORTION)
-                absent = next((one for one in rest if _absent(tx, transfer.id, one)), None)
-            if absent is not None:
-                raise CorruptedFile(f"Instance {absent.orthanc_id}: not all of its bytes were sent")
-            for instance in rest:
-                keep(self.index, transfer.id, [(instance, self._assembled(transfer, instance))])
-            if len(rest) < _PORTION:
-                return
-
-    def _assembled(self, transfer: TransferRow, instance: InstanceRow) -> StagedInstance:
-        spans = ranges.parse_spans(instance.buckets)
-        with self.index.read() as tx:
-            parts = transfers.parts(tx, transfer.id, instance, spans)
-        return assembled(
-            self.storage,
-            self.running,
-            transfer.id,
-            instance,
-            parts,
-            compress=self._ingest.compress,
-        )
-
-    def _make_visible(
-        self,
-        transfer: TransferRow,
-        batch: Sequence[StagedInstance],
-        held: Sequence[ManifestInstance],
-        declared: Sequence[ManifestInstance],
-    ) -> bool:
-        self.receipts.prepare()
-        root = manifest_root(declared)
-        brought: Brought | None = None
-        told: dict[str, type_json] = {}
-        unused = False
-
-        def also(tx: Transaction) -> None:
-            nonlocal brought
-            brought = self.extras.load(tx, transfer.id)
-            if not transfers.finish(tx, transfer.id, "committed", clock.timestamp()):
-                raise _NotOpen
-
-        def then(tx: Transaction, stored: list[Stored]) -> None:
-            nonlocal told, unused
-            if brought is not None:
-                told, unused = self.extras.apply(tx, brought, declared)
-            # At the end: to make room for the others, one may have had to go.
-            if len(resources.held(tx, held)) < len(held):
-                raise UnknownResource("An instance that was not sent is not stored here any more")
-            give_receipt(tx, stored)
-            if self._announces:
-                series = {result.identifiers.series for result in stored}
-                here = [(Level.INSTANCE, one.orthanc_id) for one in held]
-                series.update(resources.kin(tx, here, Level.SERIES))
-                received.announce(tx, series, transfer.id)
-
-        def give_receipt(tx: Transaction, stored: list[Stored]) -> None:
-            there = {
-                result.identifiers.instance
-                for result in stored
-                if result.status is not StoreStatus.SUCCESS
-            }
-            known = [one for one in declared if one.orthanc_id in there]
-            other = there - {one.orthanc_id for one in resources.held(tx, known)}
-            arrival = Arrival(declared, len(held), other, told)
-            self.receipts.keep(tx, self.receipts.make(transfer, arrival, root))
-
-        try:
-            stored = self._ingest.commit_block(batch, also, then)
-        except _NotOpen:
-            if self.is_committed(transfer.id):  # by another request, perhaps another process
-                return False
-            raise UnknownResource from None
-        self.running.end_all(transfer.id)
-        log.debug("Transfer %s is committed: %d instances", transfer.id, len(batch))
-        for staged, result in zip(batch, stored, strict=True):
-            if result.status is not StoreStatus.SUCCESS:
-                self.storage.delete(staged.attachment.uuid)
-        if unused:  # files of attachments that were here before
-            self._clear(transfer)
-        return True
-
     def _abort(self, transfer: TransferRow) -> bool:
         """Whether it was this call that ended it."""
         now = clock.timestamp()
@@ -391,59 +266,3 @@ class Reception:
     def _close(self, transfer: TransferRow) -> None:
         sweep_block(self.index, self.storage, transfer.block)
         self.index.write(lambda tx: transfers.release_block(tx, transfer.id))
-
-
-# --- looking things up ---------------------------------------------------------------------
-def _open_transfer(tx: Transaction, transfer_id: str, username: str | None) -> TransferRow:
-    transfer = transfers.get(tx, _checked(transfer_id))
-    if transfer is None or transfer.state != "open" or _foreign(transfer, username):
-        raise UnknownResource
-    return transfer
-
-
-def _is_open(tx: Transaction, transfer_id: str) -> bool:
-    transfer = transfers.get(tx, transfer_id)
-    return transfer is not None and transfer.state == "open"
-
-
-def _checked(transfer_id: str) -> str:
-    if not _TRANSFER_ID.fullmatch(transfer_id):
-        raise UnknownResource
-    return transfer_id
-
-
-def _foreign(transfer: TransferRow, username: str | None) -> bool:
-    """A push belongs to the user who opened it, a pull to its job (None)."""
-    return username is not None and (transfer.kind, transfer.username) != ("push", username)
-
-
-def _absent(tx: Transaction, transfer_id: str, instance: InstanceRow) -> bool:
-    """Whether a bucket that is needed for this unverified instance was never acknowledged."""
-    if not instance.buckets:  # one that lies whole in a bucket is verified with it
-        return True
-    return transfers.lacks(tx, transfer_id, ranges.parse_spans(instance.buckets))
-
-
-def _bucket(tx: Transaction, transfer: TransferRow, position: int) -> BucketRow:
-    if position < transfer.bucket_count:  # one beyond may not even fit in a column
-        row = transfers.bucket(tx, transfer.id, position)
-        if row is not None:
-            return row
-    raise ParameterOutOfRange(
-        f"There is no bucket {position}: the push has {transfer.bucket_count}"
-    )
-
-
-def _pieces(tx: Transaction, transfer_id: str, row: BucketRow) -> list[Piece]:
-    """The bucket in terms of instances, held against what was declared."""
-    positions = {position for position, _, _ in row.chunks}
-    if -1 in positions:
-        raise UnknownResource("Unknown instance")
-    instances = transfers.instances(tx, transfer_id, positions)
-    pieces = [Piece(instances[place], offset, size) for place, offset, size in row.chunks]
-    for piece in pieces:
-        if piece.offset + piece.size > piece.instance.size:
-            raise ParameterOutOfRange(
-                f"The bucket reaches beyond instance {piece.instance.orthanc_id}"
-            )
-    return pieces
