@@ -297,6 +297,9 @@ TRANSFER_SLOT_IDLE_S: Final = 900
 """When all slots are taken, an open push that nobody has touched for this long counts as dead:
 a live sender is never silent so long, because running requests count as touches."""
 
+MANIFEST_PORTION: Final = 1_000
+"""Rows of an ended transfer that are removed at once: 20 ms."""
+
 TRANSFER_GRACE_S: Final = 600
 """After the end of a transfer its names stay journaled this long, because a request in another
 process may still make a file."""

@@ -21,9 +21,10 @@ from wherry.ingest.names import name_in, new_prefix
 from wherry.jobs.crew import Crew
 from wherry.model import DICOM_CONTENT, Attachment, Peer
 from wherry.peers.bodies import BytesBody
-from wherry.peers.client import PeerClient, PeerRefusal, Request
+from wherry.peers.client import PeerClient, Request
 from wherry.peers.patience import Patience
 from wherry.peers.proxy import Proxy, read_proxy
+from wherry.peers.refusal import PeerRefusal
 from wherry.peers.tls import Tls
 from wherry.storage.base import type_read
 from wherry.storage.filesystem import FilesystemStorage

@@ -22,9 +22,9 @@ from typing import Any
 
 import pytest
 
-from tests.interop.test_transfer_two_servers import wait_until
 from tests.support.dicom_files import make_series
 from tests.support.server import Server, running
+from tests.support.transfers import wait_until
 from wherry.dicom.scan import scan
 from wherry.digests import content_digest
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.interop.test_transfer_missing_only import as_stock
-from tests.interop.test_transfer_two_servers import (
+from tests.support.proxy import Message, Proxy, proxied
+from tests.support.server import Server, running
+from tests.support.transfers import (
     FILES,
     TRANSFERS,
     content,
@@ -20,8 +21,6 @@ from tests.interop.test_transfer_two_servers import (
     start,
     wait_until,
 )
-from tests.support.proxy import Message, Proxy, proxied
-from tests.support.server import Server, running
 from wherry.cli.main import main
 
 LEVELS = ("patients", "studies", "series", "instances")
@@ -42,26 +41,15 @@ THERE = {
 
 
 @pytest.fixture
-def receiver(tmp_path: Path) -> Iterator[Server]:
-    with running(Server(tmp_path / "receiver", config=THERE)) as server:
-        yield server
+def configs() -> tuple[dict[str, Any], dict[str, Any]]:
+    return HERE, THERE
 
 
 @pytest.fixture
-def proxy(receiver: Server) -> Iterator[Proxy]:
-    with proxied(receiver.port) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def sender(tmp_path: Path, proxy: Proxy) -> Iterator[Server]:
-    config = {**HERE, "OrthancPeers": {"there": {"Url": proxy.url}}}
-    with running(Server(tmp_path / "sender", config=config)) as server:
-        for data in FILES:
-            assert server.request("POST", "/instances", data)[0] == 200
-        for path in resources(server):
-            decorate(server, path)
-        yield server
+def sender(sender: Server) -> Server:
+    for path in resources(sender):
+        decorate(sender, path)
+    return sender
 
 
 def resources(server: Server) -> list[str]:

@@ -3,47 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.interop.test_transfer_two_servers import (
+from tests.support.dicom_files import make_instance
+from tests.support.proxy import Message, Proxy, proxied
+from tests.support.server import Server
+from tests.support.transfers import (
     BUCKET,
     FILES,
-    TRANSFERS,
     content,
     send,
     start,
     wait_until,
 )
-from tests.support.dicom_files import make_instance
-from tests.support.proxy import Message, Proxy, proxied
-from tests.support.server import Server, running
 
 TOTAL = sum(map(len, FILES))
-
-
-@pytest.fixture
-def receiver(tmp_path: Path) -> Iterator[Server]:
-    with running(Server(tmp_path / "receiver", config=TRANSFERS)) as server:
-        yield server
-
-
-@pytest.fixture
-def proxy(receiver: Server) -> Iterator[Proxy]:
-    with proxied(receiver.port) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def sender(tmp_path: Path, proxy: Proxy) -> Iterator[Server]:
-    config = {**TRANSFERS, "OrthancPeers": {"there": {"Url": proxy.url}}}
-    with running(Server(tmp_path / "sender", config=config)) as server:
-        for data in FILES:
-            assert server.request("POST", "/instances", data)[0] == 200
-        yield server
 
 
 def as_stock(proxy: Proxy) -> None:

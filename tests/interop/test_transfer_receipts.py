@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.interop.test_transfer_two_servers import FILES, TRANSFERS, send, start
 from tests.support.proxy import Message, proxied
 from tests.support.server import Server, running
+from tests.support.transfers import FILES, TRANSFERS, send, start
 from wherry.cli.main import main
 
 TOTAL = sum(map(len, FILES))

@@ -2,82 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import sqlite3
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.dicom_files import make_instance, make_series
 from tests.support.proxy import Message, Proxy, proxied
 from tests.support.server import Server, running
-
-FILES = [
-    *make_series(9),
-    make_instance(number=20, pixel_bytes=5000),
-    make_instance(number=21, pixel_bytes=60_000),
-]
-"""With buckets of 4 KiB: small ones together, one alone, one in several parts."""
-
-TRANSFERS = {"Transfers": {"BucketSize": 4, "Threads": 3, "MaxHttpRetries": 0}}
-BUCKET = re.compile(r"/transfers/push/[^/]+/(\d+)")
-
-
-@pytest.fixture
-def receiver(tmp_path: Path) -> Iterator[Server]:
-    with running(Server(tmp_path / "receiver", config=TRANSFERS)) as server:
-        yield server
-
-
-@pytest.fixture
-def proxy(receiver: Server) -> Iterator[Proxy]:
-    with proxied(receiver.port) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def sender(tmp_path: Path, proxy: Proxy) -> Iterator[Server]:
-    config = {**TRANSFERS, "OrthancPeers": {"there": {"Url": proxy.url}}}
-    with running(Server(tmp_path / "sender", config=config)) as server:
-        for data in FILES:
-            assert server.request("POST", "/instances", data)[0] == 200
-        yield server
-
-
-def content(server: Server) -> dict[str, str]:
-    return {
-        name: hashlib.md5(server.get(f"/instances/{name}/file")[1]).hexdigest()
-        for name in server.json("GET", "/instances")
-    }
-
-
-def start(server: Server, route: str = "send", **changes: Any) -> str:
-    study = changes.pop("study", None) or server.json("GET", "/studies")[0]
-    order = {
-        "Resources": [{"Level": "Study", "ID": study}],
-        "Peer": "there",
-        "Compression": "none",
-    } | changes
-    return str(server.json("POST", f"/transfers/{route}", order)["ID"])
-
-
-def send(server: Server, **changes: Any) -> dict[str, Any]:
-    return server.wait_for_job(start(server, **changes))
-
-
-def wait_until(condition: Callable[[], bool], within_s: float = 60) -> None:
-    end = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)  # polling other processes
+from tests.support.transfers import BUCKET, FILES, content, send, start, wait_until
 
 
 # --- the good way --------------------------------------------------------------------------

@@ -13,12 +13,12 @@ import pyorthanc
 import pytest
 from orthanc_api_client import OrthancApiClient
 
-from tests.interop.test_transfer_two_servers import FILES, TRANSFERS, send, start
 from tests.support import postgres
 from tests.support.dicom_files import make_instance
 from tests.support.jobs import DEADLINE_S, eventually
 from tests.support.listener import SECRET, Call, Listener, listening
 from tests.support.server import Server, running
+from tests.support.transfers import FILES, TRANSFERS, send, start
 
 EVERYTHING = ["NewInstance", "NewSeries", "NewStudy", "NewPatient", "StudyReceived"]
 STABLE = ["StableSeries", "StableStudy", "StablePatient"]

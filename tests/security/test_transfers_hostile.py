@@ -9,17 +9,17 @@ import hashlib
 import http.client
 import json
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.dicom_files import make_instance
+from tests.support.httpd import Httpd, QuietHandler
 from tests.support.server import Server, running
 from wherry import limits
 from wherry.dicom.scan import scan
@@ -343,7 +343,7 @@ def test_the_transfer_of_somebody_else(sender: Sender) -> None:
 
 
 # --- a redirecting peer, a hostile source --------------------------------------------------
-class Source:
+class Source(Httpd):
     """A peer whose answers are those of ``rules``: path → what is sent, whole or in pieces."""
 
     def __init__(self, rules: dict[str, Callable[[BaseHTTPRequestHandler], None]]) -> None:
@@ -352,24 +352,12 @@ class Source:
         """Path and credentials of each request."""
         self.cut_off = 0
         """Answers that the client did not want to hear to the end."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(self._handler())
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         source = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Handler(QuietHandler):
             def _handle(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length", "0")))
                 source.seen.append((self.path, self.headers.get("Authorization")))
@@ -384,9 +372,6 @@ class Source:
                 self.send_error(404)
 
             do_GET = do_POST = do_PUT = do_DELETE = _handle
-
-            def log_message(self, *_: object) -> None:
-                pass
 
         return Handler
 

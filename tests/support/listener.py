@@ -12,8 +12,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.support.httpd import Httpd, QuietHandler
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
@@ -48,7 +50,7 @@ class Call:
 type_rule = Callable[[Call], int]
 
 
-class Listener:
+class Listener(Httpd):
     """Answers POSTs with what ``rule`` says; it may wait."""
 
     def __init__(self) -> None:
@@ -59,21 +61,15 @@ class Listener:
         self.answer: Callable[[Call], tuple[bytes, dict[str, str]]] = lambda _: (b"", {})
         """Body and headers."""
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        super().__init__(self._handler())
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/told?token=1"
+        return f"{super().url}told?token=1"
 
     def entry(self, *events: str, **more: Any) -> dict[str, Any]:
         """For ``Wherry.Webhooks``."""
         return {"Name": "listener", "Url": self.url, "Events": events, "Secret": SECRET} | more
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
     @property
     def heard(self) -> list[dict[str, Any]]:
@@ -87,9 +83,7 @@ class Listener:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         listener = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Handler(QuietHandler):
             def do_POST(self) -> None:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 body = self.rfile.read(int(headers["content-length"]))
@@ -111,9 +105,6 @@ class Listener:
                     self.wfile.write(answer)
                 except OSError:  # cut, or killed
                     self.close_connection = True
-
-            def log_message(self, *_: object) -> None:
-                pass
 
         return Handler
 

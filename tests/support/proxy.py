@@ -7,7 +7,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.support.httpd import Httpd, QuietHandler
 
 
 @dataclass
@@ -30,7 +32,7 @@ _OWN = {"host", "content-length", "transfer-encoding", "connection", "date", "se
 type_rule = Callable[[Message], None]
 
 
-class Proxy:
+class Proxy(Httpd):
     """Passes requests on to ``port``; every request is noted, then ``rule`` may bend it."""
 
     def __init__(self, port: int) -> None:
@@ -42,17 +44,7 @@ class Proxy:
         """Called with the answer; False drops it, and the connection."""
         self._port = port
         self.lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(self._handler())
 
     def sent(self, method: str) -> list[str]:
         """Paths of the requests of one method, in order of arrival."""
@@ -85,8 +77,7 @@ class Proxy:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         proxy = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+        class Handler(QuietHandler):
             disable_nagle_algorithm = True
 
             def handle(self) -> None:
@@ -129,9 +120,6 @@ class Proxy:
                 return body if len(body) == size else None
 
             do_GET = do_POST = do_PUT = do_DELETE = _handle
-
-            def log_message(self, *_: object) -> None:
-                pass
 
         return Handler
 

@@ -7,8 +7,9 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
+from tests.support.httpd import Httpd, QuietHandler
 from wherry.dicom.scan import scan
 from wherry.errors import WherryError
 
@@ -16,7 +17,7 @@ type_answer = tuple[int, bytes]
 type_rule = Callable[[str], type_answer | None]
 
 
-class Receiver:
+class Receiver(Httpd):
     """Answers ``POST /instances``; ``rule`` may answer in its place, or wait."""
 
     def __init__(self) -> None:
@@ -26,17 +27,7 @@ class Receiver:
         self.body_bytes = 0
         self.rule: type_rule = lambda _: None
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(self._handler())
 
     def take(self, body: bytes, headers: dict[str, str]) -> type_answer:
         with self._lock:
@@ -65,9 +56,7 @@ class Receiver:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         receiver = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Handler(QuietHandler):
             def do_POST(self) -> None:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 status, answer = receiver.take(self._body(headers), headers)
@@ -95,9 +84,6 @@ class Receiver:
                     self.rfile.readline()
                 self.rfile.readline()
                 return b"".join(parts)
-
-            def log_message(self, *_: object) -> None:
-                pass
 
         return Handler
 

@@ -32,7 +32,7 @@ from wherry.cli.jobs.server import JobServer, type_raw
 from wherry.cli.jobs.steering import steer
 from wherry.cli.main import main
 from wherry.errors import NetworkProtocol, PeerUnavailable
-from wherry.peers.client import PeerRefusal
+from wherry.peers.refusal import PeerRefusal
 
 KINDS = {"wherry": Server, "orthanc": Orthanc}
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")

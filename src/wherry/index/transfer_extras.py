@@ -1,7 +1,7 @@
 """Rows of what an open transfer brings beside its instances: see ``extras``.
 
 They are written when the sender declares it, once or again, and go with the rest of the manifest
-(``transfers.finish``).
+(``transfers.drop_manifest``).
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@
                 └────finish──▶ discarded ─▶ (forgotten with its files)
 
 An open transfer has its manifest in ``transfer_instances`` and ``transfer_buckets``, and what it
-brings beside the instances in the tables of ``transfer_extras``; these rows go when it ends, and
-the row itself stays as the memory of how it ended. Every statement that changes an open transfer is
-guarded by ``state = 'open'``, so that of a commit and a discard that meet one wins, in whatever
-process they run.
+brings beside the instances in the tables of ``transfer_extras``; these rows are dropped soon after
+its end, in portions, and the row itself stays as the memory of how it ended. Every statement that
+changes an open transfer is guarded by ``state = 'open'``, so that of a commit and a discard that
+meet one wins, in whatever process they run.
 
 Not here: files, verification, what a commit makes visible (``transfers.reception``).
 """
@@ -15,94 +15,29 @@ Not here: files, verification, what a commit makes visible (``transfers.receptio
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import orjson
 
 from wherry.index.database import Transaction
+from wherry.index.transfer_rows import (
+    BucketRow,
+    InstanceRow,
+    Part,
+    TransferRow,
+    type_kind,
+)
 from wherry.model import ManifestInstance
-
-type_kind = Literal["push", "pull"]
-type_chunk = tuple[int, int, int]
-"""Position of the instance (-1 = not declared), offset, size."""
 
 _TRANSFER = (
     "id, kind, state, compression, username, created_at, touched_at, block, instance_count,"
     " bucket_count, total_bytes, remote_ip, other_end, origin"
 )
 _INSTANCE = "position, orthanc_id, size, md5, uuid, buckets, staged IS NOT NULL"
-_MANIFEST = (
-    "transfer_instances",
-    "transfer_buckets",
-    "transfer_attachments",
-    "transfer_extras",
-)
+_BY_POSITION = ("transfer_instances", "transfer_buckets", "transfer_attachments")
 _STAGED_PORTION = 500
 _HELD = "held"
 """Stands for the staged instance of one that was stored here before and is not sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class TransferRow:
-    """One transfer."""
-
-    id: str
-    kind: type_kind
-    state: str
-    """``open``, ``committed``, ``discarded``."""
-    compression: str
-    username: str
-    created_at: float
-    touched_at: float
-    block: str
-    """Prefix of the names of its files; empty once it was swept for good."""
-    instance_count: int
-    bucket_count: int
-    total_bytes: int
-    remote_ip: str
-    other_end: str = "{}"
-    """JSON: what is known of the server at the other end."""
-    origin: str = ""
-    """Digest of a push with its sender; empty when the sender does not say who it is."""
-
-
-@dataclass(frozen=True, slots=True)
-class InstanceRow:
-    """One declared instance."""
-
-    position: int
-    orthanc_id: str
-    size: int
-    md5: str
-    uuid: str
-    """Name of its file, once it is verified."""
-    buckets: str
-    """The buckets that hold parts of it (``transfers.ranges``); empty when one holds it whole."""
-    staged: bool
-    """Whether it is verified, or need not be."""
-    held: bool = False
-    """Stored here when the transfer was declared, and in none of its buckets."""
-
-
-@dataclass(frozen=True, slots=True)
-class BucketRow:
-    """One bucket."""
-
-    position: int
-    chunks: tuple[type_chunk, ...]
-    received: bool
-    again: bool = False
-    """It was acknowledged, and is wanted again because something was damaged."""
-
-
-class Part(NamedTuple):
-    """Where a part of an instance lies."""
-
-    offset: int
-    size: int
-    uuid: str
-    """Name of the file, which has it at the same offset."""
 
 
 def create(
@@ -398,16 +333,27 @@ def stage(tx: Transaction, transfer_id: str, found: Sequence[tuple[int, str, str
 
 
 def finish(tx: Transaction, transfer_id: str, state: str, at: float) -> bool:
-    """Open → ``committed`` or ``discarded``; its manifest goes. False when it was not open."""
+    """Open → ``committed`` or ``discarded``. False when it was not open. Its manifest is to be
+    dropped by the caller, afterwards."""
     changed = tx.run(
         "UPDATE transfers SET state = ?, touched_at = ? WHERE id = ? AND state = 'open'",
         (state, at, transfer_id),
     )
-    if not changed:
-        return False
-    for table in _MANIFEST:
-        tx.run(f"DELETE FROM {table} WHERE transfer_id = ?", (transfer_id,))
-    return True
+    return bool(changed)
+
+
+def drop_manifest(tx: Transaction, transfer_id: str, portion: int) -> bool:
+    """Remove a portion of what was known of an ended transfer; whether there was any. All at once
+    would keep other writers waiting."""
+    for table in _BY_POSITION:
+        first = tx.one(f"SELECT MIN(position) FROM {table} WHERE transfer_id = ?", (transfer_id,))
+        if first is not None and first[0] is not None:
+            tx.run(
+                f"DELETE FROM {table} WHERE transfer_id = ? AND position < ?",
+                (transfer_id, first[0] + portion),
+            )
+            return True
+    return bool(tx.run("DELETE FROM transfer_extras WHERE transfer_id = ?", (transfer_id,)))
 
 
 def release_block(tx: Transaction, transfer_id: str) -> None:

@@ -33,10 +33,10 @@ from wherry.model import Peer
 from wherry.peers.addresses import Guard
 from wherry.peers.bodies import Body
 from wherry.peers.bounds import AnswerBounds
-from wherry.peers.complaint import read_error
 from wherry.peers.line import Line, Way
 from wherry.peers.outlet import Outlet, type_pass_on
 from wherry.peers.proxy import Proxy, read_proxy
+from wherry.peers.refusal import refusal
 from wherry.peers.tls import Tls
 from wherry.storage.base import type_read
 
@@ -45,35 +45,8 @@ T = TypeVar("T")
 WHICH_REQUEST = "wherry-request"
 """Header of a request, and of the good answer to it."""
 
-_RETRY_AFTER_LONGEST_S = 60
-_TEMPORARY = (429, 502, 503, 504)
-"""Answers of a server, or of a proxy in front of it, that has trouble of its own."""
 _BROKEN = (OSError, http.client.HTTPException)
 _STALE = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
-
-
-class PeerRefusal(NetworkProtocol):
-    """The peer answered, but not 200."""
-
-    def __init__(
-        self,
-        details: str,
-        *,
-        status: int,
-        peer_code: int | None,
-        retry_after_s: float | None,
-        misheard: bool = False,
-    ) -> None:
-        super().__init__(details)
-        self.status = status
-        self.peer_code = peer_code
-        """``OrthancStatus`` of its answer."""
-        self.misheard = misheard
-        """It answers to another path than was asked for: a line or a proxy changed it."""
-        self.unknown = status == http.client.NOT_FOUND and not misheard
-        """What was asked for is not there."""
-        self.retry_after_s = retry_after_s
-        self.temporary = status in _TEMPORARY
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,7 +316,7 @@ class PeerClient:
         self, line: Line, request: Request, response: http.client.HTTPResponse
     ) -> None:
         if response.status != http.client.OK:
-            raise self._refusal(request, response)
+            raise refusal(self.peer.name, request.what, request.target, response)
         if line.token and response.headers.get(WHICH_REQUEST) != line.token:
             raise http.client.HTTPException("an answer to another request")
 
@@ -351,24 +324,6 @@ class PeerClient:
         cause = error.strerror if isinstance(error, OSError) else None
         cause = cause or str(error) or type(error).__name__
         return PeerUnavailable(f"{request.what}: peer {self.peer.name} is out of reach ({cause})")
-
-    def _refusal(self, request: Request, response: http.client.HTTPResponse) -> PeerRefusal:
-        found = read_error(response.read(limits.PEER_ANSWER_BYTES))
-        text = found.text or response.reason or "no reason given"
-        if 300 <= response.status < 400:
-            text = "redirects are not followed; put the final address into OrthancPeers"
-        after = response.headers.get("Retry-After", "")
-        return PeerRefusal(
-            f"{request.what}: peer {self.peer.name} answered {response.status}: {text}",
-            status=response.status,
-            peer_code=found.code,
-            retry_after_s=(
-                float(min(int(after), _RETRY_AFTER_LONGEST_S))
-                if after.isascii() and after.isdecimal() and len(after) < 9
-                else None
-            ),
-            misheard=not found.is_about(request.target),
-        )
 
     def _nonsense(self, request: Request, problem: str) -> NetworkProtocol:
         return NetworkProtocol(f"{request.what}: peer {self.peer.name}: {problem}")

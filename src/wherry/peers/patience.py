@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from wherry import clock, limits
 from wherry.errors import PeerUnavailable, WherryError
-from wherry.peers.client import PeerRefusal
+from wherry.peers.refusal import PeerRefusal
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from wherry import limits
 from wherry.errors import WherryError
 from wherry.jobs.crew import Crew
-from wherry.peers.client import PeerRefusal
+from wherry.peers.refusal import PeerRefusal
 from wherry.replication.local import LocalFile, temporary
 from wherry.replication.remote import Remote, ends_it
 from wherry.replication.report import Report

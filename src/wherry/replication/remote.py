@@ -19,8 +19,9 @@ from wherry import limits
 from wherry.errors import ConfigurationError, NetworkProtocol, PeerUnavailable, WherryError
 from wherry.model import Peer
 from wherry.peers.bodies import ReaderBody
-from wherry.peers.client import PeerClient, PeerRefusal, Request
+from wherry.peers.client import PeerClient, Request
 from wherry.peers.patience import Patience
+from wherry.peers.refusal import PeerRefusal
 from wherry.peers.tls import Tls
 from wherry.storage.base import FileReader, type_read
 

@@ -21,9 +21,10 @@ from wherry.http.spool import Spool
 from wherry.http.threads import in_thread
 from wherry.model import Peer, type_json
 from wherry.peers.bodies import SpoolBody
-from wherry.peers.client import PeerRefusal, connect
 from wherry.peers.client import Request as Asked
+from wherry.peers.client import connect
 from wherry.peers.order import StoreOrder, files_of, log_export
+from wherry.peers.refusal import PeerRefusal
 from wherry.peers.store import TYPE
 from wherry.rest.arguments import flag
 from wherry.rest.joborders import JobOrder, answer_job, read_boolean, read_options

@@ -17,7 +17,7 @@ from contextlib import closing
 
 from wherry import limits
 from wherry.errors import CorruptedFile, MissingFile
-from wherry.index.transfers import InstanceRow, Part
+from wherry.index.transfer_rows import InstanceRow, Part
 from wherry.ingest.names import PREFIX_LENGTH, name_in
 from wherry.model import StagedInstance
 from wherry.storage.base import FileWriter, StorageArea

@@ -9,7 +9,7 @@ from wherry import clock
 from wherry.errors import CorruptedFile, UnknownResource
 from wherry.index import received, resources, transfers
 from wherry.index.database import Index, Transaction
-from wherry.index.transfers import InstanceRow, TransferRow
+from wherry.index.transfer_rows import InstanceRow, TransferRow
 from wherry.ingest.ingest import Ingest
 from wherry.ingest.recovery import remove_strays
 from wherry.jobs import ranges
@@ -24,6 +24,7 @@ from wherry.model import (
 from wherry.receipts.document import manifest_root
 from wherry.storage.base import StorageArea
 from wherry.transfers.assembling import assembled
+from wherry.transfers.clearing import clear_rows
 from wherry.transfers.extras_reception import Brought, ExtrasReception
 from wherry.transfers.finding import known_transfer
 from wherry.transfers.incoming import keep
@@ -84,7 +85,9 @@ class Commits:
         if len(batch) + len(held) == transfer.instance_count:
             visible = self._make_visible(transfer, batch, held, declared)
             if visible and strays.difference(one.attachment.uuid for one in batch):
-                self._clear(transfer)  # parts of instances that are kept elsewhere
+                # parts of instances that are kept elsewhere
+                remove_strays(self._index, self._storage, transfer.block)
+            clear_rows(self._index, transfer)
             return visible
         self._check_committed(transfer_id)  # it ended while we looked
         return False
@@ -170,7 +173,7 @@ class Commits:
             if result.status is not StoreStatus.SUCCESS:
                 self._storage.delete(staged.attachment.uuid)
         if unused:  # files of attachments that were here before
-            self._clear(transfer)
+            remove_strays(self._index, self._storage, transfer.block)
         return True
 
     def _check_committed(self, transfer_id: str) -> None:
@@ -179,9 +182,6 @@ class Commits:
             transfer = transfers.get(tx, transfer_id)
         if transfer is None or transfer.state != "committed":
             raise UnknownResource
-
-    def _clear(self, transfer: TransferRow) -> None:
-        remove_strays(self._index, self._storage, transfer.block)
 
 
 def _absent(tx: Transaction, transfer_id: str, instance: InstanceRow) -> bool:

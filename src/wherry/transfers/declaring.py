@@ -12,7 +12,7 @@ from wherry import clock, limits
 from wherry.errors import NoRoom, StorageFull, TooLarge, Unavailable
 from wherry.index import staging, transfers
 from wherry.index.database import Transaction
-from wherry.index.transfers import BucketRow, InstanceRow, TransferRow, type_kind
+from wherry.index.transfer_rows import BucketRow, InstanceRow, TransferRow, type_kind
 from wherry.ingest.names import new_prefix
 from wherry.jobs import ranges
 from wherry.model import Manifest, ManifestInstance

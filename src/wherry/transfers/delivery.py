@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from wherry.errors import BadSequenceOfCalls, CorruptedFile, PeerUnavailable
 from wherry.peers.bodies import RestBody
-from wherry.peers.client import PeerClient, PeerRefusal, Request
+from wherry.peers.client import PeerClient, Request
+from wherry.peers.refusal import PeerRefusal
 from wherry.transfers import protocol
 
 

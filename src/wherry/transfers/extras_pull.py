@@ -18,7 +18,8 @@ from wherry.errors import CorruptedFile, NetworkProtocol, Refused, TooLarge, Whe
 from wherry.jobs.crew import Crew
 from wherry.model import ManifestInstance
 from wherry.peers.bodies import BytesBody
-from wherry.peers.client import Answer, PeerClient, PeerRefusal, Request
+from wherry.peers.client import Answer, PeerClient, Request
+from wherry.peers.refusal import PeerRefusal
 from wherry.transfers.extras import HEADER, Enclosure, Names, parse, render_question, resolve
 from wherry.transfers.extras_push import refusal, type_crew
 from wherry.transfers.orders import TransferRequest

@@ -19,7 +19,8 @@ from wherry.jobs import ranges
 from wherry.jobs.crew import Crew
 from wherry.model import Attachment, ManifestInstance
 from wherry.peers.bodies import BytesBody, PlainBody
-from wherry.peers.client import Answer, PeerClient, PeerRefusal, Request
+from wherry.peers.client import Answer, PeerClient, Request
+from wherry.peers.refusal import PeerRefusal
 from wherry.storage.outgoing import FileRange
 from wherry.transfers.extras import HEADER, Names, digest, enclose, render
 from wherry.transfers.orders import TransferRequest

@@ -33,7 +33,7 @@ from wherry.index import transfer_extras, transfers
 from wherry.index.database import Index, Transaction
 from wherry.index.extras import Extras, same_content, there
 from wherry.index.transfer_extras import NOT_SENT, AttachmentRow
-from wherry.index.transfers import TransferRow
+from wherry.index.transfer_rows import TransferRow
 from wherry.ingest.deposit import Deposit
 from wherry.ingest.ingest import Ingest
 from wherry.jobs.ranges import to_text

@@ -7,7 +7,7 @@ import re
 from wherry.errors import ParameterOutOfRange, UnknownResource
 from wherry.index import transfers
 from wherry.index.database import Transaction
-from wherry.index.transfers import BucketRow, TransferRow
+from wherry.index.transfer_rows import BucketRow, TransferRow
 from wherry.transfers.landers import Piece
 
 _TRANSFER_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

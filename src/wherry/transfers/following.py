@@ -17,7 +17,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from wherry import limits
-from wherry.index.transfers import InstanceRow
+from wherry.index.transfer_rows import InstanceRow
 from wherry.ingest.names import name_in
 from wherry.storage.base import StorageArea
 

@@ -21,7 +21,7 @@ from wherry.errors import (
 )
 from wherry.index import transfers
 from wherry.index.database import Index, Transaction
-from wherry.index.transfers import BucketRow, InstanceRow, Part, TransferRow
+from wherry.index.transfer_rows import BucketRow, InstanceRow, Part, TransferRow
 from wherry.jobs import ranges
 from wherry.model import StagedInstance
 from wherry.storage.base import StorageArea, type_buffer, type_read

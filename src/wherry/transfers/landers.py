@@ -17,7 +17,7 @@ from typing import Protocol
 
 from wherry import limits
 from wherry.errors import NetworkProtocol
-from wherry.index.transfers import InstanceRow
+from wherry.index.transfer_rows import InstanceRow
 from wherry.ingest.names import name_in
 from wherry.ingest.staging import staged_instance
 from wherry.model import StagedInstance, Summary

@@ -18,9 +18,10 @@ from typing import Final
 from wherry import limits
 from wherry.errors import NetworkProtocol
 from wherry.jobs import ranges
-from wherry.model import Manifest, ManifestInstance
+from wherry.model import Level, Manifest, ManifestInstance
 from wherry.peers.bodies import BytesBody
-from wherry.peers.client import PeerRefusal, Request
+from wherry.peers.client import Request
+from wherry.peers.refusal import PeerRefusal
 from wherry.transfers import protocol
 from wherry.transfers.buckets import cut
 from wherry.transfers.protocol import ResourceName
@@ -34,6 +35,7 @@ NO_SUCH_ROUTE: Final = (
     HTTPStatus.METHOD_NOT_ALLOWED,
 )
 """What others than a Wherry answer on a route that only a Wherry has."""
+_ASKED_AT_ONCE: Final = 500
 _LOOKED_UP: Final = 10
 """Resources that a stock peer is asked about one by one: an unknown one refuses the others."""
 
@@ -51,6 +53,11 @@ class PushPlan:
     missing: str
     """Positions of the others among all instances (``ranges``): with it, the plan is made again."""
     dialect: str
+
+    @property
+    def wherry(self) -> bool:
+        """Whether the peer is one."""
+        return self.dialect == WHERRY
 
 
 def plan(
@@ -108,3 +115,21 @@ def _looked_up(ask: type_ask, names: Sequence[ResourceName]) -> set[ManifestInst
         except NetworkProtocol:  # among them 404: it has nothing of it
             continue
     return found
+
+
+def all_there(ask: type_ask, instances: Sequence[ManifestInstance]) -> bool:
+    """Whether a peer has every instance, with the right digest."""
+    for start in range(0, len(instances), _ASKED_AT_ONCE):
+        portion = tuple(instances[start : start + _ASKED_AT_ONCE])
+        names = [ResourceName(Level.INSTANCE, one.orthanc_id) for one in portion]
+        body = BytesBody(protocol.render_resources(names), _JSON)
+        request = Request("POST", "/transfers/lookup", "ask what is there", body)
+        try:
+            found, _ = protocol.read_lookup(ask(request))
+        except PeerRefusal as error:
+            if error.unknown:
+                return False
+            raise
+        if found != portion:
+            return False
+    return True

@@ -29,7 +29,8 @@ from wherry.jobs.handler import JobControl
 from wherry.jobs.ranges import parse, to_text
 from wherry.model import Bucket, Job, Manifest, ManifestInstance
 from wherry.peers.bodies import BytesBody
-from wherry.peers.client import Answer, PeerClient, PeerRefusal, Request
+from wherry.peers.client import Answer, PeerClient, Request
+from wherry.peers.refusal import PeerRefusal
 from wherry.storage.base import type_read
 from wherry.transfers import protocol
 from wherry.transfers.buckets import PullUrl, cut

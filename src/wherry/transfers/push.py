@@ -26,21 +26,20 @@ from wherry.jobs.crew import Crew
 from wherry.jobs.handler import JobControl
 from wherry.jobs.ranges import parse
 from wherry.jobs.saver import Saver
-from wherry.model import Bucket, Job, Level, type_json
-from wherry.peers.bodies import Body, BytesBody
-from wherry.peers.client import Answer, PeerClient, PeerRefusal, Request
+from wherry.model import Job, type_json
+from wherry.peers.bodies import BytesBody
+from wherry.peers.client import Answer, PeerClient, Request
 from wherry.peers.patience import Patience
+from wherry.peers.refusal import PeerRefusal
 from wherry.transfers import protocol
-from wherry.transfers.bodies import bucket_body
-from wherry.transfers.delivery import Damaged, Delivery, Lost
-from wherry.transfers.encoding import Encoding
+from wherry.transfers.delivery import Lost
 from wherry.transfers.extras_push import ExtrasPush
-from wherry.transfers.lanes import Lanes
 from wherry.transfers.orders import TransferRequest, from_parameters
-from wherry.transfers.plan import STOCK, WHERRY, ask_what_is_missing, plan
+from wherry.transfers.plan import STOCK, WHERRY, all_there, ask_what_is_missing, plan
 from wherry.transfers.progress import Progress, Retries
-from wherry.transfers.protocol import AUTO, ResourceName
+from wherry.transfers.protocol import AUTO
 from wherry.transfers.receipts import extras_told
+from wherry.transfers.sending import Sender, Shipment
 from wherry.transfers.source import Holding
 from wherry.transfers.tools import Tools, cause_of, digest_of
 
@@ -100,8 +99,8 @@ class _Push:
         self._client = client
         self._request = request
         self._holding = holding
-        self._sizes = {one.orthanc_id: one.size for one in holding.instances}
         self._retries = Retries()
+        self._sender = Sender(tools, client, holding, self._retries)
         self._extras = ExtrasPush(tools, request, holding.instances, self._retries)
         self._answered_s = 0.0
         """How long the peer took to say what it holds."""
@@ -148,7 +147,7 @@ class _Push:
         if not self._path:
             return False
         with suppress(KeyError, ValueError):  # other instances than before, or another version
-            missing = parse(checkpoint["Missing"], len(self._sizes))
+            missing = parse(checkpoint["Missing"], len(self._holding.instances))
             self._follow(missing, checkpoint["Dialect"])
         if checkpoint.get("Manifest") != self._digest:
             _discard(self._client, self._path, self._headers())
@@ -166,7 +165,7 @@ class _Push:
             self._path,
             "look at the transaction",
             headers=self._headers(),
-            tied=self._plan.dialect == WHERRY,
+            tied=self._plan.wherry,
         )
         try:
             answer = self._alone(lambda: self._client.ask(request))
@@ -185,7 +184,7 @@ class _Push:
 
     def _begin_again(self) -> None:
         self._client.reopen()
-        if self._path and self._plan.dialect == WHERRY:  # it may be open, and have a slot
+        if self._path and self._plan.wherry:  # it may be open, and have a slot
             _discard(self._client, self._path, self._headers())
         self._path = self._cookies = ""
         self._committing = False
@@ -234,7 +233,7 @@ class _Push:
 
     # --- the phases --------------------------------------------------------------------------
     def _create(self) -> None:
-        wherry = self._plan.dialect == WHERRY
+        wherry = self._plan.wherry
         request = Request(
             "POST",
             "/transfers/push",
@@ -269,49 +268,10 @@ class _Push:
             self._retries.more(self._bucket_count - len(self._progress.done))
 
     def _send_round(self) -> list[PeerRefusal]:
-        done = self._progress.done
-        pace = self._pace
-        crew = self._crew(lambda: pace.workers)
-        patiently = self._tools.patience(crew.pause, self._retries)
-        throttle = self._tools.throttles.of(self._request.peer, crew.pause)
-        damaged: list[PeerRefusal] = []
-
-        def send(position: int) -> None:
-            bucket = self._manifest.buckets[position]
-            throttle.wait_until_open()
-            ticket = pace.begin()
-            request = Request(
-                "PUT",
-                f"{self._path}/{position}",
-                _bucket_name(position, bucket),
-                self._body(bucket, ticket.encoding),
-                self._headers() | self._encoding(ticket.encoding),
-                pass_on=throttle.pass_on,
-                resend=self._plan.dialect != WHERRY,  # which is asked first how much it has
-                tied=self._plan.dialect == WHERRY,
-            )
-            delivery = self._delivery(request, bucket)
-            try:
-                sent_bytes = patiently(delivery.attempt, progress=lambda: delivery.furthest)
-            except Damaged as error:
-                damaged.append(error.refusal)
-                return
-            pace.arrived(ticket, bucket.size)
-            self._progress.finished(position, sent_bytes)
-            self._saver.save()
-
-        left = (n for n in range(self._bucket_count) if n not in done)
-        lanes = Lanes(self._manifest.buckets, left)
-        crew.work(lanes, send, lanes.done)
-        return damaged
-
-    def _body(self, bucket: Bucket, encoding: Encoding) -> Body:
-        seal = self._plan.dialect == WHERRY and self._is_part(bucket)
-        ranges = self._holding.ranges(bucket)
-        return bucket_body(self._tools.storage, ranges, encoding, seal=seal)
-
-    def _encoding(self, encoding: Encoding) -> dict[str, str]:
-        return {protocol.ENCODING: encoding.name} if self._plan.dialect == WHERRY else {}
+        shipment = Shipment(
+            self._path, self._headers(), self._plan, self._pace, self._progress, self._saver.save
+        )
+        return self._sender.send(shipment, self._crew)
 
     def _commit(self) -> None:
         unanswered = self._committing
@@ -325,8 +285,12 @@ class _Push:
             self._headers(),
             self._tools.config.transfers.peer_commit_timeout_s,
             resend=False,
-            tied=self._plan.dialect == WHERRY,
+            tied=self._plan.wherry,
         )
+
+        def look_up(question: Request) -> bytes:
+            wanted = replace(question, headers=request.headers, timeout_s=request.timeout_s)
+            return self._client.ask(wanted).body
 
         def commit() -> None:
             nonlocal unanswered
@@ -336,14 +300,14 @@ class _Push:
                 unanswered = True
                 raise
             except Lost:
-                if not (unanswered and self._all_there()):
+                if not (unanswered and all_there(look_up, self._manifest.instances)):
                     raise
 
         self._alone(commit)
 
     def _fetch_receipt(self) -> None:
         """Keep what a Wherry signs for. What was committed stays committed without."""
-        if self._plan.dialect != WHERRY:
+        if not self._plan.wherry:
             return
         receipt_id = self._path.rpartition("/")[2]
         target = f"/transfers/receipts/{receipt_id}"
@@ -359,30 +323,6 @@ class _Push:
         self._progress.receipt = receipt_id
         self._progress.extras = extras_told(receipt.body)
         self._control.report(self._progress.content(), 1.0)
-
-    def _all_there(self) -> bool:
-        """Whether the peer has every instance, with the right digest."""
-        instances = self._manifest.instances
-        for start in range(0, len(instances), _ASKED_AT_ONCE):
-            portion = instances[start : start + _ASKED_AT_ONCE]
-            names = [ResourceName(Level.INSTANCE, one.orthanc_id) for one in portion]
-            request = Request(
-                "POST",
-                "/transfers/lookup",
-                "ask what is there",
-                BytesBody(protocol.render_resources(names), _JSON),
-                self._headers(),
-                self._tools.config.transfers.peer_commit_timeout_s,
-            )
-            try:
-                found, _ = protocol.read_lookup(self._client.ask(request).body)
-            except PeerRefusal as error:
-                if error.unknown:
-                    return False
-                raise
-            if found != portion:
-                return False
-        return True
 
     # --- small things ------------------------------------------------------------------------
     @property
@@ -413,20 +353,12 @@ class _Push:
                 raise Lost from None
             raise
 
-    def _delivery(self, request: Request, bucket: Bucket) -> Delivery:
-        wherry = self._plan.dialect == WHERRY
-        return Delivery(self._client, request, wherry=wherry, part=self._is_part(bucket))
-
-    def _is_part(self, bucket: Bucket) -> bool:
-        """Whether the bucket holds a part of an instance that is cut over several."""
-        return any(chunk.size < self._sizes[chunk.orthanc_id] for chunk in bucket.chunks)
-
     def _headers(self) -> dict[str, str]:
         return _headers(self._request, self._cookies)
 
     def _own_name(self) -> dict[str, str]:
         name = self._tools.config.name.encode("ascii", "ignore").decode()
-        return {protocol.SENDER_NAME: name} if name and self._plan.dialect == WHERRY else {}
+        return {protocol.SENDER_NAME: name} if name and self._plan.wherry else {}
 
     def _save(self) -> None:
         checkpoint: dict[str, type_json] = {
@@ -440,13 +372,6 @@ class _Push:
             "Extras": self._extras.digest,
         }
         self._control.save(checkpoint, self._progress.content(), self._progress.share)
-
-
-def _bucket_name(position: int, bucket: Bucket) -> str:
-    """A bucket in words that lead to the instance when it holds one only."""
-    instances = {chunk.orthanc_id for chunk in bucket.chunks}
-    held = f"instance {instances.pop()}" if len(instances) == 1 else f"{len(instances)} instances"
-    return f"bucket {position} ({held})"
 
 
 def _headers(request: TransferRequest, cookies: str) -> dict[str, str]:

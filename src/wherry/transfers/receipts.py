@@ -20,7 +20,7 @@ from wherry import clock, limits
 from wherry.errors import BadFileFormat, NetworkProtocol
 from wherry.index import receipts, settings
 from wherry.index.database import Index, Transaction
-from wherry.index.transfers import TransferRow
+from wherry.index.transfer_rows import TransferRow
 from wherry.model import ManifestInstance, type_json
 from wherry.receipts.document import VERSION, SignedReceipt, manifest_root, parse
 

@@ -18,14 +18,15 @@ from wherry import clock, limits
 from wherry.errors import BadSequenceOfCalls, UnknownResource
 from wherry.index import resources, transfers
 from wherry.index.database import Index
-from wherry.index.transfers import TransferRow, type_kind
+from wherry.index.transfer_rows import TransferRow, type_kind
 from wherry.ingest.ingest import Ingest
-from wherry.ingest.recovery import remove_strays, sweep_block
+from wherry.ingest.recovery import sweep_block
 from wherry.model import (
     Manifest,
     ManifestInstance,
 )
 from wherry.storage.base import StorageArea
+from wherry.transfers.clearing import clear
 from wherry.transfers.committing import Commits
 from wherry.transfers.declaring import Declaration, Quota, declare, unsent
 from wherry.transfers.extras_reception import ExtrasReception
@@ -221,7 +222,7 @@ class Reception:
             transfer = open_transfer(tx, transfer_id, username)
         if not self._abort(transfer):
             raise UnknownResource
-        self._clear(transfer)
+        clear(self.index, self.storage, transfer)
 
     def expire(self) -> int:
         """Discard what nobody has touched for long, and clear up behind what has ended; to be
@@ -242,7 +243,7 @@ class Reception:
         for transfer_id in gone:
             self.running.end_all(transfer_id)
         for transfer in over:
-            self._clear(transfer)
+            clear(self.index, self.storage, transfer)
             if transfer.touched_at < now - limits.TRANSFER_GRACE_S:
                 self._close(transfer)
         self.index.write(lambda tx: transfers.forget(tx, now - limits.TRANSFER_MEMORY_S))
@@ -257,11 +258,6 @@ class Reception:
         if ended and transfer.kind == "push":
             self.on_abort()
         return ended
-
-    def _clear(self, transfer: TransferRow) -> None:
-        """Remove what no instance uses. The names stay journaled: another process may still be
-        receiving a bucket, and make a file after we looked."""
-        remove_strays(self.index, self.storage, transfer.block)
 
     def _close(self, transfer: TransferRow) -> None:
         sweep_block(self.index, self.storage, transfer.block)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from wherry import clock, limits
 from wherry.errors import Unavailable
-from wherry.index.transfers import InstanceRow, TransferRow
+from wherry.index.transfer_rows import InstanceRow, TransferRow
 from wherry.storage.base import StorageArea
 from wherry.transfers.following import Followers
 

@@ -12,8 +12,9 @@ from wherry.config import Config
 from wherry.errors import CorruptedFile, WherryError
 from wherry.model import Manifest, Peer
 from wherry.peers import PeerBook
-from wherry.peers.client import PeerClient, PeerRefusal, connect
+from wherry.peers.client import PeerClient, connect
 from wherry.peers.patience import Patience
+from wherry.peers.refusal import PeerRefusal
 from wherry.storage.base import StorageArea
 from wherry.transfers.pace import Pace, Paces
 from wherry.transfers.progress import Retries

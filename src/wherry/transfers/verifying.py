@@ -7,7 +7,7 @@ import hashlib
 from wherry import limits
 from wherry.dicom.scan import scan
 from wherry.errors import BadFileFormat, CorruptedFile, InexistentTag, MissingFile, TooLarge
-from wherry.index.transfers import InstanceRow
+from wherry.index.transfer_rows import InstanceRow
 from wherry.ingest.staging import staged_instance
 from wherry.model import Origin, StagedInstance, Summary
 from wherry.storage.base import StorageArea, type_buffer

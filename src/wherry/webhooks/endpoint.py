@@ -13,7 +13,8 @@ from wherry.errors import NetworkProtocol
 from wherry.index.webhooks import Delivery
 from wherry.model import Peer
 from wherry.peers.bodies import BytesBody
-from wherry.peers.client import PeerClient, PeerRefusal, Request, connect
+from wherry.peers.client import PeerClient, Request, connect
+from wherry.peers.refusal import PeerRefusal
 from wherry.storage.base import type_read
 from wherry.webhooks.signing import signed_headers
 

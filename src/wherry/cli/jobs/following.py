@@ -20,7 +20,7 @@ from wherry.cli.jobs.server import type_raw
 from wherry.cli.jobs.view import JobView, read_job
 from wherry.cli.jobs.words import duration, harmless
 from wherry.errors import NetworkProtocol, PeerUnavailable
-from wherry.peers.client import PeerRefusal
+from wherry.peers.refusal import PeerRefusal
 
 _PASSING = (
     HTTPStatus.TOO_MANY_REQUESTS,

@@ -17,7 +17,8 @@ import orjson
 from wherry import limits
 from wherry.errors import NetworkProtocol
 from wherry.peers.bodies import BytesBody
-from wherry.peers.client import PeerRefusal, Request
+from wherry.peers.client import Request
+from wherry.peers.refusal import PeerRefusal
 from wherry.replication.remote import Remote
 
 _ID = re.compile(r"[0-9A-Za-z_.-]{1,64}")

@@ -16,7 +16,7 @@ from wherry.cli.jobs.server import type_raw
 from wherry.cli.jobs.view import JobView, read_job
 from wherry.cli.jobs.words import harmless
 from wherry.model import JobState
-from wherry.peers.client import PeerRefusal
+from wherry.peers.refusal import PeerRefusal
 
 ACTIONS: Final = {
     "cancel": "only a job that has not ended can be cancelled",
