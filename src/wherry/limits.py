@@ -351,6 +351,9 @@ PEER_RETRY_LONGEST_S: Final = 10.0
 PEER_BUSY_S: Final = 600.0
 """Longest wait for a peer that answers 503 again and again: its slots are taken."""
 
+STAGE_LOOK_S: Final = 1.0
+"""Between two looks at how far a peer is with a commit, and the longest of them."""
+
 PEER_IDLE_CONNECTION_S: Final = 30.0
 """A connection to a peer that was idle for longer is not used again."""
 

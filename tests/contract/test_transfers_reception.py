@@ -44,6 +44,7 @@ from wherry.transfers import incoming
 from wherry.transfers.declaring import Quota
 from wherry.transfers.receipts import Receipts
 from wherry.transfers.reception import Reception
+from wherry.transfers.stages import Stage
 
 UNIT = 3000
 
@@ -187,6 +188,30 @@ def test_everything_becomes_visible_at_once(house: House, compression: str, piec
     house.reception.commit(transfer)
     assert house.content() == study.files
     assert house.bare()
+
+
+def test_the_end_of_a_transfer_tells_how_far_it_is(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that only the end can verify, then all of them."""
+    monkeypatch.setattr(limits, "VERIFY_WITH_BUCKET_BYTES", 35_000)
+    monkeypatch.setattr(limits, "INDEX_ROWS_AT_ONCE", 4)
+    study = Study(MIXED)
+    transfer = house.reception.open_push(study.manifest)
+    put_all(house, study, transfer)
+    told: list[Stage] = []
+
+    def tell(stage: Stage) -> None:
+        told.append(stage)
+        assert house.reception.stage(transfer) == stage
+
+    house.reception.commit(transfer, tell=tell)
+    written = [0, 4, 8, 10]
+    assert told == [
+        Stage("Verifying", 0, 1),
+        *(Stage("Committing", count, len(MIXED)) for count in written),
+    ]
+    assert house.reception.stage(transfer) is None
 
 
 @pytest.mark.parametrize(("small", "buffer"), [(128 * 1024, 1 << 20), (0, 1 << 20), (0, 4096)])
@@ -535,7 +560,7 @@ def test_what_is_wanted_again_goes_to_another_file(
             patch.setattr(limits, "VERIFY_WITH_BUCKET_BYTES", 0)
         put(house, transfer, last, study.body(last))
         row, _ = other.reception.look(transfer)
-        other.reception._commits._verify_rest(row)  # as a commit does
+        other.reception._commits._verify_rest(row, lambda stage: None)  # as a commit does
     with pytest.raises(CorruptedFile):
         bad.finish()
     assert house.reception.missing(transfer) == list(study.positions)

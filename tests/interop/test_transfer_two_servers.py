@@ -61,6 +61,35 @@ def test_pull(sender: Server, receiver: Server, compression: str) -> None:
     assert "RemoteSelf" in failed["ErrorDetails"]
 
 
+def test_who_waits_for_a_commit_sees_how_far_it_is(
+    sender: Server, receiver: Server, proxy: Proxy
+) -> None:
+    """Somebody else is writing to the receiver's index just then."""
+    index = sqlite3.connect(receiver.folder / "index" / "wherry.db", check_same_thread=False)
+
+    def hold_up(message: Message) -> None:
+        if message.path.endswith("/commit"):
+            index.execute("BEGIN IMMEDIATE")
+
+    proxy.rule = hold_up
+    job = start(sender)
+    shown: list[dict[str, Any]] = []
+
+    def numbered() -> bool:
+        shown.append(sender.json("GET", f"/jobs/{job}")["Content"])
+        return "StageTotal" in shown[-1]
+
+    with closing(index):
+        wait_until(numbered)
+        assert ("Committing", 0, len(FILES)) == tuple(
+            shown[-1][member] for member in ("Stage", "StageDone", "StageTotal")
+        )
+        assert receiver.json("GET", "/instances") == []
+    ended = sender.wait_for_job(job)
+    assert ended["State"] == "Success"
+    assert "Stage" not in ended["Content"]
+
+
 def test_send_in_pull_mode(sender: Server, receiver: Server, proxy: Proxy) -> None:
     entry = {"Url": proxy.url, "RemoteSelf": "origin"}
     sender.request("PUT", "/peers/there", json.dumps(entry).encode())

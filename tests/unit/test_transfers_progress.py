@@ -12,6 +12,7 @@ from wherry.model import Bucket, Chunk, ManifestInstance
 from wherry.peers.patience import Patience
 from wherry.transfers.orders import TransferRequest, parse_transfer
 from wherry.transfers.progress import Progress, Retries
+from wherry.transfers.stages import Stage
 
 REQUEST: TransferRequest = parse_transfer(b'{"Resources":[],"Peer":"x","Compression":"gzip"}')
 
@@ -58,6 +59,16 @@ def test_every_member_of_the_original_and_more(time: Clock) -> None:
         "RetriedHttpQueries": 0,
         "TimeLeftS": 6,
     }
+
+
+def test_what_goes_on_behind_the_last_byte() -> None:
+    one = progress(100)
+    one.stage = Stage("Verifying", 1, 2)
+    assert one.content().items() >= {"Stage": "Verifying", "StageDone": 1, "StageTotal": 2}.items()
+    one.stage = Stage("Committing")  # of a peer that does not say more
+    content = one.content()
+    assert content["Stage"] == "Committing"
+    assert content.keys().isdisjoint({"StageDone", "StageTotal"})
 
 
 def left(one: Progress) -> Any:

@@ -8,7 +8,7 @@ Not here: what makes a file safe before this (``ingest``), reading (``resources`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -65,6 +65,7 @@ def add_instances(
     overwrite: bool,
     bounds: Bounds | None = None,
     signatures: Mapping[Level, str] = MappingProxyType({}),
+    tell: Callable[[int], None] = lambda count: None,
 ) -> list[Stored]:
     """Make ``batch`` visible; the answers come in its order.
 
@@ -77,6 +78,7 @@ def add_instances(
     the same; nothing has changed then.
 
     ``signatures`` say which tags are kept of each level, when these are not just the main ones.
+    ``tell`` is called now and then with the number of instances that are written.
     """
     wanted, superseded = _distinct(batch, overwrite)
     there = _existing(tx, wanted)
@@ -88,7 +90,7 @@ def add_instances(
     if superseded:
         deletions.add(tx, superseded)
     if fresh:
-        _write(tx, fresh, list(replaced.values()), signatures)
+        _write(tx, fresh, list(replaced.values()), signatures, tell)
     return [
         Stored(
             staged.summary.identifiers,
@@ -151,6 +153,7 @@ def _write(
     fresh: list[StagedInstance],
     replaced: list[int],
     signatures: Mapping[Level, str],
+    tell: Callable[[int], None],
 ) -> None:
     counters = totals.load(tx)
     reborn = removing.make_room(tx, counters, replaced) if replaced else frozenset[int]()
@@ -166,6 +169,7 @@ def _write(
         for staged in fresh[start : start + limits.INDEX_ROWS_AT_ONCE]:
             _add_instance(counters, staged, parents[staged.summary.identifiers.series], into)
         _insert_instances(tx, counters, into, date)
+        tell(min(len(fresh), start + limits.INDEX_ROWS_AT_ONCE))
     _touch(tx, parents.values(), into, now.timestamp())
     expecting = [p.series for p in parents.values() if p.expected is not None]
     if expecting:

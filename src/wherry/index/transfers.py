@@ -199,6 +199,16 @@ def unverified(tx: Transaction, transfer_id: str, limit: int) -> list[InstanceRo
     return [_instance(row) for row in rows]
 
 
+def count_unverified(tx: Transaction, transfer_id: str) -> int:
+    """Number of declared instances that are not verified yet."""
+    row = tx.one(
+        "SELECT COUNT(*) FROM transfer_instances WHERE transfer_id = ? AND staged IS NULL",
+        (transfer_id,),
+    )
+    assert row is not None
+    return int(row[0])
+
+
 def staged(tx: Transaction, transfer_id: str) -> Iterator[str]:
     """The verified instances, as ``stage`` was given them, in order of position; a portion of them
     at once."""

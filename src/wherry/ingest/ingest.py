@@ -121,17 +121,19 @@ class Ingest:
         batch: Sequence[StagedInstance],
         also: Callable[[Transaction], None],
         then: Callable[[Transaction, list[Stored]], None] = lambda tx, stored: None,
+        tell: Callable[[int], None] = lambda count: None,
     ) -> list[Stored]:
         """``commit`` for files in a block of names that the caller owns (a transfer).
 
         ``also`` runs in the same transaction and must raise when the block is no longer the
-        caller's; ``then`` runs at its end, with what became of each. Files of instances that were
+        caller's; ``then`` runs at its end, with what became of each, and ``tell`` meanwhile, with
+        the number of instances that are written. Files of instances that were
         stored already stay until the block is swept; when this raises, all files stay.
         """
 
         def work(tx: Transaction) -> list[Stored]:
             also(tx)
-            stored = self._insert(tx, batch)
+            stored = self._insert(tx, batch, tell)
             then(tx, stored)
             return stored
 
@@ -165,13 +167,19 @@ class Ingest:
         self._files.check_owned(tx, _uuids(batch))
         return self._insert(tx, batch)
 
-    def _insert(self, tx: Transaction, batch: Sequence[StagedInstance]) -> list[Stored]:
+    def _insert(
+        self,
+        tx: Transaction,
+        batch: Sequence[StagedInstance],
+        tell: Callable[[int], None] = lambda count: None,
+    ) -> list[Stored]:
         return resources.add_instances(
             tx,
             batch,
             overwrite=self.overwrite,
             bounds=self._bounds,
             signatures=self._signatures,
+            tell=tell,
         )
 
     def _add_group(

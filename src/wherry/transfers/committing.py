@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from wherry import clock
 from wherry.errors import CorruptedFile, UnknownResource
@@ -31,10 +31,12 @@ from wherry.transfers.incoming import keep
 from wherry.transfers.receipts import Arrival, Receipts
 from wherry.transfers.running import Running
 from wherry.transfers.staged import Shared
+from wherry.transfers.stages import Stage
 
 log = logging.getLogger(__name__)
 
 _PORTION = 100
+type_reach = Callable[[Stage], None]
 
 
 class _NotOpen(Exception):
@@ -63,8 +65,18 @@ class Commits:
         self._receipts = receipts
         self._extras = extras
         self._announces = announces
+        self._stages: dict[str, Stage] = {}
 
-    def commit(self, transfer_id: str, username: str | None = None) -> bool:
+    def stage(self, transfer_id: str) -> Stage | None:
+        """How far the commit is that this process is busy with."""
+        return self._stages.get(transfer_id)
+
+    def commit(
+        self,
+        transfer_id: str,
+        username: str | None = None,
+        tell: Callable[[Stage], None] = lambda stage: None,
+    ) -> bool:
         """Make all instances visible, or raise and leave the transfer open. Whether it was this
         call that did it.
 
@@ -76,14 +88,26 @@ class Commits:
             transfer = known_transfer(tx, transfer_id, username)
         if transfer.state == "committed":
             return False
-        self._verify_rest(transfer)
+
+        def reach(stage: Stage) -> None:
+            self._stages[transfer_id] = stage
+            tell(stage)
+
+        try:
+            return self._commit(transfer, reach)
+        finally:
+            self._stages.pop(transfer_id, None)
+
+    def _commit(self, transfer: TransferRow, reach: type_reach) -> bool:
+        transfer_id = transfer.id
+        self._verify_rest(transfer, reach)
         with self._index.read() as tx:
             batch = list(Shared().instances(transfers.staged(tx, transfer_id)))
             held = transfers.held(tx, transfer_id)
             declared = transfers.manifest(tx, transfer_id)
             strays = transfers.part_files(tx, transfer_id)
         if len(batch) + len(held) == transfer.instance_count:
-            visible = self._make_visible(transfer, batch, held, declared)
+            visible = self._make_visible(transfer, batch, held, declared, reach)
             if visible and strays.difference(one.attachment.uuid for one in batch):
                 # parts of instances that are kept elsewhere
                 remove_strays(self._index, self._storage, transfer.block)
@@ -92,15 +116,19 @@ class Commits:
         self._check_committed(transfer_id)  # it ended while we looked
         return False
 
-    def _verify_rest(self, transfer: TransferRow) -> None:
+    def _verify_rest(self, transfer: TransferRow, reach: type_reach) -> None:
         """Verify what no bucket could: very large instances, and what a crash cut short."""
+        done = total = 0
         while True:
             with self._index.read() as tx:
+                total = total or transfers.count_unverified(tx, transfer.id)
                 rest = transfers.unverified(tx, transfer.id, _PORTION)
                 absent = next((one for one in rest if _absent(tx, transfer.id, one)), None)
             if absent is not None:
                 raise CorruptedFile(f"Instance {absent.orthanc_id}: not all of its bytes were sent")
             for instance in rest:
+                reach(Stage("Verifying", done, total))
+                done += 1
                 keep(self._index, transfer.id, [(instance, self._assembled(transfer, instance))])
             if len(rest) < _PORTION:
                 return
@@ -124,7 +152,10 @@ class Commits:
         batch: Sequence[StagedInstance],
         held: Sequence[ManifestInstance],
         declared: Sequence[ManifestInstance],
+        reach: type_reach,
     ) -> bool:
+        count = len(batch)
+        reach(Stage("Committing", 0, count))
         self._receipts.prepare()
         root = manifest_root(declared)
         brought: Brought | None = None
@@ -163,7 +194,9 @@ class Commits:
             self._receipts.keep(tx, self._receipts.make(transfer, arrival, root))
 
         try:
-            stored = self._ingest.commit_block(batch, also, then)
+            stored = self._ingest.commit_block(
+                batch, also, then, lambda done: reach(Stage("Committing", done, count))
+            )
         except _NotOpen:
             self._check_committed(transfer.id)  # by another request, perhaps another process
             return False

@@ -11,6 +11,7 @@ from wherry.jobs.ranges import to_text
 from wherry.model import Bucket, ManifestInstance, type_json
 from wherry.transfers.orders import TransferRequest
 from wherry.transfers.protocol import rounded_mib
+from wherry.transfers.stages import Stage
 
 _SHORTEST_S = 0.01
 
@@ -49,6 +50,8 @@ class Progress:
         """Identifier of the receipt, once there is one."""
         self.extras: type_json = None
         """What the receipt says of metadata, labels and attachments."""
+        self.stage: Stage | None = None
+        """What is going on behind the last byte."""
         self._lock = threading.Lock()
         self._sizes = [bucket.size for bucket in buckets]
         self._count = len(instances)
@@ -120,6 +123,8 @@ class Progress:
             }
             if (left_s := self._left_s(seconds)) is not None:
                 content["TimeLeftS"] = left_s
+        if self.stage is not None:
+            content.update(self.stage.told())
         if self.receipt:
             content["Receipt"] = self.receipt
         if self._request.metadata:

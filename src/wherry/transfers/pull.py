@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from wherry import clock, limits
 from wherry.errors import (
@@ -41,6 +42,7 @@ from wherry.transfers.orders import TransferRequest, from_parameters
 from wherry.transfers.progress import Progress, Retries
 from wherry.transfers.protocol import AUTO
 from wherry.transfers.receipts import extras_told
+from wherry.transfers.stages import Stage
 from wherry.transfers.throttle import Throttled
 from wherry.transfers.tools import Tools, cause_of, digest_of
 from wherry.transfers.unpack import BadBlock, BadGzip
@@ -132,7 +134,7 @@ class _Pull:
             self._extras.fetch(transfer_id, instances, self._crew)
             self._fetch_all(transfer_id, manifest, progress)
             try:
-                self._reception.commit(transfer_id)
+                self._reception.commit(transfer_id, tell=partial(self._tell, progress))
             except UnknownResource:  # what was stored here, and so not fetched, is gone
                 if not attempts_left:
                     raise
@@ -140,6 +142,7 @@ class _Pull:
                 manifest, missing = self._fresh_plan(instances)
             else:
                 self._tools.paces.remember(self._request.peer, self._pace)
+                progress.stage = None
                 progress.receipt = transfer_id
                 progress.extras = extras_told(self._tools.receipts.body(transfer_id))
                 self._control.report(progress.content(), 1.0)
@@ -320,6 +323,10 @@ class _Pull:
         finally:
             bucket.abort()
         return count
+
+    def _tell(self, progress: Progress, stage: Stage) -> None:
+        progress.stage = stage
+        self._control.report(progress.content(), progress.share)
 
     def _crew(self, threads: int | Callable[[], int]) -> Crew:
         return Crew(threads, self._control.check, self._client.abort)

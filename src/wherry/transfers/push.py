@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from wherry import clock
+from wherry import clock, limits
 from wherry.errors import NetworkProtocol, PeerUnavailable, WherryError
 from wherry.jobs.crew import Crew
 from wherry.jobs.handler import JobControl
@@ -41,6 +41,7 @@ from wherry.transfers.protocol import AUTO
 from wherry.transfers.receipts import extras_told
 from wherry.transfers.sending import Sender, Shipment
 from wherry.transfers.source import Holding
+from wherry.transfers.stages import Stage, read_stage, watched
 from wherry.transfers.tools import Tools, cause_of, digest_of
 
 T = TypeVar("T")
@@ -303,7 +304,27 @@ class _Push:
                 if not (unanswered and all_there(look_up, self._manifest.instances)):
                     raise
 
-        self._alone(commit)
+        self._tell(Stage("Committing"))
+        look = watched(self._ask_stage, self._tell) if self._plan.wherry else nullcontext()
+        with look:
+            self._alone(commit)
+        self._progress.stage = None
+
+    def _ask_stage(self) -> Stage | None:
+        request = Request(
+            "GET",
+            self._path,
+            "look at the commit",
+            headers=self._headers(),
+            timeout_s=limits.STAGE_LOOK_S,
+            whole_s=limits.STAGE_LOOK_S,
+            tied=True,
+        )
+        return read_stage(self._client.ask(request).body)
+
+    def _tell(self, stage: Stage) -> None:
+        self._progress.stage = stage
+        self._control.report(self._progress.content(), self._progress.share)
 
     def _fetch_receipt(self) -> None:
         """Keep what a Wherry signs for. What was committed stays committed without."""

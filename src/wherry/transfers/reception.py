@@ -35,6 +35,7 @@ from wherry.transfers.incoming import Incoming
 from wherry.transfers.protocol import AUTO, render_push
 from wherry.transfers.receipts import Receipts
 from wherry.transfers.running import Running
+from wherry.transfers.stages import Stage
 from wherry.transfers.turns import Caller, open_push
 
 log = logging.getLogger(__name__)
@@ -205,9 +206,18 @@ class Reception:
             return transfer, transfers.buckets(tx, transfer_id, received=True)
 
     # --- the end ---------------------------------------------------------------------------
-    def commit(self, transfer_id: str, username: str | None = None) -> bool:
+    def commit(
+        self,
+        transfer_id: str,
+        username: str | None = None,
+        tell: Callable[[Stage], None] = lambda stage: None,
+    ) -> bool:
         """Make all instances visible, or raise and leave the transfer open; see ``Commits``."""
-        return self._commits.commit(transfer_id, username)
+        return self._commits.commit(transfer_id, username, tell)
+
+    def stage(self, transfer_id: str) -> Stage | None:
+        """How far the commit is that this process is busy with."""
+        return self._commits.stage(transfer_id)
 
     def is_committed(self, transfer_id: str) -> bool:
         """Whether the transfer ended well."""

@@ -167,10 +167,9 @@ def look_at_push(request: Request) -> Response:
     """``GET /transfers/push/{id}``: what has been received. Only a Wherry has this route."""
     reception = services(request).transfers.reception
     transfer, received = reception.look(request.path_params["id"], username(request.scope))
-    return _json(
-        protocol.render_state(transfer.id, transfer.state, transfer.bucket_count, received),
-        _which(request),
-    )
+    state = protocol.render_state(transfer.id, transfer.state, transfer.bucket_count, received)
+    stage = reception.stage(transfer.id)
+    return _json(state | (stage.told() if stage else {}), _which(request))
 
 
 async def put_bucket(request: Request) -> Response:
