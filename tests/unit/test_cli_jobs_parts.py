@@ -227,6 +227,15 @@ STUDIES = [{"Level": "Study", "ID": "a"}, {"Level": "STUDY", "ID": "b"}, {"Level
             "2 studies, 1 series to paris, 120 of 512 B",
             Volume(120, 512, "bytes"),
         ),
+        (
+            "PushTransfer",
+            {"Peer": "paris", "CompletedBytes": "512", "TotalBytes": "512"}
+            | {"Stage": "Committing", "StageDone": 2000, "StageTotal": 20_000},
+            "to paris, committing 2000 of 20000 instances",
+            Volume(512, 512, "bytes"),
+        ),
+        ("PullTransfer", {"Peer": "x", "Stage": "Verifying"}, "from x, verifying", None),
+        ("PullTransfer", {"Peer": "x", "Stage": ["Verifying"]}, "from x", None),
         (  # the plugin of Orthanc
             "PushTransfer",
             {"Peer": "paris", "Compression": "none", "UploadedSizeMB": 10, "TotalSizeMB": 20},

@@ -15,6 +15,7 @@ from wherry.cli.jobs.view import JobView, number
 from wherry.cli.jobs.words import count, harmless, part, size
 
 _LEVELS = {"Patient": "patient", "Study": "study", "Series": "series", "Instance": "instance"}
+_STAGES = {"Verifying": "verifying", "Committing": "committing"}
 _TRANSFERS = {"PushTransfer": "to", "PullTransfer": "from"}
 
 
@@ -50,7 +51,11 @@ def purpose(view: JobView) -> str:
     """In a few words, "1 study to paris, 120 of 512 MB"; empty when there is nothing to tell."""
     what = _what(view)
     failed = int(number(view.content.get("FailedInstancesCount")) or 0)
-    told = (what, _volume_words(view), f"{failed} failed" if failed > 0 else "")
+    told = (
+        what,
+        _stage_words(view) or _volume_words(view),
+        f"{failed} failed" if failed > 0 else "",
+    )
     return ", ".join(text for text in told if text)
 
 
@@ -73,6 +78,18 @@ def _transferred(content: dict[str, Any]) -> Volume | None:
                 return Volume(done * limits.MIB, None, "bytes")
             return Volume(done * limits.MIB, total * limits.MIB, "bytes")
     return None
+
+
+def _stage_words(view: JobView) -> str:
+    """What goes on behind the last byte of a transfer."""
+    stage = view.content.get("Stage")
+    if not view.running or not isinstance(stage, str) or stage not in _STAGES:
+        return ""
+    done, total = number(view.content.get("StageDone")), number(view.content.get("StageTotal"))
+    words = _STAGES[stage]
+    if done is None or total is None:
+        return words
+    return f"{words} {int(done)} of {count(int(total), 'instance')}"
 
 
 def _volume_words(view: JobView) -> str:
