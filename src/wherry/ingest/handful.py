@@ -31,9 +31,6 @@ except ImportError:  # a Python that was built without
 
 log = logging.getLogger(__name__)
 
-_ENTRY_BYTES = 64
-"""More than a file costs in the log beside its bytes."""
-
 type_commit = Callable[[Sequence[StagedInstance]], list[Stored]]
 
 
@@ -83,7 +80,7 @@ class Handfuls:
 
     def _gather(self, first: _Arrival) -> tuple[list[_Arrival], _Arrival | None]:
         """What is there already and fits, and what came after it."""
-        handful, left = [first], limits.SMALL_RECORD_BYTES - _ENTRY_BYTES - _cost(first)
+        handful, left = [first], limits.SMALL_RECORD_BYTES - limits.SMALL_ENTRY_BYTES - _cost(first)
         while len(handful) < limits.SMALL_FILES:
             try:
                 arrival = self._queue.get_nowait()
@@ -146,7 +143,7 @@ class Handfuls:
 
 
 def _cost(arrival: _Arrival) -> int:
-    return len(arrival.data) + _ENTRY_BYTES
+    return len(arrival.data) + limits.SMALL_ENTRY_BYTES
 
 
 _NOTHING = _Arrival(b"", Origin(), lambda _stored, _error: None)

@@ -148,6 +148,16 @@ class Ingest:
         visible (``then`` of ``commit_block``); see ``index.extras.put``."""
         return extras.put(tx, brought, instances, overwrite=self.overwrite, bounds=self._bounds)
 
+    def standing(self) -> str:
+        """To be asked before small files of somebody else's block are ``put`` in the storage area,
+        and checked in the transaction that relies on them."""
+        return self._files.standing()
+
+    def check_standing(self, tx: Transaction, standing: str) -> None:
+        """Raises ``BadSequenceOfCalls`` when this process was taken for dead since it was asked:
+        files that were ``put`` may not survive a power cut."""
+        self._files.check_owned(tx, [standing])
+
     def discard(self, staged: Iterable[StagedInstance]) -> None:
         """Remove files that will not be committed."""
         for instance in staged:
@@ -160,7 +170,7 @@ class Ingest:
     def close(self) -> None:
         """A clean stop, after the last commit."""
         self._handfuls.close()
-        self._files.names.close()
+        self._files.close()
 
     def _add(self, tx: Transaction, batch: Sequence[StagedInstance]) -> list[Stored]:
         """Put a batch into the index, if the names of its files are still this process's."""

@@ -14,9 +14,8 @@ from functools import partial
 from wherry import clock, limits
 from wherry.index import staging
 from wherry.index.database import Index, Transaction
+from wherry.index.staging import PREFIX_LENGTH
 from wherry.storage.base import StorageArea
-
-PREFIX_LENGTH = 13
 
 
 def new_prefix() -> str:

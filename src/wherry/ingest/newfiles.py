@@ -7,13 +7,15 @@ for it any more.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 from wherry.errors import BadSequenceOfCalls, WherryError
 from wherry.index import staging
 from wherry.index.database import Index, Transaction
-from wherry.ingest.names import PREFIX_LENGTH, NameBlocks
+from wherry.index.staging import PREFIX_LENGTH
+from wherry.ingest.names import NameBlocks
 from wherry.storage.base import StorageArea
 
 log = logging.getLogger(__name__)
@@ -27,6 +29,16 @@ class NewFiles:
         self._storage = storage
         self._owner = owner
         self.names = NameBlocks(index, storage, owner)
+        self._lock = threading.Lock()
+        self._standing: str | None = None
+
+    def standing(self) -> str:
+        """A name of this process for ``check_owned``: as long as it is owned, nobody has taken the
+        process for dead, and its log of small files counts. To be asked before ``put``."""
+        with self._lock:
+            if self._standing is None:
+                self._standing = self.names.take()
+            return self._standing
 
     def check_owned(self, tx: Transaction, uuids: Iterable[str]) -> None:
         """Part of every commit of new files: their names must still be this process's.
@@ -37,8 +49,15 @@ class NewFiles:
         prefixes = {uuid[:PREFIX_LENGTH] for uuid in uuids}
         if not staging.owned(tx, prefixes, self._owner):
             self.names.abandon()
+            self._standing = None
             self._storage.stop_logging()
             raise BadSequenceOfCalls("This process was taken for dead; send it again")
+
+    def close(self) -> None:
+        """A clean stop, after the last commit."""
+        if self._standing is not None:
+            self.names.settle(self._standing)
+        self.names.close()
 
     def settle(self, uuid: str) -> None:
         """After the commit of this file."""

@@ -54,15 +54,15 @@ def remove_strays(index: Index, storage: StorageArea, prefix: str) -> int:
 
 def restore(index: Index, storage: StorageArea, owner: str) -> int:
     """Give back the small files of a dead process that a power cut took from the file system,
-    then drop its log. Files that nobody can see are left to ``reclaim``. Returns the number of
-    files restored.
+    then drop its log: those that somebody can see, or that a transfer may still commit. Others are
+    left to ``reclaim``. Returns the number of files restored.
     """
     restored = []
     for portion in _portions(storage.logged(owner), _RESTORE_PORTION):
         with index.read() as tx:
-            attached = staging.attached(tx, [file.uuid for file in portion])
+            awaited = staging.awaited(tx, [file.uuid for file in portion])
         for file in portion:
-            if file.uuid in attached and not _is_whole(storage, file):
+            if file.uuid in awaited and not _is_whole(storage, file):
                 storage.delete(file.uuid)
                 writer = storage.create(file.uuid)
                 try:
@@ -72,7 +72,7 @@ def restore(index: Index, storage: StorageArea, owner: str) -> int:
                     writer.close()
                 restored.append(file.uuid)
         # The others came back by themselves, but perhaps only into memory.
-        storage.sync(file.uuid for file in portion if file.uuid in attached)
+        storage.sync(file.uuid for file in portion if file.uuid in awaited)
     storage.drop_log(owner)
     return len(restored)
 

@@ -17,8 +17,9 @@ from contextlib import closing
 
 from wherry import limits
 from wherry.errors import CorruptedFile, MissingFile
+from wherry.index.staging import PREFIX_LENGTH
 from wherry.index.transfer_rows import InstanceRow, Part
-from wherry.ingest.names import PREFIX_LENGTH, name_in
+from wherry.ingest.names import name_in
 from wherry.model import StagedInstance
 from wherry.storage.base import FileWriter, StorageArea
 from wherry.transfers.running import Running

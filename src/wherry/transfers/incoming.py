@@ -14,14 +14,17 @@ from collections.abc import Callable, Iterable, Sequence
 from wherry import clock, limits
 from wherry.errors import (
     BadFileFormat,
+    BadSequenceOfCalls,
     CorruptedFile,
     MissingFile,
     NetworkProtocol,
+    Unavailable,
     UnknownResource,
 )
 from wherry.index import transfers
 from wherry.index.database import Index, Transaction
 from wherry.index.transfer_rows import BucketRow, InstanceRow, Part, TransferRow
+from wherry.ingest.ingest import Ingest
 from wherry.jobs import ranges
 from wherry.model import StagedInstance
 from wherry.storage.base import StorageArea, type_buffer, type_read
@@ -51,8 +54,7 @@ class Incoming:
         row: BucketRow,
         pieces: Sequence[Piece],
         encoding: str,
-        *,
-        compress: bool = False,
+        ingest: Ingest,
     ) -> None:
         """``encoding`` of the body (``encoding``)."""
         self._index = index
@@ -62,14 +64,15 @@ class Incoming:
         self._transfer = transfer
         self._row = row
         self._pieces = pieces
-        self._compress = compress
+        self._ingest = ingest
         self._landing = Landing(
             storage,
             transfer.block,
             pieces,
             running.followers(transfer),
+            ingest.standing,
             keep=not row.received,
-            compress=compress,
+            compress=ingest.compress,
             sealed=transfer.compression == AUTO and any(not piece.whole for piece in pieces),
             again=row.again,
         )
@@ -206,21 +209,29 @@ class Incoming:
         """The acknowledgement; returns those of ``rest`` that turn out to be complete now."""
         transfer_id, position = self._attempt.key
         rows = _rows(verified)
-        files = self._landing.landed.files
+        landed = self._landing.landed
 
         def work(tx: Transaction) -> list[type_complete]:
+            if landed.standing:
+                self._check_standing(tx, landed.standing)
             _touch(tx, transfer_id)
-            transfers.acknowledge(tx, transfer_id, position, files)
+            transfers.acknowledge(tx, transfer_id, position, landed.files)
             transfers.stage(tx, transfer_id, rows)
             return self._completed(tx, rest)
 
         own = self._landing.release()  # from here on the index may name these files
         try:
             return self._index.write(work)
-        except UnknownResource:
+        except (UnknownResource, Unavailable):  # for certain, nothing names them
             for uuid in own:
                 self._storage.delete(uuid)
             raise
+
+    def _check_standing(self, tx: Transaction, standing: str) -> None:
+        try:
+            self._ingest.check_standing(tx, standing)
+        except BadSequenceOfCalls as error:
+            raise Unavailable(error.details) from None
 
     def _completed(self, tx: Transaction, instances: Iterable[InstanceRow]) -> list[type_complete]:
         """Those that lack no part any more when this bucket is here, with their parts: of this
@@ -249,7 +260,7 @@ class Incoming:
                 self._transfer.id,
                 instance,
                 parts,
-                compress=self._compress,
+                compress=self._ingest.compress,
             )
         except (CorruptedFile, BadFileFormat):
             spans = ranges.parse_spans(instance.buckets)

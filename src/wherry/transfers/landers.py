@@ -11,7 +11,7 @@ place in the file that this process has for its instance, whose digest follows a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,7 +21,7 @@ from wherry.index.transfer_rows import InstanceRow
 from wherry.ingest.names import name_in
 from wherry.ingest.staging import staged_instance
 from wherry.model import StagedInstance, Summary
-from wherry.storage.base import FileWriter, StorageArea
+from wherry.storage.base import FileWriter, SmallFile, StorageArea
 from wherry.transfers.following import Follower, Followers
 from wherry.transfers.packing import packed
 from wherry.transfers.sealing import SEAL_BYTES, Sealer
@@ -53,6 +53,8 @@ class Landed:
 
     unsynced: set[str] = field(default_factory=set)
     """Files that hold its bytes and are still to be synced, all at once."""
+    standing: str = ""
+    """Of small files that survive by way of the log (``Ingest.standing``)."""
     verified: list[tuple[InstanceRow, StagedInstance]] = field(default_factory=list)
     """Instances that it brought whole."""
     files: dict[int, str] = field(default_factory=dict)
@@ -67,12 +69,14 @@ class Ground:
         storage: StorageArea,
         block: str,
         followers: Followers,
+        standing: Callable[[], str],
         *,
         compress: bool,
         again: bool,
     ) -> None:
         self.storage = storage
         self._followers = followers
+        self._standing = standing
         self._followed: dict[int, Follower] = {}
         self.landed = Landed()
         self.parts: list[_Part] = []
@@ -87,6 +91,15 @@ class Ground:
         file = self.storage.create(name_in(self._block))
         self._own.append(file.uuid)
         return file
+
+    def put(self, instances: Sequence[tuple[InstanceRow, memoryview]]) -> list[str]:
+        """New files of small instances, which survive by way of the log."""
+        files = [SmallFile(name_in(self._block), data, one.md5) for one, data in instances]
+        self.landed.standing = self.landed.standing or self._standing()
+        self.storage.put(files)
+        uuids = [file.uuid for file in files]
+        self._own += uuids
+        return uuids
 
     def follower(self, instance: InstanceRow) -> Follower:
         """What follows the parts of an instance, and names their file."""
@@ -155,16 +168,16 @@ def landers(
     """The landers of a bucket in order, each made when its turn comes. ``sealer`` has the bytes of
     all of them before the last one, the seal, is made."""
     handful: list[Piece] = []
-    room = limits.DIRECT_BUFFER_BYTES
+    room = limits.SMALL_RECORD_BYTES - limits.SMALL_ENTRY_BYTES
     for piece in pieces:
-        if handful and not (keep and piece.small and piece.size <= room):
+        if handful and not (keep and piece.small and piece.size + limits.SMALL_ENTRY_BYTES <= room):
             yield _Handful(ground, handful)
-            handful, room = [], limits.DIRECT_BUFFER_BYTES
+            handful, room = [], limits.SMALL_RECORD_BYTES - limits.SMALL_ENTRY_BYTES
         if not keep:
             yield _Comparison(piece)
         elif piece.small:
             handful.append(piece)
-            room -= piece.size
+            room -= piece.size + limits.SMALL_ENTRY_BYTES
         elif not piece.whole:
             yield _Part(ground, piece)
         else:
@@ -232,18 +245,16 @@ class _Handful(_Buffered):
     def end(self) -> None:
         assert self._buffer is not None
         start = 0
+        instances, summaries = [], []
         for piece in self._pieces:
             data = self._buffer[start : start + piece.size]
             start += piece.size
             check_md5(piece.instance, small_md5(data))
-            summary = checked_summary(piece.instance, data)
-            file = self._ground.create()
-            try:
-                file.write_at(data, 0)
-            finally:
-                file.close()
-            self._ground.landed.unsynced.add(file.uuid)
-            self._ground.verified(piece.instance, summary, file.uuid)
+            summaries.append(checked_summary(piece.instance, data))
+            instances.append((piece.instance, data))
+        uuids = self._ground.put(instances)
+        for (instance, _), summary, uuid in zip(instances, summaries, uuids, strict=True):
+            self._ground.verified(instance, summary, uuid)
         self.close()
 
 

@@ -9,7 +9,7 @@ Not here: who may send what, what is acknowledged (``reception``, ``incoming``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from wherry.errors import NetworkProtocol
 from wherry.storage.base import StorageArea, type_buffer
@@ -31,20 +31,22 @@ class Landing:
         block: str,
         pieces: Sequence[Piece],
         followers: Followers,
+        standing: Callable[[], str],
         *,
         keep: bool = True,
         compress: bool = False,
         sealed: bool = False,
         again: bool = False,
     ) -> None:
-        """``sealed``: 16 bytes follow those of the pieces (``sealing``). ``again``: the bucket was
-        acknowledged before, and somebody may rely on the files that it came to."""
+        """``standing``: of ``Ingest``. ``sealed``: 16 bytes follow those of the pieces
+        (``sealing``). ``again``: the bucket was acknowledged before, and somebody may rely on the
+        files that it came to."""
         self.size = sum(piece.size for piece in pieces)
         self._sealer: Sealer | None = None
         if sealed:
             self._sealer = Sealer((p.instance.orthanc_id, p.offset, p.size) for p in pieces)
             self.size += SEAL_BYTES
-        self._ground = Ground(storage, block, followers, compress=compress, again=again)
+        self._ground = Ground(storage, block, followers, standing, compress=compress, again=again)
         self._landers = landers(self._ground, pieces, keep=keep, sealer=self._sealer)
         self._lander: Lander | None = None
         self.taken = 0

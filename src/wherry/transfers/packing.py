@@ -12,8 +12,9 @@ from dataclasses import replace
 
 from wherry import limits
 from wherry.errors import CorruptedFile
+from wherry.index.staging import PREFIX_LENGTH
 from wherry.ingest.deposit import Deposit
-from wherry.ingest.names import PREFIX_LENGTH, name_in
+from wherry.ingest.names import name_in
 from wherry.model import StagedInstance
 from wherry.storage.base import StorageArea
 

@@ -165,7 +165,7 @@ class Reception:
                 row,
                 pieces,
                 encoding if transfer.compression == AUTO else transfer.compression,
-                compress=self._ingest.compress,
+                self._ingest,
             )
         except BaseException:
             self.running.done(attempt)
