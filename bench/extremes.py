@@ -1,6 +1,6 @@
 """A study of 20,000 instances, and an instance of 5 GB, from one Wherry to another and back.
 
-    python -m bench.extremes
+    python -m bench.extremes [many] [huge] [waits]
 
 Prints time, rate and peak memory of both ends. While the 20,000 are committed, somebody else sends
 small buckets: how long the slowest hundredth of them waits, beside a time without a commit.
@@ -12,6 +12,7 @@ import hashlib
 import http.client
 import json
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -20,7 +21,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import quantiles
-from typing import Any
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import JPEGLSLossless, generate_uid
@@ -38,21 +38,26 @@ _FRAGMENTS = 500
 
 def main() -> None:
     """See the module."""
+    wanted = sys.argv[1:] or ["many", "huge", "waits"]
     print(machine())
     print("| what | way | wall s | MB/s | instances/s | peak MB |")
     print("|---|---|---:|---:|---:|---:|")
     folder = Path(tempfile.mkdtemp(prefix="bench-extremes-", dir=DEFAULT_FOLDER))
     try:
-        for what, paths in ((_many(), files(DEFAULT_FOLDER, "many")), _huge(folder)):
+        for name in ("many", "huge"):
+            if name not in wanted:
+                continue
+            what, paths = _huge(folder) if name == "huge" else _many()
             for number, way in enumerate(("push-none", "push-auto", "pull-auto")):
-                _one(folder / f"{what.name}-{number}", what, paths, way)
-        print(_waits(folder / "waits"))
+                _one(folder / f"{name}-{number}", what, paths, way)
+        if "waits" in wanted:
+            print(_waits(folder / "waits"))
     finally:
         shutil.rmtree(folder)
 
 
-def _many() -> Manifest:
-    return make(PLANS["many"], DEFAULT_FOLDER)
+def _many() -> tuple[Manifest, Sequence[Path]]:
+    return make(PLANS["many"], DEFAULT_FOLDER), files(DEFAULT_FOLDER, "many")
 
 
 def _huge(folder: Path) -> tuple[Manifest, Sequence[Path]]:
@@ -102,14 +107,14 @@ def _one(folder: Path, what: Manifest, paths: Sequence[Path], way: str) -> None:
 # --- others while a big study is committed ----------------------------------------------------
 def _waits(folder: Path) -> str:
     """What a sender of small buckets feels of the commit of 20,000."""
-    what = _many()
+    what, paths = _many()
     receiving, sending = free_port(), free_port()
     peers = {RECEIVER: f"http://127.0.0.1:{receiving}/"}
     with (
         Server("wherry", folder / "source", sending, peers) as source,
         Server("wherry", folder / "receiver", receiving, {}) as receiver,
     ):
-        driver.ingest(target(source), files(DEFAULT_FOLDER, "many"), 4)
+        driver.ingest(target(source), paths, 4)
         other = _Other(receiver.port)
         other.start()
         time.sleep(4)
@@ -120,31 +125,35 @@ def _waits(folder: Path) -> str:
             "Compression": "none",
         }
         job = source.api.post("/transfers/send", order)["ID"]
-        during: list[tuple[float, float]] = []
-        commit_began = commit_ended = 0.0
-        while True:
-            found: dict[str, Any] = source.api.get(f"/jobs/{job}")
-            content = found["Content"]
-            if not commit_began and content.get("CompletedHttpQueries") == content.get(
-                "TotalHttpQueries", -1
-            ):
-                commit_began = time.monotonic()
-            if found["State"] == "Success":
-                commit_ended = time.monotonic()
-                break
+        began = time.monotonic()
+        while source.api.get(f"/jobs/{job}")["State"] != "Success":
             time.sleep(0.01)
+        ended = time.monotonic()
         during = other.take()
         other.stop()
-        committing = [s for at, s in during if commit_began <= at + s and at <= commit_ended]
-        receiving_s = [s for at, s in during if at + s < commit_began]
+        committing_s = _commit_seconds(receiver.port)
         return "\n".join(
             f"Bucket PUT of another sender, {name}: {_told(found)}"
             for name, found in (
                 ("alone", [s for _, s in quiet]),
-                ("while buckets arrive", receiving_s),
-                (f"while 20,000 are committed ({commit_ended - commit_began:.1f} s)", committing),
+                ("while 20,000 arrive", [s for at, s in during if at + s < ended - committing_s]),
+                ("and while they are committed", [s for at, s in during if at > began]),
+                (
+                    f"of these in the {committing_s:.1f} s of the commit",
+                    [s for at, s in during if ended - committing_s <= at + s and at <= ended],
+                ),
             )
         )
+
+
+def _commit_seconds(port: int) -> float:
+    """What a receiver says of its only commit."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("GET", "/tools/metrics-prometheus")
+    text = connection.getresponse().read().decode()
+    found = re.search(r"^orthanc_transfers_push_total_time_spent_in_commit_ms (\S+)", text, re.M)
+    assert found is not None
+    return float(found[1]) / 1000
 
 
 def _told(found: Sequence[float]) -> str:
