@@ -106,6 +106,7 @@ def test_it_becomes_visible_with_the_instances(house: House) -> None:
     assert [bytes_of(house, file) for file in study.attachments] == [REPORT, LARGE]
     assert {file.compression for file in study.attachments} == {1 + house.ingest.compress}
     assert len(house.files()) == len(FILES) + 2
+    house.reception.expire()
     with house.index.read() as tx:
         assert transfer_extras.document(tx, transfer) is None
         assert transfer_extras.attachments(tx, transfer) == []

@@ -106,7 +106,8 @@ class House:
         return found
 
     def bare(self) -> bool:
-        """Whether nothing is left but what is visible."""
+        """Whether nothing is left but what is visible, once behind what has ended is cleared up."""
+        self.reception.expire()
         with self.index.read() as tx:
             rows = tx.one("SELECT COUNT(*) FROM transfer_instances")
             more = tx.one("SELECT COUNT(*) FROM transfer_buckets")

@@ -11,17 +11,12 @@ from wherry.storage.base import StorageArea
 
 
 def clear(index: Index, storage: StorageArea, transfer: TransferRow) -> None:
-    """Remove both. The names stay journaled: another process may still be receiving a bucket, and
-    make a file after we looked."""
-    clear_rows(index, transfer)
-    remove_strays(index, storage, transfer.block)
-
-
-def clear_rows(index: Index, transfer: TransferRow) -> None:
-    """The rows alone, in portions between which others write."""
+    """Remove both, rows in portions between which others write. The names stay journaled: another
+    process may still be receiving a bucket, and make a file after we looked."""
 
     def portion(tx: Transaction) -> bool:
         return transfers.drop_manifest(tx, transfer.id, limits.MANIFEST_PORTION)
 
     while index.write(portion):
         pass
+    remove_strays(index, storage, transfer.block)

@@ -24,7 +24,6 @@ from wherry.model import (
 from wherry.receipts.document import manifest_root
 from wherry.storage.base import StorageArea
 from wherry.transfers.assembling import assembled
-from wherry.transfers.clearing import clear_rows
 from wherry.transfers.extras_reception import Brought, ExtrasReception
 from wherry.transfers.finding import known_transfer
 from wherry.transfers.incoming import keep
@@ -80,6 +79,7 @@ class Commits:
         """Make all instances visible, or raise and leave the transfer open. Whether it was this
         call that did it.
 
+        The rows of its manifest go with the next ``Reception.expire``: nobody waits for that.
         Raises ``CorruptedFile`` or ``BadFileFormat`` naming the first instance that is missing or
         wrong, ``UnknownResource``: also when what was not sent, because it was here, is gone. Again
         after it was committed: nothing happens.
@@ -111,7 +111,6 @@ class Commits:
             if visible and strays.difference(one.attachment.uuid for one in batch):
                 # parts of instances that are kept elsewhere
                 remove_strays(self._index, self._storage, transfer.block)
-            clear_rows(self._index, transfer)
             return visible
         self._check_committed(transfer_id)  # it ended while we looked
         return False
