@@ -351,6 +351,16 @@ PEER_RETRY_LONGEST_S: Final = 10.0
 PEER_BUSY_S: Final = 600.0
 """Longest wait for a peer that answers 503 again and again: its slots are taken."""
 
+ASSOCIATE_BYTES: Final = 1 * MIB
+"""A PDU that makes or ends an association: 128 presentation contexts with a hundred transfer
+syntaxes each have less."""
+
+WIRE_TEXT_BYTES: Final = 128
+"""A name in such a PDU: a UID has 64."""
+
+COMMAND_BYTES: Final = 64 * KIB
+"""The command of a DIMSE message. The longest one lists the tags that a client wants (N-GET)."""
+
 STAGE_LOOK_S: Final = 1.0
 """Between two looks at how far a peer is with a commit, and the longest of them."""
 
