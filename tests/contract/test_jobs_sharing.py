@@ -212,7 +212,7 @@ def test_settling_that_could_not_be_written_down_is_done_again(index: Index) -> 
 def test_kill_9_then_another_goes_on_from_the_checkpoint(
     index: Index, index_settings: IndexSettings
 ) -> None:
-    steps = 2000
+    steps = 500
     handler = Steps()
     engine = JobEngine(
         index, [handler], process_id="parent", rules=Rules(concurrency=1, history_size=10)

@@ -13,7 +13,7 @@ from wherry.jobs.handler import Interrupted, JobControl, JobHandler
 from wherry.jobs.shop import Rules
 from wherry.model import Job, JobState
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 
 
 def eventually(condition: Callable[[], object], what: str = "the condition") -> None:
