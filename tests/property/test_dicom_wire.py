@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from tests.unit.test_dicom_wire import ACCEPT, REQUEST, SHORT
 from wherry.dicom.wire import commands
 from wherry.dicom.wire.commands import BadCommand, Command, CommandField
-from wherry.dicom.wire.pdu import BadPdu, decode, encode, type_pdu
+from wherry.dicom.wire.pdu import BadPdu, type_pdu
+from wherry.dicom.wire.reading import decode
 from wherry.dicom.wire.stream import Fragment, Stream
+from wherry.dicom.wire.writing import encode
 
 type_pdv = tuple[int, int, bytes]
 """Presentation context, control header, bytes."""

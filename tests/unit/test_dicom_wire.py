@@ -29,10 +29,10 @@ from wherry.dicom.wire.pdu import (
     Roles,
     UserIdentity,
     UserInformation,
-    decode,
-    encode,
     type_pdu,
 )
+from wherry.dicom.wire.reading import decode
+from wherry.dicom.wire.writing import encode
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"

@@ -51,7 +51,6 @@ log = logging.getLogger(__name__)
 _JSON = "application/json"
 _RESTARTS = 4
 _ROUNDS = 3
-_ASKED_AT_ONCE = 500
 
 
 class PushTransfer:

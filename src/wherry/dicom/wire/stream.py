@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from wherry import limits
-from wherry.dicom.wire.pdu import HEAD, AbortReason, BadPdu, PduType, decode, type_pdu
+from wherry.dicom.wire.pdu import HEAD, AbortReason, BadPdu, PduType, type_pdu
+from wherry.dicom.wire.reading import decode
 
 _PDV: Final = struct.Struct(">IBB")
 """Of each fragment: length, presentation context, message control header."""
