@@ -32,6 +32,7 @@ from wherry.dicom.wire.pdu import (
     type_pdu,
 )
 from wherry.dicom.wire.reading import decode
+from wherry.dicom.wire.stream import Stream
 from wherry.dicom.wire.writing import encode
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -177,6 +178,41 @@ def test_unknown_items_are_passed_over() -> None:
     body = request((0x99, b"?"), (0x20, CONTEXT), (0x50, items((0x5A, b"?"), (0x51, b"\0\0\1\0"))))
     assert isinstance(found := decode(1, memoryview(body)), AssociateRequest)
     assert found.user.maximum_length == 256
+
+
+# --- a connection ------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"\x04\0\0\0\0\x03\0\0\0", AbortReason.INVALID_PARAMETER),
+        (b"\x04\0\0\0\0\x07\0\0\0\x02\1\2\0", AbortReason.INVALID_PARAMETER),
+        (b"\x04\0\0\0\0\x06\0\0\0\x01\1\2", AbortReason.INVALID_PARAMETER),
+        (b"\x04\0\0\0\0\x07\0\0\0\x04\1\2\0", AbortReason.INVALID_PARAMETER),
+        (b"\x04\0\0\0\0\x07\xff\xff\xff\xff\1\2\0", AbortReason.INVALID_PARAMETER),
+        (b"\x01\0\0\x20\0\0", AbortReason.INVALID_PARAMETER),
+        (b"\x07\0\xff\xff\xff\xff", AbortReason.INVALID_PARAMETER),
+        (b"\x08\0\0\0\0\0", AbortReason.UNRECOGNIZED_PDU),
+        (b"GET / HTTP/1.1", AbortReason.UNRECOGNIZED_PDU),
+    ],
+    ids=[
+        "ends in the head of a fragment",
+        "one byte behind a fragment",
+        "fragment without control header",
+        "fragment beyond its PDU",
+        "fragment of 4 GiB",
+        "association of 2 MiB",
+        "abort of 4 GiB",
+        "eighth type",
+        "another protocol",
+    ],
+)
+@pytest.mark.parametrize("portion", [1, 100])
+def test_what_is_refused_as_it_comes(data: bytes, reason: AbortReason, portion: int) -> None:
+    stream = Stream()
+    with pytest.raises(BadPdu) as caught:
+        for at in range(0, len(data), portion):
+            list(stream.feed(memoryview(data)[at : at + portion]))
+    assert caught.value.reason is reason
 
 
 # --- commands ----------------------------------------------------------------------------------

@@ -76,8 +76,8 @@ class Stream:
                 if self._kind != PduType.DATA:
                     body, self._body = self._body, bytearray()
                     yield decode(self._kind, memoryview(body))
-                elif self._pdv or self._pdv_left:
-                    raise BadPdu("A fragment is longer than the PDU that holds it")
+                elif self._pdv:
+                    raise BadPdu("A PDU ends within the head of a fragment")
 
     def _take_head(self, data: memoryview, at: int) -> int:
         size = min(HEAD.size - len(self._head), len(data) - at)
