@@ -112,6 +112,7 @@ class Server:
             "StorageDirectory": str(self.folder / "storage"),
             "IndexDirectory": str(self.folder / "storage"),
             "HttpPort": self.port,
+            "DicomServerEnabled": False,
             "RemoteAccessAllowed": False,
             "AuthenticationEnabled": False,
             "OrthancPeers": {name: [url] for name, url in self.peers.items()},

@@ -361,6 +361,22 @@ WIRE_TEXT_BYTES: Final = 128
 COMMAND_BYTES: Final = 64 * KIB
 """The command of a DIMSE message. The longest one lists the tags that a client wants (N-GET)."""
 
+QUERY_BYTES: Final = 1 * MIB
+"""The data set of a message that is no instance: a query, an answer, a list of what is to be
+committed. A commitment of 10,000 instances has about this much."""
+
+PDU_SENT_BYTES: Final = 128 * KIB
+"""A P-DATA-TF that is sent, whatever more the other end would take."""
+
+PRESENTATION_CONTEXTS: Final = 128
+"""Of one association: their numbers are odd and have one byte (PS3.8 §7.1.1.13)."""
+
+LEFTOVER_MESSAGES: Final = 1_000
+"""What the other end may still say after it was told that the association is over."""
+
+MODALITIES: Final = 1_000
+"""Modalities that REST may declare."""
+
 STAGE_LOOK_S: Final = 1.0
 """Between two looks at how far a peer is with a commit, and the longest of them."""
 

@@ -275,6 +275,49 @@ class Peer:
         return self.properties.get("RemoteSelf")
 
 
+class Manufacturer(StrEnum):
+    """Peculiarities of other DICOM systems (``Manufacturer`` in ``DicomModalities``)."""
+
+    GENERIC = "Generic"
+    NO_WILDCARD_IN_DATES = "GenericNoWildcardInDates"
+    """A ``*`` in a date of a query is sent as no condition."""
+    NO_UNIVERSAL_WILDCARD = "GenericNoUniversalWildcard"
+    """A lone ``*`` in a query is sent as no condition."""
+    VITREA = "Vitrea"
+    GE = "GE"
+
+
+@dataclass(frozen=True, slots=True)
+class Modality:
+    """A DICOM application entity that this server knows (``DicomModalities``)."""
+
+    name: str
+    """Symbolic, in paths of REST."""
+    aet: str
+    """Its title; more than 16 characters are found out when it is used."""
+    host: str
+    port: int
+    manufacturer: Manufacturer = Manufacturer.GENERIC
+    allow_echo: bool = True
+    """What it may ask for here; so the next ones."""
+    allow_store: bool = True
+    allow_find: bool = True
+    allow_find_worklist: bool = True
+    allow_get: bool = True
+    allow_move: bool = True
+    allow_n_action: bool = True
+    allow_event_report: bool = True
+    allow_transcoding: bool = True
+    """Whether what is sent to it may be transcoded when it does not take it as it is."""
+    use_tls: bool = False
+    local_aet: str = ""
+    """Our title towards it; "" = ``DicomAet``."""
+    timeout_s: int = 0
+    """0 = ``DicomScuTimeout``."""
+    retrieve_method: str = "SystemDefault"
+    """``C-MOVE``, ``C-GET`` or ``SystemDefault``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One row of the jobs table. See ``jobs`` for what the states mean."""

@@ -40,6 +40,7 @@ from wherry.ingest.recovery import Janitor, reclaim, restore
 from wherry.jobs.engine import JobEngine
 from wherry.jobs.shop import Rules
 from wherry.metrics import Metrics
+from wherry.modalities import ModalityBook
 from wherry.model import Level
 from wherry.peers import PeerBook
 from wherry.peers.store import PeerStore
@@ -155,6 +156,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             ingest=ingest,
             jobs=jobs,
             peers=peers,
+            modalities=ModalityBook(config, index),
             transfers=transfer_service,
             metrics=metrics,
             receiving=Receiving(config),

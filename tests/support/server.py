@@ -60,6 +60,7 @@ class Server:
             "StorageDirectory": str(self.storage),
             "IndexDirectory": str(self.folder / "index"),
             "HttpPort": self.port,
+            "DicomServerEnabled": False,
             **self.config,
         }
         path = self.folder / "config.json"

@@ -179,36 +179,16 @@ GENERAL: Final[dict[str, Key]] = {
     "DeidentifyLogs": _later(True),
     "HttpServerEnabled": _later(True),
     "WebDavDeleteAllowed": _later(False),
-    "DicomServerEnabled": _later(False),  # Orthanc's is true; to ask for it is worth a word
-    "DicomCheckCalledAet": _later(False),
-    "StrictAetComparison": _later(False),
-    "DicomCheckModalityHost": _later(False),
-    "DicomScpTimeout": _later(30),
-    "DicomScuTimeout": _later(10),
-    "MaximumPduLength": _later(16384),
     "AcceptedTransferSyntaxes": Key(Kind.STRINGS, "accepted_transfer_syntaxes"),
     **{f"{group}TransferSyntaxAccepted": _own(Kind.BOOLEAN) for group in TRANSFER_SYNTAX_GROUPS},
     "UnknownSopClassAccepted": _flag("unknown_sop_class_accepted"),
     "AcceptedSopClasses": Key(Kind.STRINGS, "accepted_sop_classes"),
     "RejectedSopClasses": Key(Kind.STRINGS, "rejected_sop_classes"),
-    "DicomAlwaysAllowEcho": _later(True),
-    "DicomAlwaysAllowStore": _later(True),
-    "DicomAlwaysAllowFind": _later(False),
-    "DicomAlwaysAllowFindWorklist": _later(False),
-    "DicomAlwaysAllowGet": _later(False),
-    "DicomAlwaysAllowMove": _later(False),
-    "TranscodeDicomProtocol": _later(True),
-    "DicomScuPreferredTransferSyntax": _later("1.2.840.10008.1.2.1"),
-    "DicomEchoChecksFind": _later(False),
-    "SynchronousCMove": _later(True),
     "DicomDefaultRetrieveMethod": _own(Kind.STRING),
-    "DicomModalities": _later({}),
-    "DicomModalitiesInDatabase": _later(False),
-    "DicomTlsEnabled": _later(False),
-    "DicomTlsCertificate": _later(""),
-    "DicomTlsPrivateKey": _later(""),
-    "DicomTlsTrustedCertificates": _later(""),
-    "DicomTlsRemoteCertificateRequired": _later(True),
+    "DicomModalities": _own(Kind.OBJECT),
+    "DicomTlsCertificate": _own(Kind.FILE),
+    "DicomTlsPrivateKey": _own(Kind.FILE),
+    "DicomTlsTrustedCertificates": _own(Kind.FILE),
     "DicomWeb": _later({}),
     "AwsS3Storage": _later({}),
     "AzureBlobStorage": _later({}),
@@ -217,6 +197,32 @@ GENERAL: Final[dict[str, Key]] = {
     "DelayedDeletion": _later({}),
     "OrthancExplorer2": _later({}),
 }
+
+DIMSE: Final[dict[str, Key]] = {
+    "DicomServerEnabled": _flag("server_enabled"),
+    "DicomCheckCalledAet": _flag("check_called_aet"),
+    "StrictAetComparison": _flag("strict_aet_comparison"),
+    "DicomCheckModalityHost": _flag("check_modality_host"),
+    "DicomScpTimeout": _number("scp_timeout_s", high=_DAY_S),
+    "DicomScuTimeout": _number("scu_timeout_s", high=_DAY_S),
+    "MaximumPduLength": _number("maximum_pdu_bytes", low=4 * limits.KIB, high=128 * limits.KIB),
+    "DicomAlwaysAllowEcho": _flag("always_allow_echo"),
+    "DicomAlwaysAllowStore": _flag("always_allow_store"),
+    "DicomAlwaysAllowFind": _flag("always_allow_find"),
+    "DicomAlwaysAllowFindWorklist": _flag("always_allow_find_worklist"),
+    "DicomAlwaysAllowGet": _flag("always_allow_get"),
+    "DicomAlwaysAllowMove": _flag("always_allow_move"),
+    "TranscodeDicomProtocol": _flag("transcode"),
+    "DicomScuPreferredTransferSyntax": Key(Kind.STRING, "preferred_transfer_syntax"),
+    "DicomEchoChecksFind": _flag("echo_checks_find"),
+    "SynchronousCMove": _flag("synchronous_move"),
+    "QueryRetrieveSize": _number("queries", low=1, high=10_000),
+    "StorageCommitmentReportsSize": _number("commitment_reports", low=1, high=10_000),
+    "DicomModalitiesInDatabase": _flag("modalities_in_database"),
+    "DicomTlsEnabled": _flag("tls_enabled"),
+    "DicomTlsRemoteCertificateRequired": _flag("tls_remote_certificate_required"),
+}
+"""At the top of the file as well; attributes of ``dimse.DimseConfig``."""
 
 WITHOUT_EFFECT: Final = frozenset(
     {
@@ -234,8 +240,6 @@ WITHOUT_EFFECT: Final = frozenset(
         "OrthancExplorerEnabled",
         "Pkcs11",
         "Plugins",
-        "QueryRetrieveSize",
-        "StorageCommitmentReportsSize",
         "TcpNoDelay",
         "Warnings",
         "WebDavEnabled",
@@ -313,5 +317,5 @@ SECTION_WITHOUT_EFFECT: Final[dict[str, frozenset[str]]] = {
 def known_names(section: str | None) -> Iterable[str]:
     """Every key that has a meaning at the top (None) or in a section."""
     if section is None:
-        return [*GENERAL, *WITHOUT_EFFECT]
+        return [*GENERAL, *DIMSE, *WITHOUT_EFFECT]
     return [*SECTIONS.get(section, {}), *SECTION_WITHOUT_EFFECT.get(section, ())]

@@ -13,10 +13,12 @@ from typing import Any
 
 from wherry.config import place as check
 from wherry.config.dictionary import declared_tags
+from wherry.config.dimse import DimseConfig, tls_files
 from wherry.config.document import Document, read_files
 from wherry.config.environment import add_environment
 from wherry.config.extra_tags import extra_main_dicom_tags
 from wherry.config.keys import (
+    DIMSE,
     GENERAL,
     SECTION_WITHOUT_EFFECT,
     SECTIONS,
@@ -27,6 +29,7 @@ from wherry.config.keys import (
     known_names,
 )
 from wherry.config.links import link_limits
+from wherry.config.modalities import read_modality
 from wherry.config.names import user_content_type, user_metadata
 from wherry.config.networks import networks
 from wherry.config.peers import read_peer
@@ -44,7 +47,7 @@ from wherry.config.settings import (
 )
 from wherry.config.webhooks import webhooks
 from wherry.errors import ConfigurationError
-from wherry.model import Peer
+from wherry.model import Modality, Peer
 
 
 def load(paths: Sequence[Path], environ: Mapping[str, str]) -> tuple[Config, list[str]]:
@@ -72,6 +75,7 @@ def load(paths: Sequence[Path], environ: Mapping[str, str]) -> tuple[Config, lis
             values[attribute] = read(document.values[name], document.place(name))
     values["postgresql"] = _postgresql(document)
     values["transfers"] = _transfers(document)
+    values["dimse"] = _dimse(document)
     values["wherry"] = _wherry(document, values)
     if "ConcurrentJobs" in document.values:
         jobs = check.integer(
@@ -158,7 +162,7 @@ def _report_unknown(document: Document) -> None:
     for section, values in sections.items():
         if not isinstance(values, dict):
             continue  # absent, or refused when it is read
-        known = SECTIONS[section] if section else GENERAL
+        known = SECTIONS[section] if section else GENERAL | DIMSE
         silent = SECTION_WITHOUT_EFFECT.get(section, frozenset()) if section else WITHOUT_EFFECT
         names = {name.lower(): name for name in known_names(section or None)}
         for key in values:
@@ -201,6 +205,23 @@ def _peers(document: Document) -> dict[str, Peer]:
     return {
         name: read_peer(name, value, place.inner(name), document.warnings)
         for name, value in check.mapping(document.values["OrthancPeers"], place).items()
+    }
+
+
+def _dimse(document: Document) -> DimseConfig:
+    found = _read(document, "", DIMSE)
+    found |= tls_files(document, found)
+    found["modalities"] = _modalities(document)
+    return DimseConfig(**found)
+
+
+def _modalities(document: Document) -> dict[str, Modality]:
+    if "DicomModalities" not in document.values:
+        return {}
+    place = document.place("DicomModalities")
+    return {
+        name: read_modality(name, value, place.inner(name), document.warnings)
+        for name, value in check.mapping(document.values["DicomModalities"], place).items()
     }
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from wherry import limits
 from wherry.config.dictionary import DeclaredTag
+from wherry.config.dimse import DimseConfig
 from wherry.config.links import LinkLimits
 from wherry.config.networks import LINK_LOCAL, type_network
 from wherry.config.retries import JobRetries
@@ -157,9 +158,10 @@ class Config:
     """Names in archives keep their letters; False: what is not ASCII is dropped."""
 
     dicom_aet: str = "ORTHANC"
-    """Shown in ``/system``."""
+    """Our application entity title."""
     dicom_port: int = 4242
-    """Shown in ``/system``."""
+    dimse: DimseConfig = field(default_factory=DimseConfig)
+    """How associations are answered and made."""
     default_encoding: str = "Latin1"
     """Assumed of files that name no character set: a key of ``dicom.charsets.ENCODINGS``."""
     dictionary: tuple[DeclaredTag, ...] = ()
@@ -188,7 +190,7 @@ class Config:
     rejected_sop_classes: tuple[str, ...] = ()
     unknown_sop_class_accepted: bool = False
     dicom_default_retrieve_method: str = "C-MOVE"
-    """Shown in ``/system``."""
+    """How queries are retrieved."""
     database_server_identifier: str = ""
     """Of this server among those that share an index; "" = made of its name and ports."""
     execute_lua_enabled: bool = False

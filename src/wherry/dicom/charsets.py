@@ -68,6 +68,11 @@ class CharacterSet:
             return iso2022.decode(raw, g0, g1, delimiters)
         return raw.decode(self.codec, "ignore")
 
+    def encode(self, text: str) -> bytes:
+        """``text`` in the first character set, without escapes; what it does not know becomes a
+        question mark."""
+        return text.encode(self.codec, "replace")
+
 
 LATIN1: Final = CharacterSet("latin-1")
 _UTF8: Final = CharacterSet("utf-8")

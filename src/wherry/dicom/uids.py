@@ -8,6 +8,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
+IMPLEMENTATION_CLASS: Final = "2.25.285579348450403503138320702073405252837"
+"""Implementation Class UID of Wherry (PS3.7 §D.3.3.2), made of a random UUID."""
+IMPLEMENTATION_VERSION: Final = "WHERRY"
+
 _BASE: Final = "1.2.840.10008.1.2"
 
 GROUPS: Final[dict[str, tuple[str, ...]]] = {

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from wherry.jobs.engine import JobEngine
     from wherry.logs import WarningCount
     from wherry.metrics import Metrics
+    from wherry.modalities import ModalityBook
     from wherry.peers import PeerBook
     from wherry.receiving import Receiving
     from wherry.storage.base import StorageArea
@@ -33,6 +34,7 @@ class Services:
     ingest: Ingest
     jobs: JobEngine
     peers: PeerBook
+    modalities: ModalityBook
     transfers: TransferService
     metrics: Metrics
     receiving: Receiving

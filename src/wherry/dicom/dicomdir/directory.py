@@ -20,11 +20,10 @@ from wherry.dicom.dicomdir.records import Instance
 from wherry.dicom.dicomdir.writing import element
 from wherry.dicom.elements import type_data
 from wherry.dicom.preamble import EXPLICIT
+from wherry.dicom.uids import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION
 from wherry.errors import ParameterOutOfRange, TooLarge
 
 _DIRECTORY_CLASS: Final = b"1.2.840.10008.1.3.10"
-_IMPLEMENTATION: Final = b"2.25.285579348450403503138320702073405252837"
-"""Implementation Class UID of Wherry (PS3.7 §D.3.3.2), made of a random UUID."""
 
 _COMPONENT: Final = re.compile("[A-Z0-9_]{1,8}")
 _MOST_COMPONENTS: Final = 8
@@ -141,8 +140,8 @@ class DicomDir:
                 element(0x00020002, "UI", _DIRECTORY_CLASS),
                 element(0x00020003, "UI", self._uid),
                 element(0x00020010, "UI", EXPLICIT.encode()),
-                element(0x00020012, "UI", _IMPLEMENTATION),
-                element(0x00020013, "SH", b"WHERRY"),
+                element(0x00020012, "UI", IMPLEMENTATION_CLASS.encode()),
+                element(0x00020013, "SH", IMPLEMENTATION_VERSION.encode()),
             )
         )
         return element(0x00020000, "UL", _UL.pack(len(group))) + group
