@@ -374,6 +374,9 @@ PRESENTATION_CONTEXTS: Final = 128
 LEFTOVER_MESSAGES: Final = 1_000
 """What the other end may still say after it was told that the association is over."""
 
+ERROR_COMMENT_CHARACTERS: Final = 64
+"""Of an answer over DIMSE: the VR of (0000,0902) is LO."""
+
 MODALITIES: Final = 1_000
 """Modalities that REST may declare."""
 
