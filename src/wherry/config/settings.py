@@ -57,9 +57,6 @@ class WherryConfig:
     bind_address: str = LOOPBACK
     """Address the HTTP port listens on (``BindAddress``). Not said: this machine only, and every
     interface with ``RemoteAccessAllowed``."""
-    dicom_bind_address: str = ""
-    """Address the DICOM port listens on (``DicomBindAddress``); "" = every interface, because
-    modalities are other machines."""
     worker_threads: int = field(default_factory=lambda: processors() + 1)
     """Threads for blocking work (``WorkerThreads``); 0 = one more than processors."""
     maximum_instance_bytes: int = limits.INSTANCE_BYTES
@@ -81,6 +78,9 @@ class WherryConfig:
     study_received_changes: bool = True
     """A committed transfer is a change ``StudyReceived``, and its studies are stable at once
     (``StudyReceivedChanges``); False: as Orthanc."""
+    dicom_bind_address: str = ""
+    """Address the DICOM port listens on (``DicomBindAddress``); "" = every interface, because
+    modalities are other machines."""
 
 
 @dataclass(frozen=True, slots=True)
