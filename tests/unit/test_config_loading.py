@@ -272,7 +272,7 @@ def test_modalities(loaded: type_loader) -> None:
     ],
 )
 def test_modalities_that_make_no_sense(loaded: type_loader, entry: object) -> None:
-    with pytest.raises(ConfigurationError, match="DicomModalities.m"):
+    with pytest.raises(ConfigurationError, match=r"DicomModalities\.m"):
         loaded(DicomModalities={"m": entry})
 
 
