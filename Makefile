@@ -17,8 +17,9 @@ NETWORK_STRIDE ?= 10
 
 # Requests that `make fuzz` sends at least.
 FUZZ ?= 5000
+FUZZ_S ?= 600
 
-.PHONY: help run demo test lint format fuzz crash-nightly network-nightly bench wheel clean
+.PHONY: help run demo test lint format fuzz fuzz-dimse crash-nightly network-nightly bench wheel clean
 
 help:
 	@echo "make run            start a server (CONFIG=file.json to configure it)"
@@ -27,6 +28,7 @@ help:
 	@echo "make lint           the first three of them"
 	@echo "make format         let ruff rewrite what it can"
 	@echo "make fuzz           send thousands of strange requests to a server (FUZZ=number)"
+	@echo "make fuzz-dimse     strange bytes for all that reads DICOM associations (ten minutes)"
 	@echo "make crash-nightly  kill a server at every durable call, and 200 times at random (over an hour)"
 	@echo "make network-nightly  put every fault on the lines between two servers (five minutes)"
 	@echo "make bench          measure, beside Debian's Orthanc when it is installed"
@@ -67,6 +69,10 @@ format: $(VENV)/.dev
 
 fuzz: $(VENV)/.dev
 	WHERRY_FUZZ_EXAMPLES=$(FUZZ) $(BIN)/python -m pytest -s --timeout=3600 tests/security/test_api_fuzz.py
+
+fuzz-dimse: $(VENV)/.dev
+	@$(BIN)/pip install --quiet 'atheris>=3' && mkdir -p build/fuzz
+	$(BIN)/python -m tests.security.fuzz_dimse -max_total_time=$(FUZZ_S) build/fuzz
 
 crash-nightly: $(VENV)/.dev
 	WHERRY_CRASH_STRIDE=1 $(BIN)/python -m pytest -m crash --timeout=7200 tests/crash
