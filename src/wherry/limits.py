@@ -410,12 +410,12 @@ PEER_STORE_CONNECTIONS: Final = 4
 """Connections over which one ``/peers/{}/store`` sends at once: a receiver's commits are shared
 by what arrives together."""
 
-PEER_STORE_SAVED: Final = 50
-"""Instances between two checkpoints of ``/peers/{}/store``, or a hundredth of all: so many are
-sent twice after a crash."""
+STORE_SAVED: Final = 50
+"""Instances between two checkpoints of ``/peers/{}/store`` and ``/modalities/{}/store``, or a
+hundredth of all: so many are sent twice after a crash."""
 
-PEER_STORE_TOLD: Final = 100
-"""Instances that a permissive ``/peers/{}/store`` names with the reason of their failure."""
+STORE_TOLD: Final = 100
+"""Instances that a permissive one names with the reason of their failure."""
 
 RECEIPT_NAMED: Final = 100
 """Instances that a receipt names because other bytes of them were here before."""
