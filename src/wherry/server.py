@@ -41,6 +41,8 @@ from wherry.jobs.engine import JobEngine
 from wherry.jobs.shop import Rules
 from wherry.metrics import Metrics
 from wherry.modalities import ModalityBook
+from wherry.modalities.pool import AssociationPool
+from wherry.modalities.store import ModalityStore
 from wherry.model import Level
 from wherry.peers import PeerBook
 from wherry.peers.store import PeerStore
@@ -134,12 +136,15 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             signatures=_signatures(config),
         )
         peers = PeerBook(config, index)
+        modalities = ModalityBook(config, index)
+        associations = AssociationPool(config.dimse.association_close_delay_s)
         transfer_service = TransferService(config, index, storage, ingest, peers, metrics)
         jobs = JobEngine(
             index,
             [
                 *transfer_service.handlers(),
                 PeerStore(config, index, storage, peers),
+                ModalityStore(config, index, storage, modalities, associations),
                 *_archive_jobs(config, index, storage, janitor),
                 WebhookJobs(config, index),
             ],
@@ -156,7 +161,8 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             ingest=ingest,
             jobs=jobs,
             peers=peers,
-            modalities=ModalityBook(config, index),
+            modalities=modalities,
+            associations=associations,
             transfers=transfer_service,
             metrics=metrics,
             receiving=Receiving(config),
@@ -179,6 +185,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
         finally:
             lookout.close()
             jobs.stop()  # may last longer than a lease: the heartbeat goes on meanwhile
+            associations.close()
             transfer_service.close()
             housekeeping.close()
             ingest.close()

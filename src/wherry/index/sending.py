@@ -6,12 +6,17 @@ Not here: the sending (``peers``, ``modalities``), one line of the log (``export
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
+
+import orjson
 
 from wherry import limits
 from wherry.errors import UnknownResource
 from wherry.index import exports, resources
 from wherry.index.database import Index, Transaction
 from wherry.model import Attachment, Level
+
+_SOP_UID: Final = "0008,0018"
 
 
 def files_of(tx: Transaction, ids: Sequence[str]) -> list[tuple[str, Attachment]]:
@@ -39,6 +44,19 @@ def encodings_of(tx: Transaction, ids: Sequence[str]) -> dict[str, tuple[str, st
         )
         found |= {row[0]: (row[1] or "", row[2] or "") for row in rows}
     return found
+
+
+def sop_pairs(tx: Transaction, ids: Sequence[str]) -> list[tuple[str, str]]:
+    """SOP class and SOP instance UID of these instances, in this order; unknown ones are left
+    out."""
+    found: dict[str, tuple[str, str]] = {}
+    for portion in portions(ids):
+        rows = tx.all(
+            "SELECT orthanc_id, sop_class_uid, tags FROM instances WHERE orthanc_id IN ?",
+            (list(portion),),
+        )
+        found |= {row[0]: (row[1] or "", orjson.loads(row[2]).get(_SOP_UID, "")) for row in rows}
+    return [found[one] for one in ids if one in found]
 
 
 def log_exports(index: Index, ids: Sequence[str], remote: str) -> None:

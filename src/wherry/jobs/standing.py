@@ -59,6 +59,11 @@ class Standing:
         with self._lock:
             return [n for n in range(self._count) if n not in self._done and n not in self._failed]
 
+    def done(self) -> list[int]:
+        """Places of those that the other end has."""
+        with self._lock:
+            return sorted(self._done)
+
     def stored(self, place: int, sent_bytes: int) -> None:
         """The other end has this instance."""
         with self._lock:

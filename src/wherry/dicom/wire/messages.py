@@ -9,7 +9,7 @@ Not here: what messages ask for, and what a data set says.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -127,3 +127,22 @@ def fragments(
         length = len(piece) + _PDV_BYTES
         yield _DATA.pack(PduType.DATA, length, length - 4, context_id, control | last)
         yield piece
+
+
+def fragments_of_pieces(
+    context_id: int, pieces: Iterable[type_buffer], maximum_length: int
+) -> Iterator[type_buffer]:
+    """The P-DATA-TFs of a data set that comes in pieces of any size, each as full as it may be;
+    the pieces are copied."""
+    size = min(maximum_length or limits.PDU_SENT_BYTES, limits.PDU_SENT_BYTES) - _PDV_BYTES
+    waiting = bytearray()
+    for piece in pieces:
+        view = memoryview(piece)
+        while view:
+            if len(waiting) == size:  # something follows
+                yield from fragments(context_id, waiting, maximum_length, ends=False)
+                waiting = bytearray()
+            taken = size - len(waiting)
+            waiting += view[:taken]
+            view = view[taken:]
+    yield from fragments(context_id, waiting, maximum_length)
