@@ -289,6 +289,12 @@ class CorruptedFile(WherryError):
     dimse_status = 0xC000
 
 
+class MismatchedDataSet(CorruptedFile):
+    """A data set is not the one that its message names (PS3.4 §B.2.3)."""
+
+    dimse_status = 0xA900
+
+
 class Unavailable(WherryError):
     """A bound on concurrent work is reached; ``Retry-After`` says when to come back."""
 

@@ -374,6 +374,25 @@ PDU_LEAST_BYTES: Final = 256
 PRESENTATION_CONTEXTS: Final = 128
 """Of one association: their numbers are odd and have one byte (PS3.8 §7.1.1.13)."""
 
+ASSOCIATIONS: Final = 1_000
+"""Associations that others have open with this server. Each costs some 10 KiB, and up to two pieces
+of an instance while it sends one."""
+
+ASSOCIATIONS_REJECTED: Final = 200
+"""Beyond them: those that are told so; the next ones are cut."""
+
+ASSOCIATE_S: Final = 30.0
+"""From a connection to its request for an association (the ARTIM timer of PS3.8 §9.1.5)."""
+
+ASSOCIATION_READ_BYTES: Final = 256 * KIB
+"""Read at once from a connection; the buffer is shared by all."""
+
+LAST_WORD_S: Final = 2.0
+"""For the other end of an association to close the connection, after all was said."""
+
+DIMSE_OPERATIONS: Final = 16
+"""Requests of one association under way. One is what is agreed on; some do not wait."""
+
 LEFTOVER_MESSAGES: Final = 1_000
 """What the other end may still say after it was told that the association is over."""
 

@@ -113,6 +113,11 @@ class Summary:
     """Byte offset of the element (7FE0,0010) in the file; None without pixel data, or when the
     data set is deflated."""
 
+    @property
+    def sop_instance_uid(self) -> str:
+        """Of the data set."""
+        return str(self.tags_at(Level.INSTANCE).get("0008,0018", ""))
+
     def tags_at(self, level: Level) -> type_tags:
         """Main DICOM tags of one level."""
         return self.tags[level - 1]

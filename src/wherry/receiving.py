@@ -39,8 +39,7 @@ class Receiving:
         self._transfer_syntaxes = matching(patterns, TRANSFER_SYNTAXES)
 
     def sop_classes(self) -> list[str]:
-        """The storage classes that are taken, in numerical order. Slow once: it takes a large
-        table from pydicom."""
+        """The storage classes that are taken, in numerical order."""
         known = storage_classes()
         accepted = matching(self._config.accepted_sop_classes, known)
         accepted -= matching(self._config.rejected_sop_classes, known)

@@ -12,15 +12,16 @@ import asyncio
 import ctypes
 import logging
 import resource
+import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import uvloop
 
-from wherry import clock, limits, logs, rest, transfers
+from wherry import clock, dimse, limits, logs, rest, transfers
 from wherry.archives.job import ArchiveJobs
 from wherry.archives.order import ARCHIVE, MEDIA
 from wherry.config import Config
@@ -78,12 +79,19 @@ def serve(
     _open_many_files()
     signals = Signals()
     listener = listen(config)
+    modalities_port = dimse.listen(config)
     while True:
         lifecycle = Lifecycle(read_configuration or partial(_same, config))
         with running(config, lifecycle) as parts:
             app = build_app([*rest.routes(), *transfers.routes()], parts, config)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(answer(app, config, listener, lifecycle, signals, announce))
+                runner.run(
+                    _answer_all(
+                        answer(app, config, listener, lifecycle, signals, announce),
+                        dimse.Listener(parts),
+                        modalities_port,
+                    )
+                )
         announce = partial(log.info, "Answering again at %s")
         if signals.came or lifecycle.next is None:
             listener.close()
@@ -92,7 +100,29 @@ def serve(
         if address(lifecycle.next) != address(config):
             listener.close()
             listener = listen(lifecycle.next)
+        if dimse.address(lifecycle.next) != dimse.address(config):
+            if modalities_port is not None:
+                modalities_port.close()
+            modalities_port = dimse.listen(lifecycle.next)
         config = lifecycle.next
+
+
+async def _answer_all(
+    http: Coroutine[object, object, None], listener: dimse.Listener, port: socket.socket | None
+) -> None:
+    """Answer over HTTP and, when there is a port for it, over DICOM."""
+    if port is None:
+        await http
+        return
+    try:
+        await listener.start(port)
+    except BaseException:
+        http.close()
+        raise
+    try:
+        await http
+    finally:
+        await listener.close()
 
 
 def _same(config: Config) -> Config:

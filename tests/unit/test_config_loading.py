@@ -12,9 +12,11 @@ import pytest
 
 from wherry import limits
 from wherry.config import Config, load
-from wherry.config.keys import GENERAL, SECTIONS, WITHOUT_EFFECT
+from wherry.config.dimse import DimseConfig
+from wherry.config.keys import DIMSE, GENERAL, SECTIONS, WITHOUT_EFFECT
 from wherry.config.settings import TransfersConfig, WherryConfig, processors
 from wherry.errors import ConfigurationError
+from wherry.model import Manufacturer, Modality
 
 type_loader = Callable[..., tuple[Config, list[str]]]
 
@@ -211,8 +213,76 @@ def test_default_configuration_of_orthanc(tmp_path: Path) -> None:
     (tmp_path / "o.json").write_text(text)
     config, warnings = load([tmp_path / "o.json"], {})
     assert config.name == "MyOrthanc"
-    (warning,) = warnings
-    assert '"DicomServerEnabled" is not honoured yet' in warning
+    assert warnings == []
+
+
+def test_modalities(loaded: type_loader) -> None:
+    config, (warning,) = loaded(
+        DicomModalities={
+            "short": ["AET", "host", 104],
+            "quirky": ["AET", "host", 104, "GE"],
+            "long": {
+                "AET": "A",
+                "Host": "h",
+                "Port": "4243",
+                "AllowStorageCommitment": False,
+                "AllowEcho": False,
+                "UseDicomTls": True,
+                "LocalAet": "ME",
+                "Timeout": 7,
+                "RetrieveMethod": "C-GET",
+                "AllowGett": True,
+            },
+        }
+    )
+    assert 'did you mean "AllowGet"?' in warning
+    assert config.dimse.modalities == {
+        "short": Modality("short", "AET", "host", 104),
+        "quirky": Modality("quirky", "AET", "host", 104, Manufacturer.GE),
+        "long": Modality(
+            "long",
+            "A",
+            "h",
+            4243,
+            allow_echo=False,
+            allow_n_action=False,
+            allow_event_report=False,
+            use_tls=True,
+            local_aet="ME",
+            timeout_s=7,
+            retrieve_method="C-GET",
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "text",
+        ["A", "h"],
+        ["A", "h", 104, "GE", 1],
+        ["A", "h", 0],
+        ["A", "h", "x"],
+        ["A", "h", True],
+        ["A", "h", 104, "Nobody"],
+        {"AET": "A", "Host": "h"},
+        {"AET": "A", "Host": "h", "Port": 1, "AllowEcho": "yes"},
+        {"AET": "A", "Host": "h", "Port": 1, "Timeout": -1},
+        {"AET": "A", "Host": "h", "Port": 1, "RetrieveMethod": "C-FIND"},
+    ],
+)
+def test_modalities_that_make_no_sense(loaded: type_loader, entry: object) -> None:
+    with pytest.raises(ConfigurationError, match=r"DicomModalities\.m"):
+        loaded(DicomModalities={"m": entry})
+
+
+def test_dicom_tls_needs_its_files(loaded: type_loader, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="DicomTlsCertificate"):
+        loaded(DicomTlsEnabled=True)
+    names = ("DicomTlsCertificate", "DicomTlsPrivateKey", "DicomTlsTrustedCertificates")
+    (tmp_path / "f.pem").write_text("")
+    config, _ = loaded(DicomTlsEnabled=True, **dict.fromkeys(names, "f.pem"))
+    assert config.dimse.tls_certificate == config.dimse.tls_private_key == tmp_path / "f.pem"
 
 
 def test_open_to_the_network_without_users_is_refused(loaded: type_loader) -> None:
@@ -276,6 +346,7 @@ def test_postgresql(loaded: type_loader) -> None:
 def test_every_attribute_in_the_table_exists() -> None:
     for table, kind in (
         (GENERAL, Config),
+        (DIMSE, DimseConfig),
         (SECTIONS["Transfers"], TransfersConfig),
         (SECTIONS["Wherry"], WherryConfig),
     ):
@@ -285,7 +356,7 @@ def test_every_attribute_in_the_table_exists() -> None:
 
 def test_every_honoured_key_is_documented() -> None:
     text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
-    for table in (GENERAL, *SECTIONS.values()):
+    for table in (GENERAL, DIMSE, *SECTIONS.values()):
         for name, key in table.items():
             if key.attribute or key.own_reader:
                 assert f"`{name}`" in text, name

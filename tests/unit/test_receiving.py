@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from pydicom._uid_dict import UID_dictionary
 
 from wherry.config import Config, load
 from wherry.config.keys import TRANSFER_SYNTAX_GROUPS
@@ -67,6 +68,17 @@ def test_storage_classes_are_things_that_can_be_stored() -> None:
     assert "1.2.840.10008.1.20.1" not in found  # storage commitment
     assert "1.2.840.10008.1.3.10" not in found  # a DICOMDIR
     assert len(found) > 150
+
+
+def test_storage_classes_are_those_of_pydicom() -> None:
+    named = {
+        uid: keyword
+        for uid, (_, kind, _, _, keyword) in UID_dictionary.items()
+        if kind == "SOP Class"
+        and "Storage" in keyword
+        and not keyword.startswith(("StorageCommitment", "MediaStorage"))
+    }
+    assert uids.storage_classes() == named
 
 
 # --- from the configuration ----------------------------------------------------------------

@@ -23,7 +23,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "serve",
         help="run the server",
         description="Run the server. Without CONFIG it keeps everything in the folder "
-        "WherryStorage and answers this machine only.",
+        "WherryStorage, answers this machine only over HTTP, and takes DICOM at port 4242.",
     )
     add_configuration(parser, required=False)
     parser.add_argument(
@@ -67,6 +67,7 @@ def welcome(config: Config, url: str) -> str:
     lines = "\n".join(f"  {command:<{width}}   {what}" for command, what in tries.items())
     return f"""
 Wherry {__version__} answers at {url}
+  {_modalities(config)}
   files in {config.storage_directory}
   index: {index}
 
@@ -75,6 +76,14 @@ Try next:
 
 Ctrl-C stops it.
 """
+
+
+def _modalities(config: Config) -> str:
+    if not config.dimse.server_enabled:
+        return "DICOM: off (DicomServerEnabled)"
+    where = config.wherry.dicom_bind_address or "every interface"
+    tls = " over TLS" if config.dimse.tls_enabled else ""
+    return f"DICOM: {config.dicom_aet} at port {config.dicom_port} of {where}{tls}"
 
 
 def _program() -> str:

@@ -261,6 +261,7 @@ SECTIONS: Final[dict[str, dict[str, Key]]] = {
     },
     "Wherry": {
         "BindAddress": Key(Kind.STRING, "bind_address"),
+        "DicomBindAddress": Key(Kind.STRING, "dicom_bind_address"),
         "WorkerThreads": _number("worker_threads", high=256),
         "MaximumInstanceSize": _number(
             "maximum_instance_bytes",

@@ -78,6 +78,9 @@ class WherryConfig:
     study_received_changes: bool = True
     """A committed transfer is a change ``StudyReceived``, and its studies are stable at once
     (``StudyReceivedChanges``); False: as Orthanc."""
+    dicom_bind_address: str = ""
+    """Address the DICOM port listens on (``DicomBindAddress``); "" = every interface, because
+    modalities are other machines."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Not here: which of them this server takes from the network (``receiving``).
 from __future__ import annotations
 
 from functools import cache
+from importlib.resources import files
 from typing import Final
 
 IMPLEMENTATION_CLASS: Final = "2.25.285579348450403503138320702073405252837"
@@ -48,17 +49,8 @@ TRANSFER_SYNTAXES: Final = tuple(
 
 @cache
 def storage_classes() -> dict[str, str]:
-    """SOP classes of things that can be stored (PS3.4 Annex B): UID → keyword, sorted by UID.
-
-    From pydicom's table, retired ones included: old files stay with us.
-    """
-    from pydicom._uid_dict import UID_dictionary
-
-    found = {
-        uid: keyword
-        for uid, (_, kind, _, _, keyword) in UID_dictionary.items()
-        if kind == "SOP Class"
-        and "Storage" in keyword
-        and not keyword.startswith(("StorageCommitment", "MediaStorage"))
-    }
-    return {uid: found[uid] for uid in sorted(found, key=_number)}
+    """SOP classes of things that can be stored (PS3.4 Annex B): UID → keyword, sorted by UID;
+    retired ones included: old files stay with us."""
+    text = files("wherry.dicom").joinpath("storage_classes.txt").read_text("ascii")
+    pairs = (line.split() for line in text.splitlines() if not line.startswith("#"))
+    return dict(pairs)

@@ -2,3 +2,7 @@
 
 A face: it parses, calls the rooms below, and answers.
 """
+
+from wherry.dimse.listener import Listener, address, listen
+
+__all__ = ["Listener", "address", "listen"]

@@ -21,7 +21,7 @@ from wherry.errors import StorageFull, TooLarge
 from wherry.ingest.group import type_done
 from wherry.ingest.names import NameBlocks
 from wherry.ingest.staging import staged_instance
-from wherry.model import Origin, StagedInstance, Stored
+from wherry.model import Origin, StagedInstance, Stored, Summary
 from wherry.storage.base import SmallFile, StorageArea, type_buffer
 
 try:  # Giving the interpreter lock away and getting it back costs more than this digest.
@@ -31,6 +31,8 @@ except ImportError:  # a Python that was built without
 
 log = logging.getLogger(__name__)
 
+type_check = Callable[[Summary], None]
+"""Raises when an instance is not the one that was announced."""
 type_commit = Callable[[Sequence[StagedInstance]], list[Stored]]
 
 
@@ -39,6 +41,7 @@ class _Arrival:
     data: type_buffer
     origin: Origin
     done: type_done
+    check: type_check | None = None
 
 
 class Handfuls:
@@ -55,10 +58,12 @@ class Handfuls:
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
         self._thread.start()
 
-    def add(self, data: type_buffer, origin: Origin, done: type_done) -> None:
+    def add(
+        self, data: type_buffer, origin: Origin, done: type_done, check: type_check | None = None
+    ) -> None:
         """Store one instance of at most ``limits.SMALL_FILE_BYTES``; ``done`` is called from the
         thread of this object, and ``data`` may change only after that."""
-        self._queue.put(_Arrival(data, origin, done))
+        self._queue.put(_Arrival(data, origin, done, check))
 
     def close(self) -> None:
         """After the last ``add``: finish what waits."""
@@ -123,6 +128,8 @@ class Handfuls:
         if len(data) > self._max_bytes:
             raise TooLarge(f"An instance may have at most {self._max_bytes} bytes")
         summary = scan(memoryview(data) if isinstance(data, bytearray) else data)
+        if arrival.check is not None:
+            arrival.check(summary)
         if self._storage.free_bytes() < limits.FREE_DISK_BYTES:
             raise StorageFull("No space left in the storage area")
         md5 = _md5(data).hexdigest()

@@ -19,7 +19,7 @@ from wherry.index.extras import Extras, Outcome
 from wherry.index.recycling import Bounds
 from wherry.ingest.attaching import Attaching
 from wherry.ingest.group import GroupCommit, type_done
-from wherry.ingest.handful import Handfuls
+from wherry.ingest.handful import Handfuls, type_check
 from wherry.ingest.newfiles import NewFiles, left_to_next_start
 from wherry.ingest.reconstruction import Reconstruction
 from wherry.ingest.recovery import Janitor
@@ -73,16 +73,18 @@ class Ingest:
         self._group = GroupCommit(index, self._add_group, self._settle_group)
         self._handfuls = Handfuls(storage, self._files.names, self.commit, max_instance_bytes)
 
-    def store(self, data: type_buffer, origin: Origin, done: type_done) -> bool:
+    def store(
+        self, data: type_buffer, origin: Origin, done: type_done, check: type_check | None = None
+    ) -> bool:
         """Take a small instance that is there as a whole; False when it is not for this way, and
-        ``stage`` is.
+        ``stage`` is. ``check`` raises when it is not the instance that was announced.
 
         ``done(stored, None)`` is called after the instance is durable and visible,
         ``done(None, error)`` when it is neither; from a thread that must not be held up.
         """
         if self.compress or not 0 < len(data) <= limits.SMALL_FILE_BYTES:
             return False
-        self._handfuls.add(data, origin, done)
+        self._handfuls.add(data, origin, done, check)
         return True
 
     def stage(self, origin: Origin) -> Staging:

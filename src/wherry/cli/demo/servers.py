@@ -68,7 +68,13 @@ def _start(folder: Path, name: str, port: int, url: str, peers: dict[str, list[s
     configuration = folder / f"{name}.json"
     configuration.write_text(
         json.dumps(
-            {"Name": name, "StorageDirectory": name, "HttpPort": port, "OrthancPeers": peers}
+            {
+                "Name": name,
+                "StorageDirectory": name,
+                "HttpPort": port,
+                "DicomServerEnabled": False,
+                "OrthancPeers": peers,
+            }
         )
     )
     environ = {

@@ -1,0 +1,45 @@
+"""Which services there are: SOP class → what is done with each kind of request for it.
+
+C-STORE is not among them: its data set is streamed (``storing``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from wherry.dicom.wire.commands import CommandField
+from wherry.dimse.permissions import Permission
+from wherry.dimse.requests import SUCCESS, Request
+
+type_service = Callable[[Request], Awaitable[None]]
+
+VERIFICATION: Final = "1.2.840.10008.1.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One SOP class."""
+
+    requests: Mapping[CommandField, tuple[Permission, type_service]]
+    """What may be asked, and who may ask it."""
+    takes_instances: bool = False
+    """Whether the caller may offer to be the SCP of storage in the same association (C-GET)."""
+    both_roles: bool = False
+    """Whether the caller may be the SCP as well (it reports what became of a commitment)."""
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """Each of them lets a caller in."""
+        return frozenset(permission for permission, _ in self.requests.values())
+
+
+async def echo(request: Request) -> None:
+    """C-ECHO (PS3.4 Annex A)."""
+    await request.respond(SUCCESS)
+
+
+SERVICES: Final[Mapping[str, Service]] = {
+    VERIFICATION: Service({CommandField.C_ECHO_RQ: (Permission.ECHO, echo)}),
+}

@@ -1,0 +1,159 @@
+"""One C-STORE on its way in: from fragments to a stored instance (PS3.4 Annex B).
+
+The bytes of the data set are gathered behind the meta information that a file needs (PS3.10 §7.1);
+what is longer than a piece goes to staging while the rest is still on the line. The caller hears of
+success when the instance is durable and visible, and never of an instance that is not the one
+that the command names.
+
+Not here: the line itself (``association``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from wherry import clock, limits
+from wherry.dicom.meta import meta_information
+from wherry.dicom.wire.commands import Command
+from wherry.errors import CorruptedFile, MismatchedDataSet
+from wherry.http.threads import in_thread, post, promise, type_settle
+from wherry.model import Origin, Summary
+
+if TYPE_CHECKING:
+    from wherry.dimse.requests import Caller, Context
+    from wherry.http.services import Services
+    from wherry.ingest.staging import Staging
+
+_WAITING: Final = 2
+"""Pieces of one instance that wait for the disk before its sender has to."""
+
+
+class Arrival:
+    """One instance. ``write`` and ``finish`` on the event loop; ``abort`` there too, at any time
+    before ``finish``."""
+
+    def __init__(self, rooms: Services, caller: Caller, context: Context, command: Command) -> None:
+        self._rooms = rooms
+        self._command = command
+        self._started = clock.monotonic()
+        self._origin = Origin(
+            "DicomProtocol",
+            caller.remote_ip,
+            remote_aet=caller.calling,
+            called_aet=caller.called,
+        )
+        self._gathered = bytearray(
+            meta_information(
+                command.affected_sop_class or "",
+                command.affected_sop_instance or "",
+                context.transfer_syntax,
+                caller.calling,
+            )
+        )
+        self._staging: Staging | None = None
+        self._pouring: asyncio.Future[None] | None = None
+        """The piece that is being written."""
+        self._error: BaseException | None = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the sender should wait: the disk does not follow."""
+        return (
+            self._pouring is not None and len(self._gathered) >= _WAITING * limits.BODY_CHUNK_BYTES
+        )
+
+    def write(self, data: memoryview) -> None:
+        """The next bytes."""
+        if self._error is None:
+            self._gathered += data
+            if len(self._gathered) >= limits.BODY_CHUNK_BYTES and self._pouring is None:
+                self._pour()
+
+    async def caught_up(self) -> None:
+        """Wait until the disk has followed."""
+        while self.is_behind:
+            assert self._pouring is not None
+            await asyncio.wait([self._pouring])
+
+    async def finish(self) -> None:
+        """The data set is whole; returns when the instance is durable and visible.
+
+        Raises ``MismatchedDataSet`` when it is another one than the command names, and what
+        ``ingest`` raises; then nothing of it is left.
+        """
+        while self._pouring is not None:
+            await asyncio.wait([self._pouring])
+        if self._error is not None:
+            raise self._error
+        stored, settle = promise()
+        ingest = self._rooms.ingest
+        if self._staging is not None or not ingest.store(
+            self._gathered, self._origin, settle, self._check
+        ):
+            post(self._stage, settle)
+        await stored
+        elapsed_ms = (clock.monotonic() - self._started) * 1000
+        self._rooms.metrics.observe("orthanc_store_dicom_duration_ms", elapsed_ms)
+
+    def abort(self) -> None:
+        """Forget the bytes: the sender is gone."""
+        self._error = self._error or CorruptedFile("The association has ended")
+        self._gathered = bytearray()
+        if self._pouring is not None:
+            self._pouring.add_done_callback(lambda _: self._drop())
+        else:
+            self._drop()
+
+    def _drop(self) -> None:
+        staging, self._staging = self._staging, None
+        if staging is not None:
+            post(staging.abort)
+
+    def _pour(self) -> None:
+        """Let a thread write what there is."""
+        piece, self._gathered = self._gathered, bytearray()
+        self._pouring = asyncio.ensure_future(in_thread(self._write_piece, piece))
+        self._pouring.add_done_callback(self._poured)
+
+    def _poured(self, pouring: asyncio.Future[None]) -> None:
+        self._pouring = None
+        error = None if pouring.cancelled() else pouring.exception()
+        if error is not None:
+            self._error = self._error or error
+            self._gathered = bytearray()
+        elif len(self._gathered) >= limits.BODY_CHUNK_BYTES:
+            self._pour()
+
+    def _write_piece(self, piece: bytearray) -> None:
+        if self._staging is None:
+            self._staging = self._rooms.ingest.stage(self._origin)
+        self._staging.write(piece)
+
+    def _stage(self, settle: type_settle) -> None:
+        """What is left to do with the whole instance, in a worker thread."""
+        staging = self._staging or self._rooms.ingest.stage(self._origin)
+        try:
+            staging.write(self._gathered)
+            staged = staging.finish()
+            try:
+                self._check(staged.summary)
+            except BaseException:
+                self._rooms.ingest.discard([staged])
+                raise
+            self._rooms.ingest.submit(staged, settle)
+        except BaseException as error:
+            staging.abort()
+            settle(None, error)
+
+    def _check(self, summary: Summary) -> None:
+        """That the data set is what the command says (PS3.4 §B.2.3: status A900)."""
+        command = self._command
+        for named, found in (
+            (command.affected_sop_class, summary.sop_class_uid),
+            (command.affected_sop_instance, summary.sop_instance_uid),
+        ):
+            if named != found:
+                raise MismatchedDataSet(
+                    f"The command says {(named or '')[:64]}, the data set {found[:64]}"
+                )
