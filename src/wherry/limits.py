@@ -387,6 +387,15 @@ ASSOCIATE_S: Final = 30.0
 ASSOCIATION_READ_BYTES: Final = 256 * KIB
 """Read at once from a connection; the buffer is shared by all."""
 
+MOVES: Final = 4
+"""C-MOVEs that send at once, in each process; more of them wait."""
+
+MOVE_LOOK_S: Final = 0.5
+"""Between two looks at how far one is, and its answers that say so."""
+
+FAILED_UIDS: Final = 100
+"""SOP instances that the last answer to a C-GET or C-MOVE lists as failed."""
+
 LAST_WORD_S: Final = 2.0
 """For the other end of an association to close the connection, after all was said."""
 

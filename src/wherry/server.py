@@ -43,7 +43,8 @@ from wherry.jobs.shop import Rules
 from wherry.metrics import Metrics
 from wherry.modalities import ModalityBook
 from wherry.modalities.pool import AssociationPool
-from wherry.modalities.store import ModalityStore
+from wherry.modalities.store import MOVE_TYPE, ModalityStore
+from wherry.modalities.store import TYPE as STORE_TYPE
 from wherry.model import Level
 from wherry.peers import PeerBook
 from wherry.peers.store import PeerStore
@@ -174,7 +175,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             [
                 *transfer_service.handlers(),
                 PeerStore(config, index, storage, peers),
-                ModalityStore(config, index, storage, modalities, associations),
+                *_modality_jobs(config, index, storage, modalities, associations),
                 *_archive_jobs(config, index, storage, janitor),
                 WebhookJobs(config, index),
             ],
@@ -229,13 +230,29 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
 
 def _rules(config: Config) -> Rules:
     webhooks = len(config.wherry.webhooks)
+    errands = {MOVE_TYPE: limits.MOVES}
+    if webhooks:
+        errands[JOB_TYPE] = min(webhooks, limits.WEBHOOK_WORKERS)
     return Rules(
         concurrency=config.concurrent_jobs,
         history_size=config.jobs_history_size,
         pending=min(config.limit_jobs or limits.PENDING_JOBS, limits.PENDING_JOBS),
         retries=config.wherry.job_retries,
-        errands={JOB_TYPE: min(webhooks, limits.WEBHOOK_WORKERS)} if webhooks else {},
+        errands=errands,
     )
+
+
+def _modality_jobs(
+    config: Config,
+    index: Index,
+    storage: StorageArea,
+    modalities: ModalityBook,
+    associations: AssociationPool,
+) -> list[ModalityStore]:
+    return [
+        ModalityStore(config, index, storage, modalities, associations, type=type)
+        for type in (STORE_TYPE, MOVE_TYPE)
+    ]
 
 
 def _archive_jobs(

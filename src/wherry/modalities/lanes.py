@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from wherry import limits
@@ -55,7 +55,7 @@ class Lanes:
         control: JobControl,
         *,
         originator: Originator | None = None,
-        permissive: bool = False,
+        tolerated: Callable[[WherryError], bool],
     ) -> None:
         """``instances``: all of the job; what is left of them, ``standing`` knows."""
         self._storage = storage
@@ -65,7 +65,7 @@ class Lanes:
         self._standing = standing
         self._control = control
         self._originator = originator
-        self._permissive = permissive
+        self._tolerated = tolerated
         left = standing.left()
         self._proposals = _proposals([instances[place].kind for place in left], rules)
         """By kind; those that share an association are one and the same."""
@@ -153,7 +153,7 @@ class Lanes:
             self._control.check()  # associations that we ended ourselves say nothing
             if lane.line is None and error.temporary and self._give_back(place):
                 return False
-            if not self._permissive:
+            if not self._tolerated(error):
                 raise
             cause = str(error)[: limits.PEER_ERROR_CHARACTERS]
             self._standing.failed(place, instance.orthanc_id, cause)

@@ -18,8 +18,9 @@ from wherry.index import sending
 from wherry.index.database import Index
 from wherry.jobs.handler import Interrupted, JobControl
 from wherry.jobs.standing import Standing
-from wherry.modalities.association import Target
+from wherry.modalities.association import ModalityUnavailable, Target
 from wherry.modalities.book import ModalityBook
+from wherry.modalities.cstore import StoreBusy
 from wherry.modalities.lanes import Lanes
 from wherry.modalities.lines import Lines
 from wherry.modalities.negotiation import recoding
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from wherry.config import Config
 
 TYPE = "DicomModalityStore"
+MOVE_TYPE = "DicomMoveScp"
+"""The same for a C-MOVE that somebody waits for: an errand, with workers of its own."""
 
 type_commit = Callable[[Modality, Target, Sequence[tuple[str, str]]], str]
 """The hook for storage commitment (PS3.4 Annex J): asks a modality to answer for these instances,
@@ -39,9 +42,7 @@ pairs of SOP class and SOP instance, and gives the UID of the transaction."""
 
 
 class ModalityStore:
-    """Runs jobs of type ``DicomModalityStore``."""
-
-    type = TYPE
+    """Runs jobs of type ``DicomModalityStore``, or of ``DicomMoveScp``."""
 
     def __init__(
         self,
@@ -51,8 +52,10 @@ class ModalityStore:
         modalities: ModalityBook,
         pool: AssociationPool,
         commit: type_commit | None = None,
+        type: str = TYPE,
     ) -> None:
         """``commit``: None = there is no storage commitment yet."""
+        self.type = type
         self._config = config
         self._index = index
         self._storage = storage
@@ -82,7 +85,7 @@ class ModalityStore:
                 standing,
                 control,
                 originator=order.originator(target),
-                permissive=order.permissive,
+                tolerated=self._tolerated(order),
             ).run()
             self._commit_to(order, modality, target, instances, standing)
         except Interrupted as interrupted:
@@ -97,6 +100,17 @@ class ModalityStore:
 
     def settle(self, job: Job) -> None:
         """The job holds nothing elsewhere."""
+
+    def _tolerated(self, order: StoreOrder) -> Callable[[WherryError], bool]:
+        """Whether the others go on after an instance has failed: for a C-MOVE, as long as its
+        destination is there."""
+        if order.permissive:
+            return lambda error: True
+        if self.type == TYPE:
+            return lambda error: False
+        return lambda error: (
+            isinstance(error, StoreBusy) or not isinstance(error, ModalityUnavailable)
+        )
 
     def _commit_to(
         self,

@@ -103,10 +103,15 @@ def message(
     """The bytes of a whole message, as buffers to be sent one after the other; ``data_set`` is not
     copied. ``maximum_length``: bytes behind the head of a P-DATA-TF that the other end takes; 0 =
     any number."""
-    found = list(fragments(context_id, encode(command), maximum_length, is_command=True))
+    found = message_head(context_id, command, maximum_length)
     if command.has_data_set:
         found += fragments(context_id, data_set, maximum_length)
     return found
+
+
+def message_head(context_id: int, command: Command, maximum_length: int) -> list[type_buffer]:
+    """The command alone, when the fragments of its data set follow by themselves."""
+    return list(fragments(context_id, encode(command), maximum_length, is_command=True))
 
 
 def fragments(
