@@ -28,7 +28,9 @@ error codes, so that a client written for Orthanc recognises them.
     ├── NotImplementedYet       2   500  asked for something that is not done here
     ├── BadSequenceOfCalls          6   500  right call, wrong moment
     ├── NetworkProtocol             9   500  the other machine did not answer as it should
-    │   └── PeerUnavailable         9   500  … and trying again later may help
+    │   ├── PeerUnavailable         9   500  … and trying again later may help
+    │   ├── NoAcceptableContext  2015   500  … and takes nothing of the kind that is to be sent
+    │   └── FindNotSupported     2016   500  … and answers no queries
     ├── DatabaseError              11   500  the index failed
     │   ├── IncompatibleDatabase   18   500  the index has another schema version
     │   └── DatabaseUnavailable    36   503  the index is out of reach for now
@@ -221,6 +223,20 @@ class PeerUnavailable(NetworkProtocol):
     """The other machine is out of reach or overloaded; trying again later may help."""
 
     temporary = True
+
+
+class NoAcceptableContext(NetworkProtocol):
+    """Another DICOM system takes nothing of this kind, or not in this encoding."""
+
+    code = 2015
+    text = "DicomUserConnection: No acceptable presentation context for modality"
+
+
+class FindNotSupported(NetworkProtocol):
+    """Another DICOM system answers no queries."""
+
+    code = 2016
+    text = "DicomUserConnection: The C-FIND command is not supported by the remote SCP"
 
 
 class DatabaseError(WherryError):

@@ -368,6 +368,9 @@ committed. A commitment of 10,000 instances has about this much."""
 PDU_SENT_BYTES: Final = 128 * KIB
 """A P-DATA-TF that is sent, whatever more the other end would take."""
 
+PDU_LEAST_BYTES: Final = 256
+"""What the other end must take at once: below it, heads would be most of what is sent."""
+
 PRESENTATION_CONTEXTS: Final = 128
 """Of one association: their numbers are odd and have one byte (PS3.8 §7.1.1.13)."""
 
@@ -383,6 +386,15 @@ ASSOCIATE_S: Final = 30.0
 
 ASSOCIATION_READ_BYTES: Final = 256 * KIB
 """Read at once from a connection; the buffer is shared by all."""
+
+MOVES: Final = 4
+"""C-MOVEs that send at once, in each process; more of them wait."""
+
+MOVE_LOOK_S: Final = 0.5
+"""Between two looks at how far one is, and its answers that say so."""
+
+FAILED_UIDS: Final = 100
+"""SOP instances that the last answer to a C-GET or C-MOVE lists as failed."""
 
 LAST_WORD_S: Final = 2.0
 """For the other end of an association to close the connection, after all was said."""
@@ -429,12 +441,31 @@ PEER_STORE_CONNECTIONS: Final = 4
 """Connections over which one ``/peers/{}/store`` sends at once: a receiver's commits are shared
 by what arrives together."""
 
-PEER_STORE_SAVED: Final = 50
-"""Instances between two checkpoints of ``/peers/{}/store``, or a hundredth of all: so many are
-sent twice after a crash."""
+MODALITY_STORE_ASSOCIATIONS: Final = 4
+"""Associations over which one ``/modalities/{}/store`` sends at once, if the other end takes so
+many."""
 
-PEER_STORE_TOLD: Final = 100
-"""Instances that a permissive ``/peers/{}/store`` names with the reason of their failure."""
+MODALITY_STORE_SHARE: Final = 20
+MODALITY_STORE_SHARE_BYTES: Final = 32 * MIB
+"""One more association is worth its round trips when there are so many instances for each of them,
+or so many bytes."""
+
+IDLE_ASSOCIATIONS: Final = 16
+"""Associations that are kept open for a moment."""
+
+IDLE_ASSOCIATIONS_OF_ONE: Final = 4
+"""... to one and the same modality."""
+
+MODALITY_UNREACHABLE_S: Final = 60.0
+"""When a permissive job could not get an association for so long, it does not ask again for each of
+the instances that are left: each may cost a timeout."""
+
+STORE_SAVED: Final = 50
+"""Instances between two checkpoints of ``/peers/{}/store`` and ``/modalities/{}/store``, or a
+hundredth of all: so many are sent twice after a crash."""
+
+STORE_TOLD: Final = 100
+"""Instances that a permissive one names with the reason of their failure."""
 
 RECEIPT_NAMED: Final = 100
 """Instances that a receipt names because other bytes of them were here before."""

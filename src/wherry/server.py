@@ -42,6 +42,9 @@ from wherry.jobs.engine import JobEngine
 from wherry.jobs.shop import Rules
 from wherry.metrics import Metrics
 from wherry.modalities import ModalityBook
+from wherry.modalities.pool import AssociationPool
+from wherry.modalities.store import MOVE_TYPE, ModalityStore
+from wherry.modalities.store import TYPE as STORE_TYPE
 from wherry.model import Level
 from wherry.peers import PeerBook
 from wherry.peers.store import PeerStore
@@ -164,12 +167,15 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             signatures=_signatures(config),
         )
         peers = PeerBook(config, index)
+        modalities = ModalityBook(config, index)
+        associations = AssociationPool(config.dimse.association_close_delay_s)
         transfer_service = TransferService(config, index, storage, ingest, peers, metrics)
         jobs = JobEngine(
             index,
             [
                 *transfer_service.handlers(),
                 PeerStore(config, index, storage, peers),
+                *_modality_jobs(config, index, storage, modalities, associations),
                 *_archive_jobs(config, index, storage, janitor),
                 WebhookJobs(config, index),
             ],
@@ -186,7 +192,8 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             ingest=ingest,
             jobs=jobs,
             peers=peers,
-            modalities=ModalityBook(config, index),
+            modalities=modalities,
+            associations=associations,
             transfers=transfer_service,
             metrics=metrics,
             receiving=Receiving(config),
@@ -209,6 +216,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
         finally:
             lookout.close()
             jobs.stop()  # may last longer than a lease: the heartbeat goes on meanwhile
+            associations.close()
             transfer_service.close()
             housekeeping.close()
             ingest.close()
@@ -222,13 +230,29 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
 
 def _rules(config: Config) -> Rules:
     webhooks = len(config.wherry.webhooks)
+    errands = {MOVE_TYPE: limits.MOVES}
+    if webhooks:
+        errands[JOB_TYPE] = min(webhooks, limits.WEBHOOK_WORKERS)
     return Rules(
         concurrency=config.concurrent_jobs,
         history_size=config.jobs_history_size,
         pending=min(config.limit_jobs or limits.PENDING_JOBS, limits.PENDING_JOBS),
         retries=config.wherry.job_retries,
-        errands={JOB_TYPE: min(webhooks, limits.WEBHOOK_WORKERS)} if webhooks else {},
+        errands=errands,
     )
+
+
+def _modality_jobs(
+    config: Config,
+    index: Index,
+    storage: StorageArea,
+    modalities: ModalityBook,
+    associations: AssociationPool,
+) -> list[ModalityStore]:
+    return [
+        ModalityStore(config, index, storage, modalities, associations, type=type)
+        for type in (STORE_TYPE, MOVE_TYPE)
+    ]
 
 
 def _archive_jobs(

@@ -218,6 +218,7 @@ DIMSE: Final[dict[str, Key]] = {
     "SynchronousCMove": _flag("synchronous_move"),
     "QueryRetrieveSize": _number("queries", low=1, high=10_000),
     "StorageCommitmentReportsSize": _number("commitment_reports", low=1, high=10_000),
+    "DicomAssociationCloseDelay": _number("association_close_delay_s", high=3600),
     "DicomModalitiesInDatabase": _flag("modalities_in_database"),
     "DicomTlsEnabled": _flag("tls_enabled"),
     "DicomTlsRemoteCertificateRequired": _flag("tls_remote_certificate_required"),
@@ -228,7 +229,6 @@ WITHOUT_EFFECT: Final = frozenset(
     {
         "BuiltinDecoderTranscoderOrder",
         "DeidentifyLogsDicomVersion",
-        "DicomAssociationCloseDelay",
         "DicomThreadsCount",
         "HttpRequestTimeout",
         "HttpThreadsCount",

@@ -9,7 +9,8 @@ Not here: which service a request goes to (``services``), how bytes travel (``as
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from wherry import limits
@@ -56,9 +57,20 @@ class Context:
 class Line(Protocol):
     """The way back to the caller."""
 
+    @property
+    def contexts(self) -> Sequence[Context]:
+        """All presentation contexts that were accepted."""
+
     async def send(self, context: Context, command: Command, data_set: type_buffer = b"") -> None:
         """A whole message, when there is room for it. Raises ``NetworkProtocol`` when the caller is
         gone."""
+
+    async def ask(
+        self, context: Context, command: Command, pieces: AsyncIterator[bytes]
+    ) -> Command:
+        """A request of our own with a data set, and its answer. Raises ``NetworkProtocol`` when
+        the caller is gone, and whatever ``pieces`` raises: that ends the association, for a message
+        that is not whole has no end."""
 
 
 class Request:
@@ -82,6 +94,21 @@ class Request:
         self.cancelled = False
         """A C-CANCEL has come; a service looks at it between two answers."""
         self._line = line
+
+        self._asked = 0
+
+    @property
+    def contexts(self) -> Sequence[Context]:
+        """All presentation contexts of the association."""
+        return self._line.contexts
+
+    async def ask(
+        self, context: Context, command: Command, pieces: AsyncIterator[bytes]
+    ) -> Command:
+        """A request of our own over the same association; see ``Line.ask``. Its message identifier
+        is made here."""
+        self._asked = self._asked % 0xFFFF + 1
+        return await self._line.ask(context, replace(command, message_id=self._asked), pieces)
 
     async def respond(
         self, status: int, attributes: type_attributes | None = None, **members: Any

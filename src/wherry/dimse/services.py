@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from wherry.dicom.wire.commands import CommandField
+from wherry.dimse.getting import GET_CLASSES, get
+from wherry.dimse.moving import MOVE_CLASSES, move
 from wherry.dimse.permissions import Permission
 from wherry.dimse.requests import SUCCESS, Request
 
@@ -42,4 +44,9 @@ async def echo(request: Request) -> None:
 
 SERVICES: Final[Mapping[str, Service]] = {
     VERIFICATION: Service({CommandField.C_ECHO_RQ: (Permission.ECHO, echo)}),
+    **dict.fromkeys(MOVE_CLASSES, Service({CommandField.C_MOVE_RQ: (Permission.MOVE, move)})),
+    **dict.fromkeys(
+        GET_CLASSES,
+        Service({CommandField.C_GET_RQ: (Permission.GET, get)}, takes_instances=True),
+    ),
 }

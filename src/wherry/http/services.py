@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wherry.logs import WarningCount
     from wherry.metrics import Metrics
     from wherry.modalities import ModalityBook
+    from wherry.modalities.pool import AssociationPool
     from wherry.peers import PeerBook
     from wherry.receiving import Receiving
     from wherry.storage.base import StorageArea
@@ -35,6 +36,7 @@ class Services:
     jobs: JobEngine
     peers: PeerBook
     modalities: ModalityBook
+    associations: AssociationPool
     transfers: TransferService
     metrics: Metrics
     receiving: Receiving

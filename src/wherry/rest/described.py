@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from wherry.dicom.charsets import ENCODINGS
 from wherry.logs import CATEGORIES, Verbosity
+from wherry.model import Manufacturer
 
 type_schema = dict[str, Any]
 
@@ -163,6 +164,66 @@ _PEER = members(
     Timeout=COUNT,
     RemoteSelf=STRING,
 )
+_PORT: Final[type_schema] = {"type": "integer", "minimum": 1, "maximum": 65535}
+_TITLE: Final[type_schema] = {"type": "string", "minLength": 1, "maxLength": 16}
+_MODALITY_FLAGS: Final = (
+    "AllowEcho",
+    "AllowEventReport",
+    "AllowFind",
+    "AllowFindWorklist",
+    "AllowGet",
+    "AllowMove",
+    "AllowNAction",
+    "AllowStorageCommitment",
+    "AllowStore",
+    "AllowTranscoding",
+    "UseDicomTls",
+)
+_MODALITY_MEMBERS: Final[dict[str, type_schema]] = {
+    "AET": _TITLE,
+    "Host": STRING,
+    "Port": _PORT,
+    "Manufacturer": one_of(*Manufacturer),
+    **dict.fromkeys(_MODALITY_FLAGS, BOOLEAN),
+    "LocalAet": _TITLE,
+    "RetrieveMethod": one_of("SystemDefault", "C-MOVE", "C-GET"),
+    "Timeout": COUNT,
+}
+_REQUIRED = ("AET", "Host", "Port")
+_MODALITY_LIST: Final[type_schema] = {
+    "type": "array",
+    "prefixItems": [_TITLE, STRING, _PORT, one_of(*Manufacturer)],
+    "minItems": 3,
+    "maxItems": 4,
+}
+_MODALITY = {"oneOf": [members(_REQUIRED, **_MODALITY_MEMBERS), _MODALITY_LIST]}
+_ECHO = members(CheckFind=BOOLEAN, Timeout=COUNT)
+_MODALITY_ECHO = {
+    "oneOf": [members(_REQUIRED, **_MODALITY_MEMBERS, CheckFind=BOOLEAN), _MODALITY_LIST]
+}
+_MODALITY_STORE = {
+    "oneOf": [
+        ID,
+        list_of(ID),
+        members(
+            ("Resources",),
+            Resources=list_of(ID),
+            Asynchronous=BOOLEAN,
+            Synchronous=BOOLEAN,
+            Permissive=BOOLEAN,
+            Priority={"type": "integer"},
+            UserData={},
+            LocalAet=_TITLE,
+            CalledAet=_TITLE,
+            Host=STRING,
+            Port=_PORT,
+            Timeout=COUNT,
+            MoveOriginatorAet=_TITLE,
+            MoveOriginatorID={"type": "integer", "minimum": 0, "maximum": 65535},
+            StorageCommitment=BOOLEAN,
+        ),
+    ]
+}
 _TRANSFER_RESOURCE = members(
     ("Level", "ID"), Level=one_of("Patient", "Study", "Series", "Instance"), ID=ID
 )
@@ -329,6 +390,20 @@ OPERATIONS: Final[dict[str, Operation]] = {
         )
         for name in ("archive", "media", "media-extended")
     },
+    # modalities
+    "GET /modalities": Operation((EXPAND,)),
+    "PUT /modalities/{}": Operation(body=_MODALITY, answer_type=TEXT),
+    "DELETE /modalities/{}": DONE,
+    "POST /modalities/{}/echo": Operation(body=_ECHO, answer=OBJECT),
+    "POST /modalities/{}/store": Operation(body=_MODALITY_STORE, answer=OBJECT),
+    "POST /modalities/{}/store-straight": Operation(
+        body={},
+        body_type=BYTES,
+        answer=members(
+            ("SOPClassUID", "SOPInstanceUID"), SOPClassUID=STRING, SOPInstanceUID=STRING
+        ),
+    ),
+    "POST /tools/dicom-echo": Operation(body=_MODALITY_ECHO, answer=OBJECT),
     # peers and transfers
     "GET /peers": Operation((EXPAND,)),
     "PUT /peers/{}": Operation(body=_PEER, answer_type=TEXT),
