@@ -49,8 +49,8 @@ from wherry.errors import NetworkProtocol, NoAcceptableContext, ParameterOutOfRa
 _TITLE_CHARACTERS: Final = 16
 _BUFFERS_AT_ONCE: Final = 256
 """Of one call of ``sendmsg``; systems take 1,024."""
-_TLS_BUFFERS_AT_ONCE: Final = 16
-"""They are joined: 1 MiB."""
+_COPIES_AT_ONCE: Final = 16
+"""... when they are copies of what is sent: 1 MiB."""
 _REJECTED: Final = {
     (1, 1): "no reason given",
     (1, 2): "application context name not supported",
@@ -224,6 +224,7 @@ class Association:
             self._send_all(
                 fragments(context_id, encode(command), self._maximum_length, is_command=True),
                 fragments_of_pieces(context_id, pieces, self._maximum_length),
+                at_once=_COPIES_AT_ONCE,
             )
         except BaseException:
             self.abort()
@@ -349,14 +350,14 @@ class Association:
         return answer
 
     # --- bytes ------------------------------------------------------------------------------
-    def _send_all(self, *sources: Iterator[type_buffer]) -> None:
+    def _send_all(self, *sources: Iterator[type_buffer], at_once: int = _BUFFERS_AT_ONCE) -> None:
         buffers = (buffer for source in sources for buffer in source)
         try:
             if isinstance(self._socket, ssl.SSLSocket):
-                while some := list(islice(buffers, _TLS_BUFFERS_AT_ONCE)):
+                while some := list(islice(buffers, _COPIES_AT_ONCE)):
                     self._socket.sendall(b"".join(some))
                 return
-            while some := list(islice(buffers, _BUFFERS_AT_ONCE)):
+            while some := list(islice(buffers, at_once)):
                 _send_some(self._socket, some)
         except OSError as error:
             raise ModalityUnavailable(f"{self} takes nothing more: {_cause(error)}") from None
