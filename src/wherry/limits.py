@@ -407,9 +407,13 @@ COMMITMENT_FRESH_S: Final = 3_600.0
 """Instances that were looked at longer ago are looked at again before they are reported: whoever
 is told may delete its own."""
 
+COMMITMENT_REPORT_S: Final = 60
+"""Longest silence of a modality that is told a report, when the configuration has no bound: nobody
+waits for the job, and a worker that hangs is lost."""
+
 COMMITMENT_LINGER_S: Final = 0.3
 """After a modality was asked for commitment, how long it may begin to report over the same
-association: longer than a lookup takes, too short to be noticed by who asked."""
+association: longer than a lookup takes, short for whoever waits."""
 
 MODALITIES: Final = 1_000
 """Modalities that REST may declare."""

@@ -42,6 +42,7 @@ from wherry.jobs.engine import JobEngine
 from wherry.jobs.shop import Rules
 from wherry.metrics import Metrics
 from wherry.modalities import ModalityBook
+from wherry.modalities.commitment_scp import CommitmentScp
 from wherry.model import Level
 from wherry.peers import PeerBook
 from wherry.peers.store import PeerStore
@@ -164,12 +165,14 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             signatures=_signatures(config),
         )
         peers = PeerBook(config, index)
+        modalities = ModalityBook(config, index)
         transfer_service = TransferService(config, index, storage, ingest, peers, metrics)
         jobs = JobEngine(
             index,
             [
                 *transfer_service.handlers(),
                 PeerStore(config, index, storage, peers),
+                CommitmentScp(config, index, ingest.attachments, modalities),
                 *_archive_jobs(config, index, storage, janitor),
                 WebhookJobs(config, index),
             ],
@@ -186,7 +189,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             ingest=ingest,
             jobs=jobs,
             peers=peers,
-            modalities=ModalityBook(config, index),
+            modalities=modalities,
             transfers=transfer_service,
             metrics=metrics,
             receiving=Receiving(config),

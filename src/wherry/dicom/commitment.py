@@ -164,9 +164,7 @@ def _transaction(found: type_attributes) -> str:
     return _uid(found, _TRANSACTION, "TransactionUID")
 
 
-def _items(
-    found: type_attributes, tag: int, make: Callable[[type_attributes], T]
-) -> tuple[T, ...]:
+def _items(found: type_attributes, tag: int, make: Callable[[type_attributes], T]) -> tuple[T, ...]:
     """What a sequence holds; nothing when it is not there."""
     if (attribute := found.get(tag)) is None:
         return ()

@@ -9,7 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from wherry.dicom.commitment import PUSH_MODEL
 from wherry.dicom.wire.commands import CommandField
+from wherry.dimse import commitment
 from wherry.dimse.permissions import Permission
 from wherry.dimse.requests import SUCCESS, Request
 
@@ -42,4 +44,11 @@ async def echo(request: Request) -> None:
 
 SERVICES: Final[Mapping[str, Service]] = {
     VERIFICATION: Service({CommandField.C_ECHO_RQ: (Permission.ECHO, echo)}),
+    PUSH_MODEL: Service(
+        {
+            CommandField.N_ACTION_RQ: (Permission.N_ACTION, commitment.action),
+            CommandField.N_EVENT_REPORT_RQ: (Permission.EVENT_REPORT, commitment.event),
+        },
+        both_roles=True,
+    ),
 }

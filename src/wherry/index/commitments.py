@@ -50,7 +50,7 @@ def add(
     tx.run(
         "INSERT INTO commitments (uid, remote_aet, status, asked, failures)"
         " VALUES (?, ?, ?, ?, '{}')",
-        (uid, remote_aet, PENDING, orjson.dumps(list(asked)).decode()),
+        (uid, remote_aet, PENDING, orjson.dumps([list(one) for one in asked]).decode()),
     )
     oldest = tx.one("SELECT seq FROM commitments ORDER BY seq DESC LIMIT 1 OFFSET ?", (keep - 1,))
     if oldest is not None:

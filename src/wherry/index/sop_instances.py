@@ -51,7 +51,9 @@ def of_resources(tx: Transaction, instance_ids: Collection[str]) -> list[SopInst
 
 def _find(tx: Transaction, column: str, values: Sequence[str]) -> list[SopInstance]:
     found = [
-        SopInstance(row, orthanc_id, sop_class, orjson.loads(tags)[_SOP_INSTANCE], Attachment(*file))
+        SopInstance(
+            row, orthanc_id, sop_class, orjson.loads(tags)[_SOP_INSTANCE], Attachment(*file)
+        )
         for portion in _portions(values)
         for row, orthanc_id, sop_class, tags, *file in tx.all(
             f"{_SELECT} WHERE {column} IN ?", (portion,)
