@@ -267,9 +267,7 @@ def test_damage_of_a_packed_file(shop: Shop) -> None:
     assert shop.files() == shop.rows() | journal(shop)
 
 
-def test_what_is_verified_is_what_the_disk_has(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_verified_is_what_the_disk_has(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the system remembers of a file says nothing of the disk."""
     calls: list[str] = []
     opened = shop.storage.open

@@ -128,12 +128,15 @@ def test_all_committed(site: Site) -> None:
     )
     [job] = site.jobs()
     assert site.server.wait_for_job(job["ID"])["State"] == "Success"
-    assert job["Content"].items() >= {
-        "CalledAet": "ORTHANC",
-        "Description": "",
-        "RemoteAet": "MODALITY",
-        "TransactionUid": "2.25.1",
-    }.items()
+    assert (
+        job["Content"].items()
+        >= {
+            "CalledAet": "ORTHANC",
+            "Description": "",
+            "RemoteAet": "MODALITY",
+            "TransactionUid": "2.25.1",
+        }.items()
+    )
 
 
 def test_a_flipped_byte_a_missing_file_a_wrong_class(site: Site) -> None:
@@ -403,9 +406,7 @@ def test_an_archive_that_refuses(site: Site) -> None:
     site.committer.status = 0x0213
     with site.committer.listening():
         body = json.dumps({"DicomInstances": [[CT, uid(1)]]}).encode()
-        status, answer = site.server.request(
-            "POST", "/modalities/archive/storage-commitment", body
-        )
+        status, answer = site.server.request("POST", "/modalities/archive/storage-commitment", body)
     error = json.loads(answer)
     assert (status, error["OrthancStatus"]) == (500, 9)
     assert "0x0213" in error["Details"]
@@ -419,9 +420,7 @@ def test_an_archive_that_does_not_know_the_service(site: Site) -> None:
     server = ae.start_server(("127.0.0.1", site.committer.port), block=False)
     try:
         body = json.dumps({"DicomInstances": [[CT, uid(1)]]}).encode()
-        status, answer = site.server.request(
-            "POST", "/modalities/archive/storage-commitment", body
-        )
+        status, answer = site.server.request("POST", "/modalities/archive/storage-commitment", body)
     finally:
         server.shutdown()
     assert (status, json.loads(answer)["OrthancStatus"]) == (500, 9)

@@ -97,9 +97,7 @@ def test_a_failure_without_a_reason_is_a_failure(reason: Attribute | None) -> No
     item = {0x00081150: Attribute("UI", "1.2"), 0x00081155: Attribute("UI", "1.3")}
     if reason is not None:
         item[0x00081197] = reason
-    data = write(
-        {0x00081195: Attribute("UI", "1"), 0x00081198: Attribute("SQ", (item,))}, EXPLICIT
-    )
+    data = write({0x00081195: Attribute("UI", "1"), 0x00081198: Attribute("SQ", (item,))}, EXPLICIT)
     assert read_report(data, EXPLICIT).failed == (
         Failure(Reference("1.2", "1.3"), PROCESSING_FAILURE),
     )
@@ -132,7 +130,8 @@ def test_reasons_in_words() -> None:
     ("text", "good"),
     [
         ("1.2.3", True),
-        ("not a uid", True),
+        ("1.2.A-3", True),
+        ("not a uid", False),
         ("1" * 64, True),
         ("1" * 65, False),
         ("", False),

@@ -167,9 +167,7 @@ def test_another_request_with_a_transaction_in_use_is_refused(face: Face) -> Non
         ({"action_type": None}, 0x0123),
     ],
 )
-def test_requests_for_something_else(
-    face: Face, change: dict[str, object], status: int
-) -> None:
+def test_requests_for_something_else(face: Face, change: dict[str, object], status: int) -> None:
     command = replace(ACTION, **change)  # type: ignore[arg-type]
     assert status_of(face, commitment.action, command, asking("2.25.1", A)) == status
     assert not jobs(face)

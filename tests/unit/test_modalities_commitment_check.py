@@ -34,9 +34,7 @@ class Control:
 
     def __init__(self, checkpoint: dict[str, Any] | None = None) -> None:
         now = clock.now()
-        self.job = Job(
-            "j", "T", JobState.RUNNING, 0, {}, {}, checkpoint or {}, 0.0, now, now, 0.0
-        )
+        self.job = Job("j", "T", JobState.RUNNING, 0, {}, {}, checkpoint or {}, 0.0, now, now, 0.0)
         self.saved: list[dict[str, Any]] = []
         self.progress: list[float] = []
         self.contents: list[Mapping[str, Any]] = []
@@ -50,9 +48,7 @@ class Control:
         if self.checks == self.interrupt_at:
             raise Interrupted("stop")
 
-    def save(
-        self, checkpoint: dict[str, Any], content: Mapping[str, Any], progress: float
-    ) -> None:
+    def save(self, checkpoint: dict[str, Any], content: Mapping[str, Any], progress: float) -> None:
         self.saved.append(checkpoint)
         self.contents.append(content)
         self.progress.append(progress)

@@ -53,6 +53,8 @@ _CLASS: Final = 0x00081150
 _INSTANCE: Final = 0x00081155
 
 _UID_CHARACTERS: Final = 64
+_NEVER: Final = frozenset(" \\")
+"""Some leave spaces out; backslashes separate values."""
 
 T = TypeVar("T")
 
@@ -99,10 +101,9 @@ def is_uid(text: str) -> bool:
     """Whether a text can be sent as one UID; bad ones that others made are among them."""
     return (
         0 < len(text) <= _UID_CHARACTERS
-        and text == text.strip()
         and text.isascii()
         and text.isprintable()
-        and "\\" not in text
+        and not _NEVER.intersection(text)
     )
 
 
