@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from queue import Queue
+from typing import Any
 
 from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
@@ -87,6 +88,25 @@ def read_report(event: evt.Event) -> Reported:
     )
 
 
+@contextmanager
+def associated(
+    ae: AE, port: int, called: str, roles: Sequence[Any] = ()
+) -> Iterator[Association | None]:
+    """An association; None when it is not to be had. pynetdicom does not close its socket when the
+    other end dies, so that is done here."""
+    association = ae.associate("127.0.0.1", port, ae_title=called, ext_neg=list(roles))
+    line = association.dul.socket
+    connection = None if line is None else line.socket
+    try:
+        yield association if association.is_established else None
+    finally:
+        if association.is_established:
+            association.release()
+        association.join()
+        if connection is not None:
+            connection.close()
+
+
 @dataclass
 class Requester:
     """A modality that asks for commitment and takes the reports."""
@@ -111,19 +131,16 @@ class Requester:
         """The status of an N-ACTION; None: no association, or no such context in it."""
         ae = AE(ae_title=self.title)
         ae.add_requested_context(StorageCommitmentPushModel)
-        association = ae.associate("127.0.0.1", port, ae_title=called)
-        if not association.is_established:
-            return None
-        try:
+        with associated(ae, port, called) as association:
+            if association is None:
+                return None
             status, _ = association.send_n_action(
                 data_set or request_data_set(transaction, pairs),
                 action_type,
                 StorageCommitmentPushModel,
                 instance,
             )
-        finally:
-            association.release()
-        return int(status.Status) if "Status" in status else None
+            return int(status.Status) if "Status" in status else None
 
     @contextmanager
     def listening(self) -> Iterator[Requester]:
@@ -195,13 +212,10 @@ class Committer:
         ae = AE(ae_title=self.title)
         ae.add_requested_context(StorageCommitmentPushModel)
         role = build_role(StorageCommitmentPushModel, scp_role=True)
-        association = ae.associate("127.0.0.1", port, ae_title=called, ext_neg=[role])
-        if not association.is_established:
-            return None
-        try:
+        with associated(ae, port, called, [role]) as association:
+            if association is None:
+                return None
             return self._send(association, data_set, event_type)
-        finally:
-            association.release()
 
     def verdict(self, request: Dataset) -> tuple[Dataset, int]:
         """The report on a request, and its event type."""
