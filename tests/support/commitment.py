@@ -102,7 +102,8 @@ def associated(
     finally:
         if association.is_established:
             association.release()
-        association.join()
+        if association.is_alive():
+            association.join()
         if connection is not None:
             connection.close()
 
