@@ -1,8 +1,7 @@
 """What a modality says has become of the instances that it was asked to commit (PS3.4 §J.3.3).
 
 An instance is committed when the report says so, and no other one does not: what it does not
-mention is not. The first report decides; when it is repeated, because the answer got lost, it is
-accepted again, and only failures count.
+mention is not. A report may be repeated, because its answer got lost; what has failed once has failed.
 
 Not here: the request (``commitment``), and over which association the report comes.
 """
@@ -29,7 +28,7 @@ from wherry.dicom.wire.refusals import (
     NoSuchSopInstance,
 )
 from wherry.index import commitments
-from wherry.index.commitments import PENDING, Commitment
+from wherry.index.commitments import Commitment
 from wherry.index.database import Index, Transaction
 
 
@@ -48,9 +47,8 @@ def take_report(
         known = commitments.get(tx, report.transaction)
         if known is None or not asked(known.remote_aet):
             return False
-        failures = failures_of(known, report)
-        if known.status == PENDING or failures:
-            commitments.settle(tx, known.uid, {**known.failures, **failures})
+        failures = {**known.failures, **failures_of(known, report)}
+        commitments.settle(tx, known.uid, failures)
         return True
 
     if not index.write(work):
