@@ -361,9 +361,9 @@ WIRE_TEXT_BYTES: Final = 128
 COMMAND_BYTES: Final = 64 * KIB
 """The command of a DIMSE message. The longest one lists the tags that a client wants (N-GET)."""
 
-QUERY_BYTES: Final = 1 * MIB
+QUERY_BYTES: Final = 2 * MIB
 """The data set of a message that is no instance: a query, an answer, a list of what is to be
-committed. A commitment of 10,000 instances has about this much."""
+committed. A report of ``COMMITMENT_INSTANCES`` failures with the longest UIDs has 1.7 MB."""
 
 PDU_SENT_BYTES: Final = 128 * KIB
 """A P-DATA-TF that is sent, whatever more the other end would take."""
@@ -407,6 +407,25 @@ LEFTOVER_MESSAGES: Final = 1_000
 
 ERROR_COMMENT_CHARACTERS: Final = 64
 """Of an answer over DIMSE: the VR of (0000,0902) is LO."""
+
+COMMITMENT_INSTANCES: Final = 10_000
+"""Instances of one storage commitment: the largest studies have half as many."""
+
+COMMITMENT_STEP_INSTANCES: Final = 100
+COMMITMENT_STEP_BYTES: Final = 64 * MIB
+"""What was looked at is noted after so much: so much is looked at again after a crash."""
+
+COMMITMENT_FRESH_S: Final = 3_600.0
+"""Instances that were looked at longer ago are looked at again before they are reported: whoever
+is told may delete its own."""
+
+COMMITMENT_REPORT_S: Final = 60
+"""Longest silence of a modality that is told a report, when the configuration has no bound: nobody
+waits for the job, and a worker that hangs is lost."""
+
+COMMITMENT_LINGER_S: Final = 0.3
+"""After a modality was asked for commitment, how long it may begin to report over the same
+association: longer than a lookup takes, short for whoever waits."""
 
 MODALITIES: Final = 1_000
 """Modalities that REST may declare."""

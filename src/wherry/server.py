@@ -42,6 +42,7 @@ from wherry.jobs.engine import JobEngine
 from wherry.jobs.shop import Rules
 from wherry.metrics import Metrics
 from wherry.modalities import ModalityBook
+from wherry.modalities.commitment_scp import CommitmentScp
 from wherry.modalities.pool import AssociationPool
 from wherry.modalities.store import MOVE_TYPE, ModalityStore
 from wherry.modalities.store import TYPE as STORE_TYPE
@@ -176,6 +177,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
                 *transfer_service.handlers(),
                 PeerStore(config, index, storage, peers),
                 *_modality_jobs(config, index, storage, modalities, associations),
+                CommitmentScp(config, index, ingest.attachments, modalities),
                 *_archive_jobs(config, index, storage, janitor),
                 WebhookJobs(config, index),
             ],

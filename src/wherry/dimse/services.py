@@ -9,7 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from wherry.dicom.commitment import PUSH_MODEL
 from wherry.dicom.wire.commands import CommandField
+from wherry.dimse import commitment
 from wherry.dimse.getting import GET_CLASSES, get
 from wherry.dimse.moving import MOVE_CLASSES, move
 from wherry.dimse.permissions import Permission
@@ -48,5 +50,12 @@ SERVICES: Final[Mapping[str, Service]] = {
     **dict.fromkeys(
         GET_CLASSES,
         Service({CommandField.C_GET_RQ: (Permission.GET, get)}, takes_instances=True),
+    ),
+    PUSH_MODEL: Service(
+        {
+            CommandField.N_ACTION_RQ: (Permission.N_ACTION, commitment.action),
+            CommandField.N_EVENT_REPORT_RQ: (Permission.EVENT_REPORT, commitment.event),
+        },
+        both_roles=True,
     ),
 }

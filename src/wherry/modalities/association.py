@@ -146,7 +146,10 @@ class Association:
         self._target = target
         self._messages = Messages(maximum_length)
         self._buffer = memoryview(bytearray(limits.SOCKET_READ_BYTES))
-        self._incoming = self._receive()
+        self._incoming: Iterator[type_pdu | Head | Piece] = iter(())
+        """What is left of the bytes that came last."""
+        self._ahead: type_pdu | Head | Piece | NetworkProtocol | None = None
+        """What ``ready`` found there."""
         self._message_id = 0
         self._ended = False
         self._socket = socket.socket()
@@ -252,12 +255,21 @@ class Association:
                 gathered += piece.data
         return Message(head.context_id, head.command, bytes(gathered))
 
-    def ready(self) -> bool:
-        """Whether something has come that ``receive`` would not wait for long: the other end spoke
-        unasked, or is gone."""
-        look = select.poll()
-        look.register(self._socket, select.POLLIN)
-        return bool(look.poll(0))
+    def ready(self, within_s: float = 0.0) -> bool:
+        """Whether something has come, or comes within so many seconds, that ``receive`` would not
+        wait for long: the other end spoke unasked, or is gone."""
+        if self._ahead is None:
+            try:
+                self._ahead = next(self._incoming, None)
+            except NetworkProtocol as error:
+                self._ahead = error
+        if self._ahead is not None:
+            return True
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            return True
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(within_s * 1000))
 
     def release(self, within_s: float | None = None) -> None:
         """End it in good order. Never raises: nothing is lost when the other end is gone.
@@ -363,24 +375,29 @@ class Association:
             raise ModalityUnavailable(f"{self} takes nothing more: {_cause(error)}") from None
 
     def _next(self) -> type_pdu | Head | Piece:
+        one, self._ahead = self._ahead, None
         try:
-            return next(self._incoming)
-        except StopIteration:
-            raise ModalityUnavailable(f"{self} has ended the connection") from None
+            while one is None:
+                one = next(self._incoming, None)
+                if one is None:
+                    self._incoming = self._messages.feed(self._read())
         except NetworkProtocol as error:
             self._protest(error)
+        if isinstance(one, NetworkProtocol):
+            self._protest(one)
+        return one
 
-    def _receive(self) -> Iterator[type_pdu | Head | Piece]:
-        while True:
-            try:
-                size = self._socket.recv_into(self._buffer)
-                if not isinstance(self._socket, ssl.SSLSocket):  # some senders wait for it (Nagle)
-                    self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-            except OSError as error:
-                raise ModalityUnavailable(f"{self} does not answer: {_cause(error)}") from None
-            if not size:
-                return
-            yield from self._messages.feed(self._buffer[:size])
+    def _read(self) -> memoryview:
+        """The next bytes, at least one."""
+        try:
+            size = self._socket.recv_into(self._buffer)
+            if not isinstance(self._socket, ssl.SSLSocket):  # some senders wait for it (Nagle)
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        except OSError as error:
+            raise ModalityUnavailable(f"{self} does not answer: {_cause(error)}") from None
+        if not size:
+            raise ModalityUnavailable(f"{self} has ended the connection")
+        return self._buffer[:size]
 
     def _refuse(self, pdu: type_pdu | Head | Piece) -> NoReturn:
         """What came is not what was to come."""

@@ -272,6 +272,18 @@ def _word(*values: str) -> Operation:
 _LOG_LEVEL = _word(*Verbosity)
 _SWITCH = _word("0", "1")
 
+_SOP_INSTANCE: Final = members(
+    ("SOPClassUID", "SOPInstanceUID"), SOPClassUID=STRING, SOPInstanceUID=STRING
+)
+_SOP_INSTANCE_AS_LIST: Final = {**list_of(STRING), "minItems": 2, "maxItems": 2}
+_NOT_COMMITTED: Final = members(
+    ("SOPClassUID", "SOPInstanceUID", "FailureReason", "Description"),
+    SOPClassUID=STRING,
+    SOPInstanceUID=STRING,
+    FailureReason=COUNT,
+    Description=STRING,
+)
+
 OPERATIONS: Final[dict[str, Operation]] = {
     "GET /": Operation(answer=STRING, answer_type="text/html"),
     "GET /plugins/explorer.js": Operation(answer=STRING, answer_type="application/javascript"),
@@ -404,6 +416,25 @@ OPERATIONS: Final[dict[str, Operation]] = {
         ),
     ),
     "POST /tools/dicom-echo": Operation(body=_MODALITY_ECHO, answer=OBJECT),
+    # storage commitment
+    "POST /modalities/{}/storage-commitment": Operation(
+        body=members(
+            Resources=list_of(ID),
+            DicomInstances=list_of({"oneOf": [_SOP_INSTANCE, _SOP_INSTANCE_AS_LIST]}),
+            Timeout={**COUNT, "description": "Seconds; 0 = for ever"},
+        ),
+        answer=members(("ID", "Path"), ID=STRING, Path=STRING),
+    ),
+    "GET /storage-commitment/{}": Operation(
+        answer=members(
+            ("RemoteAET", "Status"),
+            RemoteAET=STRING,
+            Status=one_of("Pending", "Success", "Failure"),
+            Success=list_of(_SOP_INSTANCE),
+            Failures=list_of(_NOT_COMMITTED),
+        )
+    ),
+    "POST /storage-commitment/{}/remove": Operation(body={}, body_type=BYTES),
     # peers and transfers
     "GET /peers": Operation((EXPAND,)),
     "PUT /peers/{}": Operation(body=_PEER, answer_type=TEXT),
