@@ -164,6 +164,8 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             signatures=_signatures(config),
         )
         peers = PeerBook(config, index)
+        modalities = ModalityBook(config, index)
+        calls = threads.Pool(limits.QUERIES_AT_ONCE)
         transfer_service = TransferService(config, index, storage, ingest, peers, metrics)
         jobs = JobEngine(
             index,
@@ -186,7 +188,8 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             ingest=ingest,
             jobs=jobs,
             peers=peers,
-            modalities=ModalityBook(config, index),
+            modalities=modalities,
+            calls=calls,
             transfers=transfer_service,
             metrics=metrics,
             receiving=Receiving(config),
@@ -210,6 +213,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             lookout.close()
             jobs.stop()  # may last longer than a lease: the heartbeat goes on meanwhile
             transfer_service.close()
+            calls.stop()
             housekeeping.close()
             ingest.close()
             janitor.close()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, NoReturn, Protocol, Self
 
-from wherry import limits
+from wherry import clock, limits
 from wherry.dicom.uids import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION
 from wherry.dicom.wire.commands import Command, encode
 from wherry.dicom.wire.messages import Head, Messages, Piece, fragments, type_buffer
@@ -58,6 +58,10 @@ class ModalityUnavailable(NetworkProtocol):
     """The other system is out of reach or busy; trying again later may help."""
 
     temporary = True
+
+
+class NothingAccepted(NetworkProtocol):
+    """The other system speaks with us, but about nothing that was proposed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,9 @@ class Association:
         self._incoming = self._receive()
         self._message_id = 0
         self._ended = False
+        self.while_waiting: Callable[[], None] | None = None
+        """Called every ``limits.ASSOCIATION_LOOK_S`` while ``receive`` waits for the other end. It
+        may send; what it raises ends the wait, and nothing more can be received then."""
         self._socket = self._connect()
         try:
             accepted = self._associate(proposed, roles, maximum_length)
@@ -154,7 +161,7 @@ class Association:
         self._maximum_length = accepted.user.maximum_length
         if not self.contexts:
             self.release()
-            raise NetworkProtocol(f"{self} accepts none of the presentation contexts")
+            raise NothingAccepted(f"{self} accepts none of the presentation contexts")
 
     def __str__(self) -> str:
         return f'AET "{self._target.called}" at {self._target.host}:{self._target.port}'
@@ -214,7 +221,7 @@ class Association:
     def ready(self) -> bool:
         """Whether something has come that ``receive`` would not wait for long: the other end spoke
         unasked, or is gone."""
-        return bool(select.select([self._socket], [], [], 0)[0])
+        return self._readable(0)
 
     def release(self) -> None:
         """End it in good order. Never raises: nothing is lost when the other end is gone."""
@@ -304,6 +311,7 @@ class Association:
 
     def _receive(self) -> Iterator[type_pdu | Head | Piece]:
         while True:
+            self._look_meanwhile()
             try:
                 size = self._socket.recv_into(self._buffer)
                 if not isinstance(self._socket, ssl.SSLSocket):  # some senders wait for it (Nagle)
@@ -313,6 +321,25 @@ class Association:
             if not size:
                 return
             yield from self._messages.feed(self._buffer[:size])
+
+    def _look_meanwhile(self) -> None:
+        """Until there is something to be read, or the other end has been silent for too long."""
+        began = clock.monotonic()
+        while self.while_waiting is not None and not self._readable(limits.ASSOCIATION_LOOK_S):
+            self.while_waiting()
+            timeout_s = self._target.timeout_s
+            if timeout_s is not None and clock.monotonic() - began >= timeout_s:
+                raise ModalityUnavailable(f"{self} does not answer: it took too long")
+
+    def _readable(self, within_s: float) -> bool:
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            return True
+        poll = select.poll()  # not select(): that knows no descriptor beyond 1,023
+        try:
+            poll.register(self._socket, select.POLLIN)
+        except ValueError:  # aborted by another thread: reading finds out
+            return True
+        return bool(poll.poll(within_s * 1000))
 
     def _refuse(self, pdu: type_pdu | Head | Piece) -> NoReturn:
         """What came is not what was to come."""

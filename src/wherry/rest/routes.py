@@ -6,6 +6,7 @@ from starlette.routing import Route
 
 from wherry.rest import (
     archives,
+    asking,
     attachments,
     bulk,
     changes,
@@ -27,6 +28,7 @@ from wherry.rest import (
     peers,
     plugins,
     protection,
+    queries,
     receiving,
     reconstruct,
     resources,
@@ -60,6 +62,8 @@ _MODULES = (
     jobs,
     jobevents,
     peers,
+    asking,
+    queries,
     plugins,
     tools,
     logs,
