@@ -389,6 +389,7 @@ LAST_WORD_S: Final = 2.0
 
 DIMSE_OPERATIONS: Final = 16
 """Requests of one association under way. One is what is agreed on; some do not wait."""
+
 ASSOCIATION_LOOK_S: Final = 0.2
 """Between two looks whether somebody wants an operation on an association to end, while the other
 end is silent."""
@@ -423,6 +424,18 @@ QUERIES_PAGE: Final = 500
 
 QUERY_TAGS: Final = 1_000
 """Keys of one query, those in sequences counted."""
+
+RETRIEVED_RESOURCES: Final = 10_000
+"""Resources that one job retrieves: their names are part of its content."""
+
+RETRIEVED_TOLD: Final = 1_000
+"""Of these, those of which the content tells how it went."""
+
+RETRIEVED_INSTANCES_TOLD: Final = 10_000
+"""Instances that the content of such a job names, of all that it brought."""
+
+FAILED_INSTANCES_TOLD: Final = 10
+"""Instances that a modality could not send, as an error names them."""
 
 QUERY_USED_S: Final = 10.0
 """A query that was used so short a time ago is not noted as used again: that would be a durable

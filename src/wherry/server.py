@@ -42,6 +42,7 @@ from wherry.jobs.engine import JobEngine
 from wherry.jobs.shop import Rules
 from wherry.metrics import Metrics
 from wherry.modalities import ModalityBook
+from wherry.modalities.retrieving import GetJobs, MoveJobs
 from wherry.model import Level
 from wherry.peers import PeerBook
 from wherry.peers.store import PeerStore
@@ -165,6 +166,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
         )
         peers = PeerBook(config, index)
         modalities = ModalityBook(config, index)
+        receiving = Receiving(config)
         calls = threads.Pool(limits.QUERIES_AT_ONCE)
         transfer_service = TransferService(config, index, storage, ingest, peers, metrics)
         jobs = JobEngine(
@@ -172,6 +174,8 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             [
                 *transfer_service.handlers(),
                 PeerStore(config, index, storage, peers),
+                MoveJobs(config, modalities),
+                GetJobs(config, modalities, ingest, receiving),
                 *_archive_jobs(config, index, storage, janitor),
                 WebhookJobs(config, index),
             ],
@@ -192,7 +196,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             calls=calls,
             transfers=transfer_service,
             metrics=metrics,
-            receiving=Receiving(config),
+            receiving=receiving,
             warnings=warnings,
             lifecycle=lifecycle or Lifecycle(partial(_same, config)),
             process_id=presence.id,

@@ -175,6 +175,14 @@ class Association:
         else:
             self.abort()
 
+    @property
+    def remote_ip(self) -> str:
+        """The address of the other end; "" when it is gone."""
+        try:
+            return str(self._socket.getpeername()[0])
+        except OSError:
+            return ""
+
     def context_of(self, abstract_syntax: str) -> Context:
         """The first one that was accepted. Raises ``NetworkProtocol`` when there is none."""
         for one in self.contexts:

@@ -8,7 +8,9 @@ from wherry import limits
 from wherry.dicom.wire.commands import Command, CommandField
 from wherry.errors import NetworkProtocol
 
-OUT_OF_RESOURCES: Final = (0xA700, 0xA701, 0xA702)
+OUT_OF_RESOURCES: Final = (0xA700, 0xA701)
+"""What may pass. Not 0xA702 (sub-operations cannot be performed): that is said of whatever cannot
+be sent."""
 NOT_PROCESSED: Final = 0xC000
 
 _OPERATIONS: Final = {
@@ -21,8 +23,8 @@ _OPERATIONS: Final = {
 class DimseFailure(NetworkProtocol):
     """The status says no. Worded as Orthanc words it, and what the modality remarks on it."""
 
-    def __init__(self, title: str, answer: Command) -> None:
-        """``title``: whose answer it is."""
+    def __init__(self, title: str, answer: Command, failed: int = 0) -> None:
+        """``title``: whose answer it is; ``failed``: instances that did not arrive."""
         self.status = answer.status or 0
         self.temporary = self.status in OUT_OF_RESOURCES
         operation, guess = _OPERATIONS[answer.field]
@@ -31,6 +33,8 @@ class DimseFailure(NetworkProtocol):
         )
         if self.status == NOT_PROCESSED:
             details += f" (unable to process - {guess})"
+        if failed:
+            details += f", {failed} instances did not arrive"
         if answer.error_comment and not self.temporary:  # what is tried again is logged
             details += f": {_printable(answer.error_comment)}"
         super().__init__(details)
@@ -42,11 +46,11 @@ class QueryNotProcessed(DimseFailure):
     http_status = 422
 
 
-def failure(title: str, answer: Command) -> DimseFailure:
+def failure(title: str, answer: Command, failed: int = 0) -> DimseFailure:
     """The error that this last answer to a C-FIND, C-MOVE or C-GET is."""
     if answer.field is CommandField.C_FIND_RSP and answer.status == NOT_PROCESSED:
         return QueryNotProcessed(title, answer)
-    return DimseFailure(title, answer)
+    return DimseFailure(title, answer, failed)
 
 
 def _printable(text: str) -> str:

@@ -9,7 +9,7 @@ Not here: what the query says (``identifiers``), where answers are kept (``index
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, Self
+from typing import Final
 
 from wherry import clock, limits
 from wherry.dicom.attributes import Attribute, read, type_attributes, write
@@ -18,7 +18,7 @@ from wherry.dicom.wire.commands import CommandField
 from wherry.errors import BadFileFormat, FindNotSupported, NetworkProtocol
 from wherry.modalities.association import Association, Context, Message, NothingAccepted, Target
 from wherry.modalities.failure import failure
-from wherry.modalities.operation import PENDING, Operation, type_check, wanted
+from wherry.modalities.operation import PENDING, Conversation, Operation, type_check, wanted
 from wherry.model import Level
 
 PATIENT_ROOT: Final = "1.2.840.10008.5.1.4.1.2.1.1"
@@ -29,25 +29,19 @@ _SYNTAXES: Final = (EXPLICIT, IMPLICIT)
 _SUCCESS: Final = 0
 
 
-class Finder:
-    """One association on which queries are asked, one after the other. As a context manager it is
-    released at the end, and aborted after an exception."""
+class Finder(Conversation):
+    """One association on which queries are asked."""
 
     def __init__(self, target: Target, *, worklist: bool = False) -> None:
         """Raises ``ModalityUnavailable``, ``FindNotSupported``, ``NetworkProtocol``."""
         self._title = target.called
         models = (WORKLIST,) if worklist else (STUDY_ROOT, PATIENT_ROOT)
         try:
-            self._association = Association(target, [(model, _SYNTAXES) for model in models])
+            association = Association(target, [(model, _SYNTAXES) for model in models])
         except NothingAccepted:
             raise self._not_supported() from None
-        self._contexts = {one.abstract_syntax: one for one in self._association.contexts}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        self._association.__exit__(kind, *rest)
+        super().__init__(association)
+        self._contexts = {one.abstract_syntax: one for one in association.contexts}
 
     def find(
         self, level: Level, query: type_attributes, check: type_check = wanted

@@ -29,8 +29,15 @@ from wherry.dicom.modules import MODULE_TAGS
 from wherry.dicom.preamble import EXPLICIT
 from wherry.dicom.tags import MAIN_DICOM_TAGS
 from wherry.dicom.values import NUMBER_VRS
-from wherry.errors import BadFileFormat
-from wherry.modalities.levels import ACCESSION_NUMBER, QUERY_LEVEL, UNIQUE_KEYS, WORDS
+from wherry.errors import BadFileFormat, BadRequest
+from wherry.modalities.levels import (
+    ACCESSION_NUMBER,
+    PATIENT_ID,
+    QUERY_LEVEL,
+    RETRIEVAL_KEYS,
+    UNIQUE_KEYS,
+    WORDS,
+)
 from wherry.model import Level, Manufacturer
 
 ANYTHING: Final = "*"
@@ -66,9 +73,20 @@ def identifier(
     return spelled({tag: _attribute(tag, text, texts) for tag, text in texts.items()})
 
 
-def retrieval_identifier(level: Level, keys: Mapping[int, str]) -> dict[int, Attribute]:
-    """The data set of a C-MOVE or C-GET of one thing, whose ``keys`` are known."""
-    texts = {**keys, QUERY_LEVEL: WORDS[level]}
+def retrieval_identifier(
+    level: Level, known: Mapping[int, str], *, patient_root: bool = False
+) -> dict[int, Attribute]:
+    """The data set of a C-MOVE or C-GET of the thing of which this is ``known``. In the model that
+    begins with patients its patient is named too, when it is known.
+
+    Raises ``BadRequest`` when it is not known what to name.
+    """
+    texts = {tag: known.get(tag, "") for tag in RETRIEVAL_KEYS[level]}
+    if not all(texts.values()):
+        raise BadRequest
+    if patient_root and known.get(PATIENT_ID):
+        texts[PATIENT_ID] = known[PATIENT_ID]
+    texts[QUERY_LEVEL] = WORDS[level]
     return spelled({tag: Attribute(vr_of(tag), text) for tag, text in texts.items()})
 
 

@@ -10,7 +10,7 @@ Not here: what the answers mean.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from wherry import clock, limits
 from wherry.dicom.wire.commands import Command, CommandField
@@ -28,6 +28,31 @@ type_check = Callable[[], None]
 
 def wanted() -> None:
     """Somebody always wants it."""
+
+
+class Conversation:
+    """An association for operations of one kind, one after the other. As a context manager it is
+    released at the end, and aborted after an exception."""
+
+    def __init__(self, association: Association) -> None:
+        self._association = association
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.release()
+        else:
+            self.abort()
+
+    def release(self) -> None:
+        """End it in good order. Never raises."""
+        self._association.release()
+
+    def abort(self) -> None:
+        """End it at once. Never raises."""
+        self._association.abort()
 
 
 class Operation:

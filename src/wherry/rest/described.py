@@ -219,6 +219,38 @@ _MODALITY_QUERY = members(
     Timeout=_TIMEOUT,
 )
 _CHILD_QUERY = members(Query=_QUERY, Timeout=_TIMEOUT)
+_JOB_OPTIONS = {
+    "Asynchronous": BOOLEAN,
+    "Synchronous": BOOLEAN,
+    "Permissive": BOOLEAN,
+    "Priority": {"type": "integer"},
+    "UserData": {},
+    "Timeout": _TIMEOUT,
+    "Simplify": BOOLEAN,
+    "Full": BOOLEAN,
+}
+_RETRIEVE = {
+    "oneOf": [
+        {"type": "string", "description": "TargetAet alone, as plain text"},
+        members(
+            (),
+            TargetAet={"type": "string", "maxLength": 16},
+            RetrieveMethod=one_of("SystemDefault", "C-MOVE", "C-GET"),
+            **_JOB_OPTIONS,
+        ),
+    ]
+}
+_NAMED = members(
+    ("Level", "Resources"),
+    Level=_LEVEL,
+    Resources=list_of(_QUERY),
+    LocalAet=STRING,
+    **_JOB_OPTIONS,
+)
+_MOVED = {
+    **_NAMED,
+    "properties": {**_NAMED["properties"], "TargetAet": {"type": "string", "maxLength": 16}},
+}
 _WORKLIST = members(
     Query={"type": "object", "description": "Tags; lists of objects for sequences"},
     Full=BOOLEAN,
@@ -365,6 +397,10 @@ OPERATIONS: Final[dict[str, Operation]] = {
         f"POST /modalities/{{}}/{name}": Operation(body=_QUERY, answer=list_of(OBJECT))
         for name in ("find", "find-patient", "find-study", "find-series", "find-instance")
     },
+    "POST /modalities/{}/move": Operation(body=_MOVED),
+    "POST /modalities/{}/get": Operation(body=_NAMED),
+    "POST /queries/{}/retrieve": Operation(body=_RETRIEVE),
+    "POST /queries/{}/answers/{}/retrieve": Operation(body=_RETRIEVE),
     "GET /queries": Operation((EXPAND,), answer=list_of({})),
     "GET /queries/{}": Operation(answer=list_of(STRING)),
     "DELETE /queries/{}": DONE,
