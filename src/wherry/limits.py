@@ -425,6 +425,9 @@ QUERIES_PAGE: Final = 500
 QUERY_TAGS: Final = 1_000
 """Keys of one query, those in sequences counted."""
 
+STUDIES_LOOKED_AT: Final = 1_000
+"""Of a patient, to know which SOP classes a C-GET will bring."""
+
 RETRIEVED_RESOURCES: Final = 10_000
 """Resources that one job retrieves: their names are part of its content."""
 

@@ -1,64 +1,37 @@
 """The jobs ``DicomMoveScu`` and ``DicomGetScu``: resources of a modality, one after the other.
 
 The checkpoint tells how many are done, so that a later run goes on with the next one; what was
-under way is retrieved again from its beginning. One association serves as many as it survives.
+under way is retrieved again from its beginning.
 
-Not here: what an order says (``retrieval``), the operations (``moving``, ``getting``).
+Not here: what an order says (``retrieval``), how far it is (``retrieval_standing``), its
+associations (``retrieval_lines``).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING
 
-from wherry import limits
-from wherry.errors import WherryError
+from wherry.errors import CannotWriteFile, DatabaseError, Unavailable, WherryError
 from wherry.jobs.handler import Interrupted, JobControl
 from wherry.modalities.association import Target
 from wherry.modalities.book import ModalityBook
-from wherry.modalities.failure import DimseFailure, failure
-from wherry.modalities.getting import Getter, type_stored
-from wherry.modalities.moving import Mover
-from wherry.modalities.operation import type_check
-from wherry.modalities.proposals import storage_proposals
+from wherry.modalities.failure import failure
 from wherry.modalities.querying import target_of
-from wherry.modalities.retrieval import (
-    GET,
-    MOVE,
-    Retrieval,
-    classes_of,
-    from_parameters,
-    type_resource,
-)
-from wherry.modalities.suboperations import Ending, type_progress
-from wherry.model import Job, Level, Stored, type_json
+from wherry.modalities.retrieval import GET, MOVE, Retrieval, from_parameters, type_resource
+from wherry.modalities.retrieval_lines import GetLines, Line, Lines, MoveLines
+from wherry.modalities.retrieval_standing import Standing
+from wherry.modalities.suboperations import Ending
+from wherry.model import Job
 
 if TYPE_CHECKING:
     from wherry.config import Config
     from wherry.ingest.ingest import Ingest
     from wherry.receiving import Receiving
 
-_CHECKPOINTS: Final = 100
-"""Of a long job: its content may be long too."""
 
-
-class Line(Protocol):
-    """An association on which resources are retrieved."""
-
-    def retrieve(
-        self,
-        resource: type_resource,
-        check: type_check,
-        progress: type_progress,
-        stored: type_stored,
-    ) -> Ending:
-        """One of them."""
-
-    def release(self) -> None:
-        """End it in good order."""
-
-    def abort(self) -> None:
-        """End it at once."""
+_OURS = (CannotWriteFile, DatabaseError, Unavailable)
+"""What goes wrong here is nothing to be permissive about."""
 
 
 class _Retrieving(ABC):
@@ -88,8 +61,8 @@ class _Retrieving(ABC):
         """The job holds nothing elsewhere."""
 
     @abstractmethod
-    def open(self, order: Retrieval, called: Target) -> Line:
-        """A new association. Raises ``NetworkProtocol``."""
+    def lines(self, order: Retrieval, called: Target) -> Lines:
+        """The associations of one run."""
 
 
 class MoveJobs(_Retrieving):
@@ -97,9 +70,9 @@ class MoveJobs(_Retrieving):
 
     type = MOVE
 
-    def open(self, order: Retrieval, called: Target) -> Line:
+    def lines(self, order: Retrieval, called: Target) -> Lines:
         """For C-MOVE."""
-        return _Moving(Mover(called), order.level, order.target_aet)
+        return MoveLines(order, called)
 
 
 class GetJobs(_Retrieving):
@@ -114,121 +87,9 @@ class GetJobs(_Retrieving):
         self._ingest = ingest
         self._receiving = receiving
 
-    def open(self, order: Retrieval, called: Target) -> Line:
-        """For C-GET, with the storage classes that are to come."""
-        proposals = storage_proposals(
-            _classes(order), self._receiving.sop_classes(), self._receiving.transfer_syntaxes
-        )
-        return Getter(called, self._ingest, order.level, proposals)
-
-
-def _classes(order: Retrieval) -> list[str]:
-    """The SOP classes of all resources; none when that of one is not known."""
-    told = [classes_of(one) for one in order.resources]
-    return [one for classes in told for one in classes] if all(told) else []
-
-
-class _Moving:
-    """A ``Mover`` that knows the level and where to send things."""
-
-    def __init__(self, mover: Mover, level: Level, destination: str) -> None:
-        self._mover = mover
-        self._level = level
-        self._destination = destination
-        self.release = mover.release
-        self.abort = mover.abort
-
-    def retrieve(
-        self,
-        resource: type_resource,
-        check: type_check,
-        progress: type_progress,
-        stored: type_stored,
-    ) -> Ending:
-        """Nothing is stored by this association."""
-        return self._mover.retrieve(self._level, resource, self._destination, check, progress)
-
-
-class Standing:
-    """How far a job is. One thread."""
-
-    def __init__(
-        self, order: Retrieval, content: dict[str, type_json], control: JobControl
-    ) -> None:
-        """``content``: the public one at the beginning."""
-        self._order = order
-        self._content = content
-        self._control = control
-        self._count = len(order.resources)
-        self.done = int(control.job.checkpoint.get("Done", 0))
-        """Resources that are through, from the first on."""
-        self._details: list[dict[str, type_json]] = control.job.checkpoint.get("Details", [])
-        self._told = sum(len(one.get("ReceivedInstancesIds", ())) for one in self._details)
-        self._save_after = max(1, self._count // _CHECKPOINTS)
-        self._unsaved = 0
-        self._received: list[str] | None = None
-        self.report()
-
-    def begin(self, *, receives: bool) -> None:
-        """The next resource begins; ``receives``: its instances are stored by this job."""
-        self._received = [] if receives else None
-
-    def stored(self, stored: Stored) -> None:
-        """An instance of it has arrived."""
-        if self._received is not None and self._told < limits.RETRIEVED_INSTANCES_TOLD:
-            self._told += 1
-            self._received.append(stored.identifiers.instance)
-
-    def progress(self, share: float) -> None:
-        """So much of it is through, 0…1."""
-        self._control.report(None, (self.done + share) / self._count)
-
-    def through(self, ending: Ending | None, error: WherryError | None) -> None:
-        """It is through: well, or not, which stops nobody."""
-        if len(self._details) < limits.RETRIEVED_TOLD:
-            self._details.append(self._detail(ending, error))
-        self.done += 1
-        self._unsaved += 1
-        if self._unsaved >= self._save_after:
-            self.save()
-        else:
-            self.report()
-
-    def failed(self, ending: Ending | None, error: WherryError) -> None:
-        """It failed, and that ends the run; a later one begins with it."""
-        self._control.report(self._shown([*self._details, self._detail(ending, error)]), None)
-
-    def save(self) -> None:
-        """Returns when what is through is durable."""
-        checkpoint = {"Done": self.done, "Details": self._details}
-        self._control.save(checkpoint, self._shown(self._details), self._share())
-        self._unsaved = 0
-
-    def report(self) -> None:
-        """Show how far it is."""
-        self._control.report(self._shown(self._details), self._share())
-
-    def _shown(self, details: list[dict[str, type_json]]) -> dict[str, type_json]:
-        return self._content | {"Details": details}
-
-    def _share(self) -> float:
-        return self.done / self._count if self._count else 1.0
-
-    def _detail(self, ending: Ending | None, error: WherryError | None) -> dict[str, type_json]:
-        status = ending.status if ending is not None else None
-        if isinstance(error, DimseFailure):
-            status = error.status
-        told: dict[str, type_json] = {
-            "Query": self._order.shown(self._order.resources[self.done]),
-            "DimseErrorStatus": status,
-        }
-        if ending is not None:
-            told |= ending.counts()
-        if self._received is not None:
-            told["ReceivedInstancesIds"] = self._received
-        if error is not None:
-            told["Error"] = error.details or error.text
-        return told
+    def lines(self, order: Retrieval, called: Target) -> Lines:
+        """For C-GET."""
+        return GetLines(order, called, self._ingest, self._receiving)
 
 
 class _Work:
@@ -242,11 +103,12 @@ class _Work:
         standing: Standing,
         control: JobControl,
     ) -> None:
-        self._jobs = jobs
+        self._receives = jobs.type == GET
         self._order = order
         self._called = called
         self._standing = standing
         self._control = control
+        self._lines = jobs.lines(order, called)
         self._line: Line | None = None
 
     def run(self) -> None:
@@ -254,7 +116,7 @@ class _Work:
         try:
             for resource in self._order.resources[self._standing.done :]:
                 self._control.check()
-                self._standing.begin(receives=self._jobs.type == GET)
+                self._standing.begin(receives=self._receives)
                 self._one(resource)
         except BaseException:
             self._drop()
@@ -272,7 +134,7 @@ class _Work:
         except WherryError as error:
             if ending is None:
                 self._drop()
-            if not self._order.permissive:
+            if not self._order.permissive or isinstance(error, _OURS):
                 self._standing.failed(ending, error)
                 raise
             self._standing.through(ending, error)
@@ -280,12 +142,9 @@ class _Work:
             self._standing.through(ending, None)
 
     def _retrieve(self, resource: type_resource) -> Ending:
-        if self._line is None:
-            self._line = self._jobs.open(self._order, self._called)
-        standing = self._standing
-        return self._line.retrieve(
-            resource, self._control.check, standing.progress, standing.stored
-        )
+        check, standing = self._control.check, self._standing
+        self._line = self._lines.line(self._line, resource, check)
+        return self._line.retrieve(resource, check, standing.progress, standing.stored)
 
     def _drop(self) -> None:
         """The association is of no use any more."""

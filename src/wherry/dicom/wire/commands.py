@@ -161,9 +161,8 @@ def encode(command: Command) -> bytes:
 
 
 def _elements(data: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Elements in ascending order, as a data set has them (PS3.5 §7.1). Those of other groups, which
-    some put behind them (Orthanc: (0008,0058) with the answer to a C-GET that failed), are passed
-    over."""
+    """Elements in ascending order, as a data set has them (PS3.5 §7.1). Those of other groups
+    are passed over: some put them behind (Orthanc: (0008,0058) when a C-GET has failed)."""
     if len(data) > limits.COMMAND_BYTES:
         raise BadCommand(f"A command has {len(data)} bytes")
     at, before = 0, (0, -1)
