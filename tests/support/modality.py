@@ -65,7 +65,7 @@ class Player:
     port: int = field(default_factory=free_port)
     title: str = "PLAYER"
     find: type_find = lambda event: ()
-    move: Callable[[evt.Event], Iterable[Any]] = lambda event: (None, None)
+    move: Callable[[evt.Event], Iterable[Any]] = lambda event: [(None, None)]
     get: Callable[[evt.Event], Iterable[Any]] = lambda event: (0,)
     asked: list[Asked] = field(default_factory=list)
     cancelled: threading.Event = field(default_factory=threading.Event)
