@@ -177,8 +177,8 @@ def test_transfer_syntaxes_survive_a_get(pair: Pair) -> None:
     assert set(mine) <= set(theirs)
     assert {one: mine[one] for one in mine if mine[one] != theirs[one]} == {}
     failed = [one for one in content["Details"] if "Error" in one]
-    # classes and transfer syntaxes that no configuration takes, and what Orthanc cannot send
-    assert len(set(theirs) - set(mine)) <= len(theirs) // 10, failed
+    # what Orthanc itself cannot send: it takes the class of a dose in RLE for another
+    assert len(set(theirs) - set(mine)) <= 2, failed
     assert len({*mine.values()}) >= 8
 
 

@@ -39,7 +39,12 @@ _FAMILIES: Final = (
 )
 """Native, JPEG lossless and JPEG-LS, JPEG 2000, JPEG and RLE."""
 
-_USUAL: Final = tuple(syntax for family in _FAMILIES for syntax in family)
+_USUAL: Final = (
+    *(EXPLICIT, IMPLICIT),
+    *(_BASE + end for end in ("4.70", "4.90", "4.91", "4.50", "4.80", "5", "4.51", "4.57", "4.81")),
+    *(DEFLATED, BIG_ENDIAN, _BASE + "4.92", _BASE + "4.93"),
+)
+"""All of these, the more frequent ones first."""
 
 
 def _classes(*ends: str) -> tuple[str, ...]:
