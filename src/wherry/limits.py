@@ -402,6 +402,60 @@ LAST_WORD_S: Final = 2.0
 DIMSE_OPERATIONS: Final = 16
 """Requests of one association under way. One is what is agreed on; some do not wait."""
 
+ASSOCIATION_LOOK_S: Final = 0.2
+"""Between two looks whether somebody wants an operation on an association to end, while the other
+end is silent."""
+
+CANCEL_S: Final = 5.0
+"""For the other end of an association to obey a C-CANCEL; it is aborted then."""
+
+QUERY_ANSWERS: Final = 50_000
+"""Answers to one query: every study of a large hospital's year would be more, and nobody reads
+that. Who wants more asks for a shorter time."""
+
+QUERY_ANSWERS_BYTES: Final = 32 * MIB
+"""... and all of them together, as they are kept. An answer has about 500 bytes."""
+
+FOUND_ANSWERS: Final = 5_000
+"""Answers that are not kept, but shown at once: of worklists, and of the old ways to ask."""
+
+FOUND_BYTES: Final = 8 * MIB
+"""... and all of them together."""
+
+QUERY_PORTION_BYTES: Final = 512 * KIB
+"""Answers held in memory before they go to the index, while others still come."""
+
+QUERY_S: Final = 900.0
+"""From a C-FIND to its last answer, however many come in between: a worker thread waits for it."""
+
+QUERIES_AT_ONCE: Final = 16
+"""Modalities that are asked at the same moment, one thread each; further clients wait."""
+
+QUERIES_PAGE: Final = 500
+"""Answers, or queries, that are read and shown at once: about 1 MiB of JSON."""
+
+QUERY_TAGS: Final = 1_000
+"""Keys of one query, those in sequences counted."""
+
+STUDIES_LOOKED_AT: Final = 1_000
+"""Of a patient, to know which SOP classes a C-GET will bring."""
+
+RETRIEVED_RESOURCES: Final = 10_000
+"""Resources that one job retrieves: their names are part of its content."""
+
+RETRIEVED_TOLD: Final = 1_000
+"""Of these, those of which the content tells how it went."""
+
+RETRIEVED_INSTANCES_TOLD: Final = 10_000
+"""Instances that the content of such a job names, of all that it brought."""
+
+FAILED_INSTANCES_TOLD: Final = 10
+"""Instances that a modality could not send, as an error names them."""
+
+QUERY_USED_S: Final = 10.0
+"""A query that was used so short a time ago is not noted as used again: that would be a durable
+change for each of its answers that is looked at."""
+
 LEFTOVER_MESSAGES: Final = 1_000
 """What the other end may still say after it was told that the association is over."""
 
@@ -500,6 +554,9 @@ SEND_BYTES: Final = 256 * KIB
 
 THROTTLED_BYTES: Final = 64 * KIB
 """... when there is a limit to its rate: a thousandth of a second at 500 Mbit/s."""
+
+CALLER_LOOK_S: Final = 1.0
+"""Between two looks whether a client still waits for what another machine is asked."""
 
 CLOSED_LOOK_S: Final = 5.0
 """How often is looked whether the hours without transfers are over."""

@@ -44,6 +44,7 @@ from wherry.metrics import Metrics
 from wherry.modalities import ModalityBook
 from wherry.modalities.commitment_scp import CommitmentScp
 from wherry.modalities.pool import AssociationPool
+from wherry.modalities.retrieving import GetJobs, MoveJobs
 from wherry.modalities.store import MOVE_TYPE, ModalityStore
 from wherry.modalities.store import TYPE as STORE_TYPE
 from wherry.model import Level
@@ -170,6 +171,8 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
         peers = PeerBook(config, index)
         modalities = ModalityBook(config, index)
         associations = AssociationPool(config.dimse.association_close_delay_s)
+        receiving = Receiving(config)
+        calls = threads.Pool(limits.QUERIES_AT_ONCE)
         transfer_service = TransferService(config, index, storage, ingest, peers, metrics)
         jobs = JobEngine(
             index,
@@ -178,6 +181,8 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
                 PeerStore(config, index, storage, peers),
                 *_modality_jobs(config, index, storage, modalities, associations),
                 CommitmentScp(config, index, ingest.attachments, modalities),
+                MoveJobs(config, modalities),
+                GetJobs(config, modalities, ingest, receiving),
                 *_archive_jobs(config, index, storage, janitor),
                 WebhookJobs(config, index),
             ],
@@ -196,9 +201,10 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             peers=peers,
             modalities=modalities,
             associations=associations,
+            calls=calls,
             transfers=transfer_service,
             metrics=metrics,
-            receiving=Receiving(config),
+            receiving=receiving,
             warnings=warnings,
             lifecycle=lifecycle or Lifecycle(partial(_same, config)),
             process_id=presence.id,
@@ -220,6 +226,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             jobs.stop()  # may last longer than a lease: the heartbeat goes on meanwhile
             associations.close()
             transfer_service.close()
+            calls.stop()
             housekeeping.close()
             ingest.close()
             janitor.close()

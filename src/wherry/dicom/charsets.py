@@ -12,6 +12,7 @@ Not here: padding, the splitting of multiple values.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -99,6 +100,25 @@ ENCODINGS: Final = {
 }
 """Orthanc's names of encodings (configuration key ``DefaultEncoding``)."""
 
+UTF8_TERM: Final = "ISO_IR 192"
+_TERMS: Final = {
+    "Ascii": "ISO_IR 6",
+    "Utf8": UTF8_TERM,
+    "Latin1": "ISO_IR 100",
+    "Latin2": "ISO_IR 101",
+    "Latin3": "ISO_IR 109",
+    "Latin4": "ISO_IR 110",
+    "Latin5": "ISO_IR 148",
+    "Cyrillic": "ISO_IR 144",
+    "Arabic": "ISO_IR 127",
+    "Greek": "ISO_IR 126",
+    "Hebrew": "ISO_IR 138",
+    "Thai": "ISO_IR 166",
+    "Japanese": "ISO_IR 13",
+    "Chinese": "GB18030",
+}
+"""What (0008,0005) says of an encoding; those that need escapes, or have no term, are not here."""
+
 
 class _Assumed:
     """What is assumed of files that do not say. One for the process, as in Orthanc: whoever reads
@@ -142,6 +162,25 @@ def character_set(raw: bytes) -> CharacterSet:
     codec = _codec(next(filter(None, terms), ""))
     extended = len(terms) > 1 or "2022" in terms[0]
     return CharacterSet(codec, extended and codec not in ("utf-8", "gb18030", "gbk"))
+
+
+def term_for(texts: Iterable[str]) -> str:
+    """The value of (0008,0005) with which these texts are to be written: that of the encoding which
+    is assumed, if it knows all their letters, or else that of UTF-8."""
+    term = _TERMS.get(_Assumed.name)
+    if term is None or not all(knows(term, text) for text in texts):
+        return UTF8_TERM
+    return term
+
+
+def knows(term: str, text: str) -> bool:
+    """Whether the character set that ``term`` declares has all letters of ``text``."""
+    codec = character_set(term.encode("ascii", "replace")).codec
+    try:
+        text.encode(codec)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _codec(term: str) -> str:

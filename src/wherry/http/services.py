@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from wherry.config import Config
     from wherry.http.lifecycle import Lifecycle
+    from wherry.http.threads import Pool
     from wherry.index.database import Index
     from wherry.ingest.ingest import Ingest
     from wherry.jobs.engine import JobEngine
@@ -37,6 +38,8 @@ class Services:
     peers: PeerBook
     modalities: ModalityBook
     associations: AssociationPool
+    calls: Pool
+    """Threads that wait for modalities."""
     transfers: TransferService
     metrics: Metrics
     receiving: Receiving

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, NoReturn, Protocol, Self
 
-from wherry import limits
+from wherry import clock, limits
 from wherry.dicom.uids import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION
 from wherry.dicom.wire.commands import Command, encode
 from wherry.dicom.wire.messages import (
@@ -153,6 +153,9 @@ class Association:
         self._message_id = 0
         self._ended = False
         self._socket = socket.socket()
+        self.while_waiting: Callable[[], None] | None = None
+        """Called every ``limits.ASSOCIATION_LOOK_S`` while ``receive`` waits for the other end. It
+        may send; what it raises ends the wait, and nothing more can be received then."""
         begun(self)
         self._connect()
         try:
@@ -188,6 +191,14 @@ class Association:
             self.release()
         else:
             self.abort()
+
+    @property
+    def remote_ip(self) -> str:
+        """The address of the other end; "" when it is gone."""
+        try:
+            return str(self._socket.getpeername()[0])
+        except OSError:
+            return ""
 
     def context_of(self, abstract_syntax: str) -> Context:
         """The first one that was accepted. Raises ``NoAcceptableContext`` when there is none."""
@@ -265,11 +276,7 @@ class Association:
                 self._ahead = error
         if self._ahead is not None:
             return True
-        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
-            return True
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(within_s * 1000))
+        return self._readable(within_s)
 
     def release(self, within_s: float | None = None) -> None:
         """End it in good order. Never raises: nothing is lost when the other end is gone.
@@ -389,6 +396,7 @@ class Association:
 
     def _read(self) -> memoryview:
         """The next bytes, at least one."""
+        self._look_meanwhile()
         try:
             size = self._socket.recv_into(self._buffer)
             if not isinstance(self._socket, ssl.SSLSocket):  # some senders wait for it (Nagle)
@@ -398,6 +406,25 @@ class Association:
         if not size:
             raise ModalityUnavailable(f"{self} has ended the connection")
         return self._buffer[:size]
+
+    def _look_meanwhile(self) -> None:
+        """Until there is something to be read, or the other end has been silent for too long."""
+        began = clock.monotonic()
+        while self.while_waiting is not None and not self._readable(limits.ASSOCIATION_LOOK_S):
+            self.while_waiting()
+            timeout_s = self._target.timeout_s
+            if timeout_s is not None and clock.monotonic() - began >= timeout_s:
+                raise ModalityUnavailable(f"{self} does not answer: it took too long")
+
+    def _readable(self, within_s: float) -> bool:
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            return True
+        poll = select.poll()  # not select(): that knows no descriptor beyond 1,023
+        try:
+            poll.register(self._socket, select.POLLIN)
+        except ValueError:  # aborted by another thread: reading finds out
+            return True
+        return bool(poll.poll(within_s * 1000))
 
     def _refuse(self, pdu: type_pdu | Head | Piece) -> NoReturn:
         """What came is not what was to come."""

@@ -1,7 +1,7 @@
 """What a modality says has become of the instances that it was asked to commit (PS3.4 §J.3.3).
 
 An instance is committed when the report says so, and no other one does not: what it does not
-mention is not. A report may be repeated, because its answer got lost; what has failed once has failed.
+mention is not. A report may be repeated, because its answer got lost; what failed once has failed.
 
 Not here: the request (``commitment``), and over which association the report comes.
 """

@@ -264,6 +264,61 @@ _STORE = {
 }
 
 
+_LEVEL = one_of("Patient", "Study", "Series", "Instance")
+_TIMEOUT = {"type": "integer", "minimum": 0, "description": "Seconds of silence; 0 = for ever"}
+_ANSWER_FORM = (
+    _flag("simplify", "Keywords and bare values"),
+    _flag("short", "Tags as gggg,eeee and bare values"),
+)
+_ASKED = members(("ID", "Path"), ID=STRING, Path=STRING)
+_MODALITY_QUERY = members(
+    ("Level",),
+    Level=_LEVEL,
+    Query=_QUERY,
+    Normalize={**BOOLEAN, "description": "Leave out what means nothing at the level (true)"},
+    LocalAet=STRING,
+    Timeout=_TIMEOUT,
+)
+_CHILD_QUERY = members(Query=_QUERY, Timeout=_TIMEOUT)
+_JOB_OPTIONS = {
+    "Asynchronous": BOOLEAN,
+    "Synchronous": BOOLEAN,
+    "Permissive": BOOLEAN,
+    "Priority": {"type": "integer"},
+    "UserData": {},
+    "Timeout": _TIMEOUT,
+    "Simplify": BOOLEAN,
+    "Full": BOOLEAN,
+}
+_RETRIEVE = {
+    "oneOf": [
+        {"type": "string", "description": "TargetAet alone, as plain text"},
+        members(
+            (),
+            TargetAet={"type": "string", "maxLength": 16},
+            RetrieveMethod=one_of("SystemDefault", "C-MOVE", "C-GET"),
+            **_JOB_OPTIONS,
+        ),
+    ]
+}
+_NAMED = members(
+    ("Level", "Resources"),
+    Level=_LEVEL,
+    Resources=list_of(_QUERY),
+    LocalAet=STRING,
+    **_JOB_OPTIONS,
+)
+_MOVED = {
+    **_NAMED,
+    "properties": {**_NAMED["properties"], "TargetAet": {"type": "string", "maxLength": 16}},
+}
+_WORKLIST = members(
+    Query={"type": "object", "description": "Tags; lists of objects for sequences"},
+    Full=BOOLEAN,
+    Short=BOOLEAN,
+)
+
+
 def _word(*values: str) -> Operation:
     """A setting of one word."""
     return Operation(body=one_of(*values), body_type=TEXT, answer_type=TEXT)
@@ -441,6 +496,30 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "DELETE /peers/{}": DONE,
     "POST /peers/{}/store": Operation(body=_STORE),
     "POST /peers/{}/store-straight": Operation(body={}, body_type=BYTES),
+    # modalities and queries
+    "POST /modalities/{}/query": Operation(body=_MODALITY_QUERY, answer=_ASKED),
+    "POST /modalities/{}/find-worklist": Operation(body=_WORKLIST, answer=list_of(OBJECT)),
+    **{
+        f"POST /modalities/{{}}/{name}": Operation(body=_QUERY, answer=list_of(OBJECT))
+        for name in ("find", "find-patient", "find-study", "find-series", "find-instance")
+    },
+    "POST /modalities/{}/move": Operation(body=_MOVED),
+    "POST /modalities/{}/get": Operation(body=_NAMED),
+    "POST /queries/{}/retrieve": Operation(body=_RETRIEVE),
+    "POST /queries/{}/answers/{}/retrieve": Operation(body=_RETRIEVE),
+    "GET /queries": Operation((EXPAND,), answer=list_of({})),
+    "GET /queries/{}": Operation(answer=list_of(STRING)),
+    "DELETE /queries/{}": DONE,
+    "GET /queries/{}/level": TEXT_OUT,
+    "GET /queries/{}/modality": TEXT_OUT,
+    "GET /queries/{}/query": Operation(_ANSWER_FORM, answer=OBJECT),
+    "GET /queries/{}/answers": Operation((EXPAND, *_ANSWER_FORM), answer=list_of({})),
+    "GET /queries/{}/answers/{}": Operation(answer=list_of(STRING)),
+    "GET /queries/{}/answers/{}/content": Operation(_ANSWER_FORM, answer=OBJECT),
+    **{
+        f"POST /queries/{{}}/answers/{{}}/query-{name}": Operation(body=_CHILD_QUERY, answer=_ASKED)
+        for name in ("studies", "series", "instances")
+    },
     "POST /transfers/inventory": Operation(
         body=members(("Instances",), Instances=list_of(_TRANSFER_INSTANCE)),
         answer=members(("Missing",), Missing=STRING),
