@@ -711,6 +711,17 @@ SEARCH_WILDCARD_CHARACTERS: Final = 1_024
 """One alternative with wildcards. SQLite refuses patterns beyond 50,000 bytes, and matching takes
 time by the product of the lengths."""
 
+ANSWER_VALUE_BYTES: Final = 64 * KIB
+"""A value, or a sequence with all that is in it, that an answer to a C-FIND takes from a stored
+file: a query for what is longer (pixels, functional groups of each frame) was a mistake."""
+
+FIND_ANSWERS_AT_ONCE: Final = 200
+"""Answers to a C-FIND that are made in one turn of a worker thread: about 5 ms, and so many more
+are made after somebody cancelled."""
+
+FIND_ANSWERS_SENT: Final = 16
+"""... and that are sent before the event loop looks at what else has come, a C-CANCEL above all."""
+
 SEARCH_KEY_CHARACTERS: Final = 256
 """Characters of a value that the index searches by. DICOM allows 64 (LO) or 3 × 64 (PN);
 PostgreSQL refuses index entries beyond 2,700 bytes."""

@@ -34,7 +34,7 @@ from wherry.dicom.wire.pdu import (
 from wherry.dicom.wire.writing import encode
 from wherry.dimse.negotiation import NO_ROOM, Agreement, negotiate
 from wherry.dimse.permissions import Permission
-from wherry.dimse.requests import Context, Request, response
+from wherry.dimse.requests import NO_SUCH_SOP_CLASS, Context, Request, response
 from wherry.dimse.services import SERVICES
 from wherry.dimse.storing import Arrival
 from wherry.errors import NetworkProtocol, WherryError
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NO_SUCH_SOP_CLASS: Final = 0x0122
 NOT_AUTHORIZED: Final = 0x0124
 UNRECOGNIZED_OPERATION: Final = 0x0211
 """PS3.7 Annex C."""

@@ -25,6 +25,8 @@ SUCCESS: Final = 0x0000
 PENDING: Final = 0xFF00
 """Answers follow (PS3.4 §C.4.1.1.4)."""
 CANCELLED: Final = 0xFE00
+NO_SUCH_SOP_CLASS: Final = 0x0122
+"""PS3.7 Annex C."""
 
 _ANSWER: Final = 0x8000
 
@@ -84,12 +86,17 @@ class Request:
         self._line = line
 
     async def respond(
-        self, status: int, attributes: type_attributes | None = None, **members: Any
+        self, status: int, attributes: type_attributes | bytes | None = None, **members: Any
     ) -> None:
-        """Answer with this status, perhaps a data set, and what else the command is to hold."""
+        """Answer with this status, perhaps a data set, and what else the command is to hold.
+
+        ``attributes``: bytes are a data set that is written already.
+        """
         command = response(self.command, status, has_data_set=attributes is not None, **members)
         data_set = b""
-        if attributes is not None:
+        if isinstance(attributes, bytes):
+            data_set = attributes
+        elif attributes is not None:
             data_set = write(attributes, self.context.transfer_syntax)
         await self._line.send(self.context, command, data_set)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from wherry.dicom.wire.commands import CommandField
+from wherry.dimse import finding
 from wherry.dimse.permissions import Permission
 from wherry.dimse.requests import SUCCESS, Request
 
@@ -42,4 +43,8 @@ async def echo(request: Request) -> None:
 
 SERVICES: Final[Mapping[str, Service]] = {
     VERIFICATION: Service({CommandField.C_ECHO_RQ: (Permission.ECHO, echo)}),
+    **{
+        sop_class: Service({CommandField.C_FIND_RQ: (Permission.FIND, finding.find)})
+        for sop_class in finding.SOP_CLASSES
+    },
 }
