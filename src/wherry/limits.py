@@ -221,6 +221,29 @@ DICOM_FALLBACK_BYTES: Final = 2 * MIB
 """Bytes that pydicom reads of a file which our own scan cannot read: it takes about 0.3 s for
 them. Odd files are old and small."""
 
+# --- Worklists -----------------------------------------------------------------------------
+WORKLISTS: Final = 10_000
+"""Items that REST may declare, and files of the folder that are looked at: each query for a
+worklist looks at all of them."""
+
+WORKLIST_BYTES: Final = 64 * KIB
+"""One item as it lies in the index: ten scheduled steps with their codes have 5 KiB."""
+
+WORKLIST_FILE_BYTES: Final = 1 * MIB
+"""One file of the folder."""
+
+WORKLIST_FOLDER_BYTES: Final = 64 * MIB
+"""All files of the folder that are looked at, ..."""
+
+WORKLIST_FOLDER_ELEMENTS: Final = 500_000
+"""... and their elements: fifty for each item, 400 bytes of memory each."""
+
+WORKLISTS_AT_ONCE: Final = 200
+"""Items read, matched and written in one turn of a worker thread, and in one page of their list."""
+
+WORKLIST_STEPS: Final = 100
+"""Scheduled steps of one item: each is an answer of its own."""
+
 # --- DICOMDIR ------------------------------------------------------------------------------
 DICOM_UID_BYTES: Final = 64
 """Longest UID that a directory of a medium names (PS3.5 §6.2): readers have room for no more."""

@@ -55,6 +55,7 @@ from wherry.transfers.service import TransferService
 from wherry.webhooks.events import JOB_TYPE
 from wherry.webhooks.job import WebhookJobs
 from wherry.webhooks.lookout import Lookout
+from wherry.worklists import WorklistBook
 
 log = logging.getLogger(__name__)
 
@@ -187,6 +188,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             jobs=jobs,
             peers=peers,
             modalities=ModalityBook(config, index),
+            worklists=WorklistBook(config, index),
             transfers=transfer_service,
             metrics=metrics,
             receiving=Receiving(config),
@@ -299,6 +301,7 @@ class Housekeeping:
         self._presence = presence
         self._stop = threading.Event()
         self._next_expiry = clock.monotonic() + _EXPIRE_EVERY_S
+        self._next_worklist = clock.monotonic()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
     def start(self) -> None:
@@ -345,6 +348,10 @@ class Housekeeping:
         if clock.monotonic() >= self._next_expiry:
             self._parts.transfers.expire()
             self._next_expiry = clock.monotonic() + _EXPIRE_EVERY_S
+        worklists = self._parts.config.worklists
+        if worklists.enable and clock.monotonic() >= self._next_worklist:
+            self._parts.worklists.expire()
+            self._next_worklist = clock.monotonic() + worklists.housekeeping_s
 
 
 def mark_stable(index: Index, stable_age_s: float) -> None:

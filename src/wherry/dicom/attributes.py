@@ -29,7 +29,7 @@ from wherry.dicom.elements import (
 from wherry.dicom.inflate import inflate
 from wherry.dicom.preamble import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
 from wherry.dicom.reading import Element, Reader, type_dataset
-from wherry.dicom.tree import Selection
+from wherry.dicom.tree import Selection, Tree
 from wherry.dicom.values import NUMBER_VRS, TEXT_VRS, as_text
 from wherry.errors import BadFileFormat
 
@@ -99,6 +99,16 @@ def chosen(data: type_data, tags: Collection[int]) -> dict[int, Attribute]:
         for tag, attribute in reading.data_set(tree.root, assumed()).items()
         if tag in wanted
     }
+
+
+def of_file(data: type_data) -> dict[int, Attribute]:
+    """All attributes of the short file ``data`` up to its pixel data, without its file meta
+    information. Raises ``BadFileFormat``."""
+    try:
+        tree = Tree(data)
+    except UnreadableError as error:
+        raise BadFileFormat(f"A file that cannot be read: {error}") from None
+    return _Reading(tree.data, tree.encoding).data_set(tree.root, assumed())
 
 
 def is_private(tag: int) -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from wherry.storage.base import StorageArea
     from wherry.storage.cache import FileCache
     from wherry.transfers.service import TransferService
+    from wherry.worklists import WorklistBook
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Services:
     jobs: JobEngine
     peers: PeerBook
     modalities: ModalityBook
+    worklists: WorklistBook
     transfers: TransferService
     metrics: Metrics
     receiving: Receiving

@@ -35,6 +35,7 @@ from wherry.rest import (
     system,
     tools,
     upload,
+    worklists,
 )
 
 _MODULES = (
@@ -68,6 +69,7 @@ _MODULES = (
     lifecycle,
     export,
     openapi,
+    worklists,
 )
 
 
