@@ -60,7 +60,9 @@ def project(keys: type_attributes, found: type_attributes) -> dict[int, Attribut
     answer = {}
     for tag, key in keys.items():
         attribute = found.get(tag)
-        if attribute is None or not is_same_block(tag, keys, found):
+        if is_creator(tag) and key.text:
+            answer[tag] = key
+        elif attribute is None or not is_same_block(tag, keys, found):
             answer[tag] = nothing(tag, key)
         elif isinstance(attribute.value, tuple) and (below := item_of(key)):
             items = tuple(project(below, item) for item in attribute.value)
