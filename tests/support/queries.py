@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wherry.dicom.attributes import Attribute, read, write
@@ -44,6 +44,12 @@ class Recorder:
         if len(self.sent) == self._cancel_after:
             assert self.request is not None
             self.request.cancelled = True
+
+    async def send_each(
+        self, context: Context, command: Command, data_sets: Sequence[bytes]
+    ) -> None:
+        for data_set in data_sets:
+            await self.send(context, command, data_set)
 
 
 def number(name: str) -> int:

@@ -391,6 +391,7 @@ def test_models(store: Face) -> None:
 
 
 def test_a_query_ends_when_it_is_cancelled(store: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "FIND_ANSWERS_SENT", 1)
     for at_once in (1, 2, 200):
         monkeypatch.setattr(limits, "FIND_ANSWERS_AT_ONCE", at_once)
         found = asked(store, "IMAGE", cancel_after=2)

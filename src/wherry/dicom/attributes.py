@@ -46,6 +46,11 @@ SYNTAXES: Final = tuple(_ENCODINGS)
 
 _LONG_VRS: Final = frozenset(LONG_VRS)
 _ITEM: Final = (0xFFFE, 0xE000)
+_SHORT_TEXTS: Final = TEXT_VRS - _LONG_VRS
+_SURELY_SHORT: Final = 8_192
+"""Characters that have a length of 16 bits in every character set."""
+_HEADS: Final = 4_096
+"""Heads of elements that are remembered: more tags than anybody asks for."""
 _ELEMENT_BYTES: Final = 8
 """What an element has at least beside its value."""
 
@@ -66,6 +71,9 @@ class Attribute(NamedTuple):
         """The text; nothing when it has none."""
         return self.value if isinstance(self.value, str) else ""
 
+
+new_attribute = tuple.__new__
+"""Makes an ``Attribute`` in less time than its own constructor."""
 
 type_attributes = Mapping[int, Attribute]
 """Tag → attribute, ascending."""
@@ -124,7 +132,7 @@ def creator_of(tag: int) -> int:
 def write(attributes: type_attributes, syntax: str) -> bytes:
     """The bytes of a data set; text in the character set that it declares, and what that does not
     know as a question mark. Values that are none for their VR are left empty."""
-    return _Writing(_ENCODINGS[syntax]).data_set(attributes, assumed())
+    return _WRITERS[syntax].data_set(attributes, assumed())
 
 
 def of_texts(texts: Mapping[int, str]) -> dict[int, Attribute]:
@@ -226,11 +234,33 @@ class _Writing:
         self._short = struct.Struct(order + "HH2sH")
         self._long = struct.Struct(order + "HH2s2xI")
         self._implicit = struct.Struct(order + "HHI")
+        self._length = struct.Struct(order + ("H" if encoding.explicit else "I"))
+        self._heads: dict[tuple[int, str], bytes] = {}
 
     def data_set(self, attributes: type_attributes, charset: CharacterSet) -> bytes:
         if (declared := attributes.get(SPECIFIC_CHARACTER_SET)) is not None:
             charset = character_set(declared.text.encode("ascii", "replace"))
-        return b"".join(self._element(tag, attributes[tag], charset) for tag in sorted(attributes))
+        parts: list[bytes] = []
+        for tag in sorted(attributes):
+            attribute = vr, value = attributes[tag]
+            if type(value) is str and vr in _SHORT_TEXTS and len(value) < _SURELY_SHORT:
+                raw = value.encode() if value.isascii() else charset.encode(value)
+                if len(raw) & 1:
+                    raw += b"\0" if vr == "UI" else b" "
+                parts += (self._head(tag, vr), self._length.pack(len(raw)), raw)
+            else:  # rare among queries and their answers
+                parts.append(self._element(tag, attribute, charset))
+        return b"".join(parts)
+
+    def _head(self, tag: int, vr: str) -> bytes:
+        """What stands before the length of a short text."""
+        head = self._heads.get((tag, vr))
+        if head is None:
+            head = struct.pack(self._order + "HH", tag >> 16, tag & 0xFFFF)
+            head += vr.encode() if self._explicit else b""
+            if len(self._heads) < _HEADS:
+                self._heads[tag, vr] = head
+        return head
 
     def _element(self, tag: int, attribute: Attribute, charset: CharacterSet) -> bytes:
         vr, value = attribute
@@ -270,3 +300,6 @@ class _Writing:
         except (ValueError, struct.error, OverflowError):
             return b""
         return charset.encode(text)
+
+
+_WRITERS: Final = {syntax: _Writing(encoding) for syntax, encoding in _ENCODINGS.items()}

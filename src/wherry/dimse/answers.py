@@ -16,6 +16,7 @@ from wherry.dicom.attributes import (
     SPECIFIC_CHARACTER_SET,
     Attribute,
     chosen,
+    new_attribute,
     type_attributes,
     vr_of,
     write,
@@ -43,7 +44,9 @@ class Answers:
         self._syntax = syntax
         self._reads_files = rooms.config.storage_access_on_find != "Never"
         self._title = rooms.config.dicom_aet
-        self._names = {tag: spelt(tag) for tag in question.keys}
+        self._empty = {tag: nothing(tag, key) for tag, key in question.keys.items()}
+        self._empty[QUERY_RETRIEVE_LEVEL] = question.keys[QUERY_RETRIEVE_LEVEL]
+        self._named = [(tag, spelt(tag), key.vr) for tag, key in question.keys.items()]
 
     @property
     def look_into_files(self) -> bool:
@@ -88,17 +91,15 @@ class Answers:
         yield self._declared(self._whole(values, found))
 
     def _whole(self, values: Mapping[str, Any], of_file: type_attributes) -> dict[int, Attribute]:
-        keys, names = self._question.keys, self._names
-        answer = project(keys, of_file) if of_file else {}
-        for tag, key in keys.items():
-            if tag == QUERY_RETRIEVE_LEVEL:
-                answer[tag] = key
-            elif (value := values.get(names[tag])) is None:
-                answer.setdefault(tag, nothing(tag, key))
-            elif isinstance(value, list):
-                answer |= project({tag: key}, {tag: _sequence(value)})
-            else:
-                answer[tag] = Attribute(key.vr, value)
+        answer = dict(self._empty)
+        if of_file:
+            answer |= project(self._question.keys, of_file)
+        for tag, name, vr in self._named:
+            value = values.get(name)
+            if isinstance(value, str):
+                answer[tag] = new_attribute(Attribute, (vr, value))
+            elif value is not None:
+                answer |= project({tag: self._question.keys[tag]}, {tag: _sequence(value)})
         return answer
 
     def _declared(self, answer: dict[int, Attribute]) -> dict[int, Attribute]:

@@ -13,14 +13,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from wherry import limits
 from wherry.dicom.wire.commands import Command, CommandField
-from wherry.dicom.wire.messages import Head, Messages, Piece, message, type_buffer
+from wherry.dicom.wire.commands import encode as encode_command
+from wherry.dicom.wire.messages import Head, Messages, Piece, fragments, message, type_buffer
 from wherry.dicom.wire.pdu import (
     Abort,
     AbortReason,
@@ -300,13 +301,32 @@ class Association(asyncio.BufferedProtocol):
     async def send(self, context: Context, command: Command, data_set: type_buffer = b"") -> None:
         """A whole message, when there is room for it. Raises ``NetworkProtocol`` when the caller is
         gone, or takes nothing any more."""
+        maximum_length = await self._may_write()
+        self._transport.write(b"".join(message(context.id, command, data_set, maximum_length)))
+        self._heard = self._loop.time()
+
+    async def send_each(
+        self, context: Context, command: Command, data_sets: Sequence[bytes]
+    ) -> None:
+        """The same command with each of these data sets, in one go. Raises as ``send``."""
+        maximum_length = await self._may_write()
+        head = b"".join(
+            fragments(context.id, encode_command(command), maximum_length, is_command=True)
+        )
+        buffers: list[type_buffer] = []
+        for data_set in data_sets:
+            buffers.append(head)
+            buffers += fragments(context.id, data_set, maximum_length)
+        self._transport.write(b"".join(buffers))
+        self._heard = self._loop.time()
+
+    async def _may_write(self) -> int:
+        """The longest P-DATA-TF that the caller takes, as soon as there is room for one."""
         if not self._writable.is_set():
             await self._room_to_write()
         if self.ended or self._agreement is None:
             raise NetworkProtocol("The caller is gone")
-        buffers = message(context.id, command, data_set, self._agreement.maximum_length)
-        self._transport.write(b"".join(buffers))
-        self._heard = self._loop.time()
+        return self._agreement.maximum_length
 
     async def ask(self, context: Context, command: Command, data_set: type_buffer = b"") -> Command:
         """A request of our own (a C-STORE of a C-GET), and its answer. Raises as ``send``."""

@@ -10,13 +10,13 @@ Not here: reading the identifier (``question``), searching (``http.searching``),
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
 
 from wherry import limits
+from wherry.dimse.answering import Sender
 from wherry.dimse.answers import Answers
 from wherry.dimse.question import FIND_CLASSES, Question, question
-from wherry.dimse.requests import CANCELLED, NO_SUCH_SOP_CLASS, PENDING, SUCCESS, Request
+from wherry.dimse.requests import NO_SUCH_SOP_CLASS, SUCCESS, Request
 from wherry.http import searching
 from wherry.http.threads import in_thread
 from wherry.index.search_plan import Plan
@@ -44,29 +44,15 @@ def _prepare(request: Request) -> tuple[Question, Plan | None]:
 
 async def _answer(request: Request, asked: Question, made: Plan) -> bool:
     """Send all answers; False when the last word was said before."""
-    rooms = request.rooms
-    limit = _limit(request, asked.level)
-    answers = Answers(rooms, asked, request.context.transfer_syntax)
+    answers = Answers(request.rooms, asked, request.context.transfer_syntax)
+    sender = Sender(request, _limit(request, asked.level))
     files = answers.look_into_files
     size = limits.SEARCH_FILES_AT_ONCE if files else limits.FIND_ANSWERS_AT_ONCE
-    sent = 0
-    async with aclosing(searching.portions(rooms, made, size)) as portions:
+    async with aclosing(searching.portions(request.rooms, made, size)) as portions:
         async for portion in portions:
             async with searching.turn(files):
                 written = await in_thread(answers.written, [one.row for one in portion])
-            for data_set in written:
-                if sent % limits.FIND_ANSWERS_SENT == 0:
-                    await asyncio.sleep(0)
-                if request.cancelled:
-                    await request.respond(CANCELLED)
-                    return False
-                if limit and sent == limit:
-                    await request.respond(CANCELLED, comment=f"More than {limit} matches")
-                    return False
-                await request.respond(PENDING, data_set)
-                sent += 1
-            if request.cancelled:
-                await request.respond(CANCELLED)
+            if not await sender.send(written):
                 return False
     return True
 

@@ -9,6 +9,7 @@ Not here: which service a request goes to (``services``), how bytes travel (``as
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -62,6 +63,11 @@ class Line(Protocol):
         """A whole message, when there is room for it. Raises ``NetworkProtocol`` when the caller is
         gone."""
 
+    async def send_each(
+        self, context: Context, command: Command, data_sets: Sequence[bytes]
+    ) -> None:
+        """The same command with each of these data sets, in one go."""
+
 
 class Request:
     """One message that asks for something, whole but for the data set of a C-STORE."""
@@ -99,6 +105,12 @@ class Request:
         elif attributes is not None:
             data_set = write(attributes, self.context.transfer_syntax)
         await self._line.send(self.context, command, data_set)
+
+    async def respond_each(self, status: int, data_sets: Sequence[bytes]) -> None:
+        """Several answers with this status, in one go: data sets that are written already."""
+        if data_sets:
+            command = response(self.command, status, has_data_set=True)
+            await self._line.send_each(self.context, command, data_sets)
 
 
 def response(

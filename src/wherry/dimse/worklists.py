@@ -5,12 +5,10 @@ Not here: the items and matching them (``wherry.worklists``), the identifier (``
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from wherry import limits
 from wherry.dicom.attributes import (
     SPECIFIC_CHARACTER_SET,
     Attribute,
@@ -20,8 +18,9 @@ from wherry.dicom.attributes import (
     write,
 )
 from wherry.dicom.charsets import term_for
+from wherry.dimse.answering import Sender
 from wherry.dimse.identifier import QUERY_RETRIEVE_LEVEL, project, spelt, terms_of
-from wherry.dimse.requests import CANCELLED, NO_SUCH_SOP_CLASS, PENDING, SUCCESS, Request
+from wherry.dimse.requests import NO_SUCH_SOP_CLASS, SUCCESS, Request
 from wherry.http.threads import in_thread
 from wherry.index.checks import Check, ItemCheck, item_check, patterns_of
 from wherry.index.search_terms import Criteria
@@ -55,22 +54,10 @@ async def find_worklist(request: Request) -> None:
         await request.respond(NO_SUCH_SOP_CLASS)
         return
     wanted = await in_thread(_wanted, request)
-    limit = request.rooms.config.worklists.limit_answers
+    sender = Sender(request, request.rooms.config.worklists.limit_answers)
     pages = request.rooms.worklists.pages()
-    sent = 0
     while (written := await in_thread(_next, request, pages, wanted)) is not None:
-        for data_set in written:
-            if sent % limits.FIND_ANSWERS_SENT == 0:
-                await asyncio.sleep(0)
-            if request.cancelled:
-                break
-            if limit and sent == limit:
-                await request.respond(CANCELLED, comment=f"More than {limit} matches")
-                return
-            await request.respond(PENDING, data_set)
-            sent += 1
-        if request.cancelled:
-            await request.respond(CANCELLED)
+        if not await sender.send(written):
             return
     await request.respond(SUCCESS)
 

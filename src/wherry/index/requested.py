@@ -97,25 +97,51 @@ def known(
     ``by_study``: patient tags are those that a study came with, as it is searched by them.
     """
     lineage = related.lineage(tx, level, rows, by_study=by_study)
-    computed = {
-        tag: _compute(tx, tag, [above[at].row for above in lineage.values()])
-        for tag in tags
-        if tag in COMPUTED and (at := COMPUTED[tag][0]) <= level
+    sources = _sources(tx, level, lineage, tags)
+    certain = {
+        INSTANCE_AVAILABILITY: "ONLINE",
+        QUERY_RETRIEVE_LEVEL: RETRIEVE_LEVELS[level],
     }
-    if level is Level.INSTANCE:
-        columns = [tag for tag in tags if tag in _COLUMNS]
-        computed |= _columns(tx, columns, rows) if columns else {}
+    certain = {tag: value for tag, value in certain.items() if tag in tags}
+    plain = [tag for tag in tags if tag not in COMPUTED and tag not in certain]
+    plain = [tag for tag in plain if not (level is Level.INSTANCE and tag in _COLUMNS)]
+    uncertain = frozenset(plain) - _INDEXED[level]
     answer = Requested()
     for row in rows:
         if (above := lineage.get(row)) is None:
             continue  # deleted meanwhile
-        values, missing = _of_one(level, above, tags, computed)
-        answer.values[row] = values
-        if missing:
+        kept: dict[str, Any] = {}
+        for at in sorted(above):  # the lowest one counts
+            kept |= above[at].tags
+        values = {tag: kept[tag] for tag in plain if tag in kept}
+        for tag, at, found in sources:
+            if (value := found.get(above[at].row)) is not None:
+                values[tag] = value
+        answer.values[row] = values | certain
+        if uncertain and (missing := uncertain.difference(kept)):
             answer.missing[row] = missing
     if answer.missing and look_into_files:
         answer.files = related.first_files(tx, level, answer.missing)
     return answer
+
+
+def _sources(
+    tx: Transaction,
+    level: Level,
+    lineage: Mapping[int, Mapping[Level, Ancestor]],
+    tags: Sequence[str],
+) -> list[tuple[str, Level, type_values]]:
+    """Of what is not among the kept tags: tag, level whose rows have a value, and these values."""
+    found = []
+    for tag in tags:
+        if tag in COMPUTED:
+            at, compute = COMPUTED[tag]
+            if at <= level:
+                rows = frozenset(above[at].row for above in lineage.values())
+                found.append((tag, at, compute(tx, rows)))
+        elif tag in _COLUMNS and level is Level.INSTANCE:
+            found.append((tag, level, _column(tx, _COLUMNS[tag], lineage)))
+    return found
 
 
 def is_indexed(tag: str, level: Level) -> bool:
@@ -128,44 +154,6 @@ def is_indexed(tag: str, level: Level) -> bool:
     )
 
 
-def _of_one(
-    level: Level,
-    above: Mapping[Level, Ancestor],
-    tags: Sequence[str],
-    computed: Mapping[str, type_values],
-) -> tuple[dict[str, Any], frozenset[str]]:
-    """The values of one resource, and which tags only its file can tell."""
-    values: dict[str, Any] = {}
-    missing = set()
-    for tag in tags:
-        value: Any
-        if tag in COMPUTED:
-            value = computed[tag].get(above[COMPUTED[tag][0]].row) if tag in computed else None
-        elif tag in computed:
-            value = computed[tag].get(above[level].row)
-        elif tag == INSTANCE_AVAILABILITY:
-            value = "ONLINE"
-        elif tag == QUERY_RETRIEVE_LEVEL:
-            value = RETRIEVE_LEVELS[level]
-        else:
-            value = next((one.tags[tag] for one in above.values() if tag in one.tags), None)
-            if value is None and tag not in _INDEXED[level]:
-                missing.add(tag)
-        if value is not None:
-            values[tag] = value
-    return values, frozenset(missing)
-
-
-def _compute(tx: Transaction, tag: str, rows: Collection[int]) -> type_values:
-    return COMPUTED[tag][1](tx, frozenset(rows))
-
-
-def _columns(
-    tx: Transaction, tags: Sequence[str], instances: Sequence[int]
-) -> dict[str, type_values]:
-    names = ", ".join(_COLUMNS[tag] for tag in tags)
-    found = tx.all(f"SELECT id, {names} FROM instances WHERE id IN ?", (list(instances),))
-    return {
-        tag: {row[0]: row[place] for row in found if row[place]}
-        for place, tag in enumerate(tags, 1)
-    }
+def _column(tx: Transaction, name: str, instances: Collection[int]) -> type_values:
+    found = tx.all(f"SELECT id, {name} FROM instances WHERE id IN ?", (list(instances),))
+    return {row[0]: row[1] for row in found if row[1]}
