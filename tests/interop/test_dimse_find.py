@@ -9,20 +9,17 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import pytest
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
 from tests.interop.find_store import ROOT, instance, item
 from tests.support.orthanc import Orthanc, needs_orthanc
 from tests.support.server import Server, free_port, running
+from tests.support.worklists import WORKLIST_CLASS, worklist_file
 from wherry.dimse.question import PATIENT_ROOT, STUDY_ROOT
-from wherry.dimse.worklists import WORKLIST_CLASS
 
 needs_dcmtk = pytest.mark.skipif(shutil.which("findscu") is None, reason="DCMTK is not installed")
 
@@ -125,18 +122,6 @@ def test_findscu_cancels(wherry: Running) -> None:
     assert 1 <= len(found) <= 42
 
 
-def worklist_file(**values: object) -> bytes:
-    """As others make them: pydicom."""
-    data = item(**values)
-    data.file_meta = FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    data.file_meta.MediaStorageSOPClassUID = WORKLIST_CLASS
-    data.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
-    buffer = BytesIO()
-    data.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
-
-
 @pytest.fixture
 def scheduled(wherry: Running) -> Iterator[str]:
     """One item in the folder, one over REST; the identifier of the second."""
@@ -144,9 +129,9 @@ def scheduled(wherry: Running) -> Iterator[str]:
     file = folder / "a.wl"
     file.write_bytes(
         worklist_file(
+            "F1",
             SpecificCharacterSet="ISO_IR 100",
             PatientName="Müller^Jürgen",
-            AccessionNumber="F1",
             ScheduledProcedureStepSequence=[
                 item(Modality="CT", ScheduledProcedureStepStartDate="20260110")
             ],

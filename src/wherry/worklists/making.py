@@ -33,7 +33,7 @@ def attributes_of(tags: Mapping[str, Any], depth: int = 0) -> dict[int, Attribut
 
 
 def _attribute(name: str, vr: str, value: Any, depth: int) -> Attribute:
-    if vr == "SQ" or isinstance(value, list):
+    if vr == "SQ" or (vr == "UN" and isinstance(value, list)):
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise BadRequest(f"A list of objects is expected for {name[:64]}")
         return Attribute("SQ", tuple(attributes_of(item, depth + 1) for item in value))
