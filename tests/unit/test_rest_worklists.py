@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.dicom_files import make_instance
 from tests.support.face import Face, serving
 from tests.support.worklists import worklist_file
+from wherry import limits
 from wherry.config.worklists import WorklistsConfig
+
+STUDY = "1.2.826.0.1.3680043.10.1234.1"
 
 TAGS = {
     "PatientName": "山田^太郎",
@@ -97,3 +102,19 @@ def test_the_plugin_is_announced_when_it_is_there(face: Face, tmp_path: Path) ->
         for path in ("/worklists", "/worklists/x"):
             assert other.get(path).status == 404
         assert other.post_json("/worklists/create", {"Tags": {}}).status == 404
+
+
+def test_items_go_by_themselves_when_their_study_is_stable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "HEARTBEAT_S", 0.02)
+    config = WorklistsConfig(enable=True, housekeeping_s=0)
+    with serving(tmp_path, worklists=config, stable_age_s=0) as face:
+        kept = create(face, {"StudyInstanceUID": "1.2"})
+        create(face, {"StudyInstanceUID": STUDY})
+        face.upload(make_instance(1))
+        end = time.monotonic() + 60
+        while len(face.json("/worklists")) > 1:
+            assert time.monotonic() < end
+            time.sleep(0.02)  # a thread of the server looks at it
+        assert [one["ID"] for one in face.json("/worklists")] == [kept]

@@ -36,13 +36,15 @@ class Name:
     def _wider(self) -> list[Pattern]:
         first, equals, _ = self.text.partition("=")
         first = first.rstrip(_NOTHING)
+        if not first.strip("*"):
+            return [Present()]
         if equals:
-            return [Wildcard(first + "*") if first.strip("*") else Present()]
+            return [Wildcard(first + "*")]
         if first.endswith("*"):
             found: list[Pattern] = [Wildcard(first)]
         else:
             whole = Wildcard(first) if _is_wildcard(first) else Exactly(frozenset((first,)))
-            found = [whole, Wildcard(first + "^*"), Wildcard(first + "=*")]
+            found = [whole, *(Wildcard(f"{first}{what}*") for what in "^= ")]
         if not first.isascii():
             found.append(Wildcard("*=" + first.rstrip("*") + "*"))
         return found
@@ -63,13 +65,14 @@ class Name:
         """As of ``Pattern``."""
         if not _is_wildcard(self.text):
             return 2 if self.text.isascii() and "=" not in self.text else 0
-        return 1 if self.text.isascii() and self.text[0] not in "*?=" else 0
+        return 1 if self.text.isascii() and not self.text.startswith(("*", "?", "=")) else 0
 
     @property
     def is_certain(self) -> bool:
         """Whether the condition in SQL holds for nothing else."""
         is_short = len(self.text) <= limits.SEARCH_KEY_CHARACTERS
-        return is_short and self.text.isascii() and self.text[-1] == "*" and "=" not in self.text
+        ends = self.text.endswith("*") and "=" not in self.text
+        return is_short and ends and self.text.isascii()
 
 
 def as_names(patterns: Iterable[Pattern]) -> list[Pattern]:
