@@ -113,3 +113,26 @@ def test_a_folder_that_is_not_there(tmp_path: Path, caplog: pytest.LogCaptureFix
     (tmp_path / "later").mkdir()
     (tmp_path / "later" / "a.wl").write_bytes(worklist_file("A"))
     assert numbers(folder) == ["A"]
+
+
+def test_a_file_that_becomes_a_link_before_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = tmp_path / "outside"
+    outside.write_bytes(worklist_file("OUT"))
+    inside = tmp_path / "worklists"
+    inside.mkdir()
+    (inside / "a.wl").symlink_to(outside)
+    assert list(names(inside)) == []  # it is not even opened
+    changed = [("a.wl", (1, 2, 3, 4))]
+    monkeypatch.setattr(WorklistFolder, "_files", lambda self, folder: iter(changed))
+    assert numbers(WorklistFolder(inside)) == []
+
+
+def names(path: Path) -> list[str]:
+    """What is looked at in a folder."""
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        return [name for name, _ in WorklistFolder(path)._files(folder)]
+    finally:
+        os.close(folder)
