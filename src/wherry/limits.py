@@ -221,6 +221,29 @@ DICOM_FALLBACK_BYTES: Final = 2 * MIB
 """Bytes that pydicom reads of a file which our own scan cannot read: it takes about 0.3 s for
 them. Odd files are old and small."""
 
+# --- Worklists -----------------------------------------------------------------------------
+WORKLISTS: Final = 10_000
+"""Items that REST may declare, and files of the folder that are looked at: each query for a
+worklist looks at all of them."""
+
+WORKLIST_BYTES: Final = 64 * KIB
+"""One item as it lies in the index: ten scheduled steps with their codes have 5 KiB."""
+
+WORKLIST_FILE_BYTES: Final = 1 * MIB
+"""One file of the folder."""
+
+WORKLIST_FOLDER_BYTES: Final = 64 * MIB
+"""All files of the folder that are looked at, ..."""
+
+WORKLIST_FOLDER_ELEMENTS: Final = 500_000
+"""... and their elements: fifty for each item, 400 bytes of memory each."""
+
+WORKLISTS_AT_ONCE: Final = 200
+"""Items read, matched and written in one turn of a worker thread, and in one page of their list."""
+
+WORKLIST_STEPS: Final = 100
+"""Scheduled steps of one item: each is an answer of its own."""
+
 # --- DICOMDIR ------------------------------------------------------------------------------
 DICOM_UID_BYTES: Final = 64
 """Longest UID that a directory of a medium names (PS3.5 §6.2): readers have room for no more."""
@@ -817,6 +840,17 @@ SEARCH_PATTERNS: Final = 100
 SEARCH_WILDCARD_CHARACTERS: Final = 1_024
 """One alternative with wildcards. SQLite refuses patterns beyond 50,000 bytes, and matching takes
 time by the product of the lengths."""
+
+ANSWER_VALUE_BYTES: Final = 64 * KIB
+"""A value, or a sequence with all that is in it, that an answer to a C-FIND takes from a stored
+file: a query for what is longer (pixels, functional groups of each frame) was a mistake."""
+
+FIND_ANSWERS_AT_ONCE: Final = 200
+"""Answers to a C-FIND that are made in one turn of a worker thread: about 5 ms, and so many more
+are made after somebody cancelled."""
+
+FIND_ANSWERS_SENT: Final = 16
+"""... and that are sent before the event loop looks at what else has come, a C-CANCEL above all."""
 
 SEARCH_KEY_CHARACTERS: Final = 256
 """Characters of a value that the index searches by. DICOM allows 64 (LO) or 3 × 64 (PN);

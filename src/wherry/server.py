@@ -42,6 +42,7 @@ from wherry.jobs.engine import JobEngine
 from wherry.jobs.shop import Rules
 from wherry.metrics import Metrics
 from wherry.modalities import ModalityBook
+from wherry.modalities.commitment import ask_to_commit
 from wherry.modalities.commitment_scp import CommitmentScp
 from wherry.modalities.pool import AssociationPool
 from wherry.modalities.retrieving import GetJobs, MoveJobs
@@ -60,6 +61,7 @@ from wherry.transfers.service import TransferService
 from wherry.webhooks.events import JOB_TYPE
 from wherry.webhooks.job import WebhookJobs
 from wherry.webhooks.lookout import Lookout
+from wherry.worklists import WorklistBook
 
 log = logging.getLogger(__name__)
 
@@ -202,6 +204,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             modalities=modalities,
             associations=associations,
             calls=calls,
+            worklists=WorklistBook(config, index),
             transfers=transfer_service,
             metrics=metrics,
             receiving=receiving,
@@ -258,8 +261,9 @@ def _modality_jobs(
     modalities: ModalityBook,
     associations: AssociationPool,
 ) -> list[ModalityStore]:
+    commit = partial(ask_to_commit, config, index)
     return [
-        ModalityStore(config, index, storage, modalities, associations, type=type)
+        ModalityStore(config, index, storage, modalities, associations, commit, type)
         for type in (STORE_TYPE, MOVE_TYPE)
     ]
 
@@ -332,6 +336,7 @@ class Housekeeping:
         self._presence = presence
         self._stop = threading.Event()
         self._next_expiry = clock.monotonic() + _EXPIRE_EVERY_S
+        self._next_worklist = clock.monotonic()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
     def start(self) -> None:
@@ -378,6 +383,10 @@ class Housekeeping:
         if clock.monotonic() >= self._next_expiry:
             self._parts.transfers.expire()
             self._next_expiry = clock.monotonic() + _EXPIRE_EVERY_S
+        worklists = self._parts.config.worklists
+        if worklists.enable and clock.monotonic() >= self._next_worklist:
+            self._parts.worklists.expire()
+            self._next_worklist = clock.monotonic() + worklists.housekeeping_s
 
 
 def mark_stable(index: Index, stable_age_s: float) -> None:

@@ -161,6 +161,7 @@ GENERAL: Final[dict[str, Key]] = {
     # Sections
     "PostgreSQL": _own(Kind.OBJECT),
     "Transfers": _own(Kind.OBJECT),
+    "Worklists": _own(Kind.OBJECT),
     "Wherry": _own(Kind.OBJECT),
     # Known, not honoured yet
     "TemporaryDirectory": _later(""),
@@ -259,6 +260,18 @@ SECTIONS: Final[dict[str, dict[str, Key]]] = {
         "CommitThreadsCount": _number("commit_threads_count", low=1, high=64),
         "Peers": _own(Kind.OBJECT),
     },
+    "Worklists": {
+        "Enable": _flag("enable"),
+        "Database": Key(Kind.PATH, "folder"),
+        "Directory": Key(Kind.PATH, "folder"),
+        "FilterIssuerAet": _flag("filter_issuer_aet"),
+        "LimitAnswers": _number("limit_answers"),
+        "SaveInOrthancDatabase": _flag("save_in_database"),
+        "SetStudyInstanceUidIfMissing": _flag("set_study_instance_uid"),
+        "DeleteWorklistsOnStableStudy": _flag("delete_on_stable_study"),
+        "HousekeepingInterval": _number("housekeeping_s", low=1, high=_DAY_S),
+        "DeleteWorklistsDelay": _number("delete_after_s", high=100 * 365 * 24, unit=3600),
+    },
     "Wherry": {
         "BindAddress": Key(Kind.STRING, "bind_address"),
         "DicomBindAddress": Key(Kind.STRING, "dicom_bind_address"),
@@ -301,6 +314,7 @@ SECTIONS: Final[dict[str, dict[str, Key]]] = {
 
 SECTION_WITHOUT_EFFECT: Final[dict[str, frozenset[str]]] = {
     "Transfers": frozenset({"CacheSize"}),
+    "Worklists": frozenset({"LogMatchedWorklistIds"}),
     "PostgreSQL": frozenset(
         {
             "AllowInconsistentChildCounts",

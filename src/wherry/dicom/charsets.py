@@ -12,7 +12,6 @@ Not here: padding, the splitting of multiple values.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -100,10 +99,9 @@ ENCODINGS: Final = {
 }
 """Orthanc's names of encodings (configuration key ``DefaultEncoding``)."""
 
-UTF8_TERM: Final = "ISO_IR 192"
-_TERMS: Final = {
+TERMS: Final = {
     "Ascii": "ISO_IR 6",
-    "Utf8": UTF8_TERM,
+    "Utf8": "ISO_IR 192",
     "Latin1": "ISO_IR 100",
     "Latin2": "ISO_IR 101",
     "Latin3": "ISO_IR 109",
@@ -116,8 +114,17 @@ _TERMS: Final = {
     "Thai": "ISO_IR 166",
     "Japanese": "ISO_IR 13",
     "Chinese": "GB18030",
+    "JapaneseKanji": "\\ISO 2022 IR 87",
+    "Korean": "\\ISO 2022 IR 149",
+    "SimplifiedChinese": "\\ISO 2022 IR 58",
 }
-"""What (0008,0005) says of an encoding; those that need escapes, or have no term, are not here."""
+"""The values of (0008,0005) that say the same (PS3.3 §C.12.1.1.2); Windows 1251 has none."""
+
+_ANY: Final = "ISO_IR 192"
+"""What all text can be written in."""
+
+_DESIGNATED: Final = frozenset(("euc_kr", "gb2312"))
+"""Codecs whose character set must be designated by an escape, which they do not write."""
 
 
 class _Assumed:
@@ -149,6 +156,31 @@ def assumed() -> CharacterSet:
     return _Assumed.charset
 
 
+def term_for(text: str, *wished: str) -> str:
+    """The first of these values of (0008,0005) in which ``text`` can be written, otherwise that of
+    UTF-8. "" stands for the encoding that is assumed."""
+    for one in wished:
+        term = one or TERMS.get(_Assumed.name, _ANY)
+        if knows(term, text):
+            return term
+    return _ANY
+
+
+def knows(term: str, text: str) -> bool:
+    """Whether ``text`` can be written with this value of (0008,0005)."""
+    if text.isascii():
+        return True
+    charset = character_set(term.encode("ascii", "replace"))
+    if charset.is_extended and charset.codec in _DESIGNATED:
+        return False
+    try:
+        written = text.encode(charset.codec)
+    except UnicodeError:
+        return False
+    # JIS X 0201 is the part of its codec that has one byte for each character.
+    return charset.codec != "shift_jis" or len(written) == len(text)
+
+
 def character_set(raw: bytes) -> CharacterSet:
     """The character set that a value of (0008,0005) declares."""
     if raw.startswith(b"ISO_IR 100") and len(raw) == 10:
@@ -162,25 +194,6 @@ def character_set(raw: bytes) -> CharacterSet:
     codec = _codec(next(filter(None, terms), ""))
     extended = len(terms) > 1 or "2022" in terms[0]
     return CharacterSet(codec, extended and codec not in ("utf-8", "gb18030", "gbk"))
-
-
-def term_for(texts: Iterable[str]) -> str:
-    """The value of (0008,0005) with which these texts are to be written: that of the encoding which
-    is assumed, if it knows all their letters, or else that of UTF-8."""
-    term = _TERMS.get(_Assumed.name)
-    if term is None or not all(knows(term, text) for text in texts):
-        return UTF8_TERM
-    return term
-
-
-def knows(term: str, text: str) -> bool:
-    """Whether the character set that ``term`` declares has all letters of ``text``."""
-    codec = character_set(term.encode("ascii", "replace")).codec
-    try:
-        text.encode(codec)
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _codec(term: str) -> str:

@@ -42,7 +42,7 @@ from wherry.dicom.wire.pdu import (
 from wherry.dicom.wire.writing import encode
 from wherry.dimse.negotiation import NO_ROOM, Agreement, negotiate
 from wherry.dimse.permissions import Permission
-from wherry.dimse.requests import Context, Request, response
+from wherry.dimse.requests import NO_SUCH_SOP_CLASS, Context, Request, response
 from wherry.dimse.services import SERVICES
 from wherry.dimse.storing import Arrival
 from wherry.errors import NetworkProtocol, WherryError
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NO_SUCH_SOP_CLASS: Final = 0x0122
 NOT_AUTHORIZED: Final = 0x0124
 UNRECOGNIZED_OPERATION: Final = 0x0211
 """PS3.7 Annex C."""
@@ -313,6 +312,18 @@ class Association(asyncio.BufferedProtocol):
         gone, or takes nothing any more."""
         async with self._sending:
             await self._write(message(context.id, command, data_set, self._maximum_length))
+
+    async def send_each(
+        self, context: Context, command: Command, data_sets: Sequence[bytes]
+    ) -> None:
+        """The same command with each of these data sets, in one go. Raises as ``send``."""
+        head = b"".join(message_head(context.id, command, self._maximum_length))
+        buffers: list[type_buffer] = []
+        for data_set in data_sets:
+            buffers.append(head)
+            buffers += fragments(context.id, data_set, self._maximum_length)
+        async with self._sending:
+            await self._write(buffers)
 
     async def ask(
         self, context: Context, command: Command, pieces: AsyncIterator[bytes]

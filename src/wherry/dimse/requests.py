@@ -26,6 +26,8 @@ SUCCESS: Final = 0x0000
 PENDING: Final = 0xFF00
 """Answers follow (PS3.4 §C.4.1.1.4)."""
 CANCELLED: Final = 0xFE00
+NO_SUCH_SOP_CLASS: Final = 0x0122
+"""PS3.7 Annex C."""
 
 _ANSWER: Final = 0x8000
 
@@ -72,6 +74,11 @@ class Line(Protocol):
         the caller is gone, and whatever ``pieces`` raises: that ends the association, for a message
         that is not whole has no end."""
 
+    async def send_each(
+        self, context: Context, command: Command, data_sets: Sequence[bytes]
+    ) -> None:
+        """The same command with each of these data sets, in one go."""
+
 
 class Request:
     """One message that asks for something, whole but for the data set of a C-STORE."""
@@ -111,14 +118,25 @@ class Request:
         return await self._line.ask(context, replace(command, message_id=self._asked), pieces)
 
     async def respond(
-        self, status: int, attributes: type_attributes | None = None, **members: Any
+        self, status: int, attributes: type_attributes | bytes | None = None, **members: Any
     ) -> None:
-        """Answer with this status, perhaps a data set, and what else the command is to hold."""
+        """Answer with this status, perhaps a data set, and what else the command is to hold.
+
+        ``attributes``: bytes are a data set that is written already.
+        """
         command = response(self.command, status, has_data_set=attributes is not None, **members)
         data_set = b""
-        if attributes is not None:
+        if isinstance(attributes, bytes):
+            data_set = attributes
+        elif attributes is not None:
             data_set = write(attributes, self.context.transfer_syntax)
         await self._line.send(self.context, command, data_set)
+
+    async def respond_each(self, status: int, data_sets: Sequence[bytes]) -> None:
+        """Several answers with this status, in one go: data sets that are written already."""
+        if data_sets:
+            command = response(self.command, status, has_data_set=True)
+            await self._line.send_each(self.context, command, data_sets)
 
 
 def response(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from wherry.storage.base import StorageArea
     from wherry.storage.cache import FileCache
     from wherry.transfers.service import TransferService
+    from wherry.worklists import WorklistBook
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Services:
     associations: AssociationPool
     calls: Pool
     """Threads that wait for modalities."""
+    worklists: WorklistBook
     transfers: TransferService
     metrics: Metrics
     receiving: Receiving

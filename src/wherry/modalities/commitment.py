@@ -30,8 +30,8 @@ from wherry.index import commitments, resources, sop_instances
 from wherry.index.commitments import AskedInstance
 from wherry.index.database import Index, Transaction
 from wherry.index.sop_instances import SopInstance
-from wherry.modalities.association import Association, Context, Message
-from wherry.modalities.calling import target
+from wherry.modalities import calling
+from wherry.modalities.association import Association, Context, Message, Target
 from wherry.modalities.commitment_reports import take_report
 from wherry.model import Level, Modality
 
@@ -66,7 +66,7 @@ def ask(
     ``NetworkProtocol``, ``TooLarge``.
     """
     check_count(len(instances))
-    goal = target(config, modality, local_aet=local_aet, timeout_s=timeout_s)
+    goal = calling.target(config, modality, local_aet=local_aet, timeout_s=timeout_s)
     transaction = transaction or new_transaction()
     keep = config.dimse.commitment_reports
     index.write(lambda tx: commitments.add(tx, transaction, modality.aet, instances, keep))
@@ -80,6 +80,23 @@ def ask(
         index.write(lambda tx: commitments.remove(tx, transaction))
         raise
     return transaction
+
+
+def ask_to_commit(
+    config: Config,
+    index: Index,
+    modality: Modality,
+    target: Target,
+    stored: Sequence[tuple[str, str]],
+) -> str:
+    """``ask`` for what was just sent to ``target``, pairs of SOP class and SOP instance. Raises as
+    that does."""
+    with index.read() as tx:
+        instances = instances_named(tx, [Reference(*one) for one in stored])
+    timeout_s = None if target.timeout_s is None else int(target.timeout_s)
+    return ask(
+        config, index, modality, instances, local_aet=target.calling, timeout_s=timeout_s or 0
+    )
 
 
 def instances_below(tx: Transaction, orthanc_ids: Sequence[str]) -> list[AskedInstance]:

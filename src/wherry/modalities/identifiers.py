@@ -132,7 +132,7 @@ def spelled(attributes: type_attributes) -> dict[int, Attribute]:
             raise BadFileFormat(f"{declared.text[:64]} has no such letters")
         term = declared.text
     else:
-        term = charsets.term_for(texts)
+        term = charsets.term_for("".join(texts), "")
     found = {**attributes, SPECIFIC_CHARACTER_SET: Attribute("CS", term)}
     return dict(sorted(found.items()))
 

@@ -91,7 +91,7 @@ def content(attributes: type_attributes, level: Level) -> type_plain:
     """An answer as it is kept: with level and character set also when it does not tell them."""
     found = {tag: value for tag, value in plain(attributes).items() if tag >= _FIRST_GROUP}
     found.setdefault(QUERY_LEVEL, WORDS[level])
-    found.setdefault(SPECIFIC_CHARACTER_SET, charsets.term_for(()))
+    found.setdefault(SPECIFIC_CHARACTER_SET, charsets.term_for("", ""))
     return dict(sorted(found.items()))
 
 

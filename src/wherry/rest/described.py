@@ -100,6 +100,10 @@ ZIP = Operation(answer_type=ARCHIVE)
 TRANSCODE = Query("transcode", STRING, "UID of the transfer syntax that all files shall have")
 RESOURCES = members(("Resources",), Resources=list_of(ID))
 
+WORKLIST_FORM = Query("format", one_of("Simplify", "Short", "Full"), "How tags are spelt")
+_WORKLIST = members(("ID", "Path", "Tags"), ID=STRING, Path=STRING, Tags=OBJECT)
+_WORKLIST_TAGS = members(("Tags",), Tags=OBJECT)
+
 _QUERY: Final[type_schema] = {
     "type": "object",
     "description": "What DICOM tags must be: keyword or gggg,eeee → value, with * ? \\ and -",
@@ -520,6 +524,10 @@ OPERATIONS: Final[dict[str, Operation]] = {
         f"POST /queries/{{}}/answers/{{}}/query-{name}": Operation(body=_CHILD_QUERY, answer=_ASKED)
         for name in ("studies", "series", "instances")
     },
+    "GET /worklists": Operation((WORKLIST_FORM,), answer=list_of(_WORKLIST)),
+    "GET /worklists/{}": Operation((WORKLIST_FORM,), answer=_WORKLIST),
+    "PUT /worklists/{}": Operation(body=_WORKLIST_TAGS),
+    "POST /worklists/create": Operation(body=_WORKLIST_TAGS),
     "POST /transfers/inventory": Operation(
         body=members(("Instances",), Instances=list_of(_TRANSFER_INSTANCE)),
         answer=members(("Missing",), Missing=STRING),

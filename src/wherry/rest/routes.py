@@ -40,6 +40,7 @@ from wherry.rest import (
     system,
     tools,
     upload,
+    worklists,
 )
 
 _MODULES = (
@@ -78,6 +79,7 @@ _MODULES = (
     lifecycle,
     export,
     openapi,
+    worklists,
 )
 
 
