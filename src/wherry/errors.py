@@ -28,7 +28,10 @@ error codes, so that a client written for Orthanc recognises them.
     ├── NotImplementedYet       2   500  asked for something that is not done here
     ├── BadSequenceOfCalls          6   500  right call, wrong moment
     ├── NetworkProtocol             9   500  the other machine did not answer as it should
-    │   └── PeerUnavailable         9   500  … and trying again later may help
+    │   ├── PeerUnavailable         9   500  … and trying again later may help
+    │   ├── NoAcceptableContext  2015   500  it takes nothing of the kind that is to be sent
+    │   ├── FindNotSupported     2016   500  it is not asked like this (C-FIND)
+    │   └── MoveNotSupported     2017   500  it sends nothing to others (C-MOVE)
     ├── DatabaseError              11   500  the index failed
     │   ├── IncompatibleDatabase   18   500  the index has another schema version
     │   └── DatabaseUnavailable    36   503  the index is out of reach for now
@@ -221,6 +224,27 @@ class PeerUnavailable(NetworkProtocol):
     """The other machine is out of reach or overloaded; trying again later may help."""
 
     temporary = True
+
+
+class NoAcceptableContext(NetworkProtocol):
+    """Another DICOM system takes nothing of this kind, or not in this encoding."""
+
+    code = 2015
+    text = "DicomUserConnection: No acceptable presentation context for modality"
+
+
+class FindNotSupported(NetworkProtocol):
+    """The other machine takes no C-FIND, or not this one."""
+
+    code = 2016
+    text = "DicomUserConnection: The C-FIND command is not supported by the remote SCP"
+
+
+class MoveNotSupported(NetworkProtocol):
+    """The other machine takes no C-MOVE."""
+
+    code = 2017
+    text = "DicomUserConnection: The C-MOVE command is not supported by the remote SCP"
 
 
 class DatabaseError(WherryError):

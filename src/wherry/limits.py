@@ -221,6 +221,29 @@ DICOM_FALLBACK_BYTES: Final = 2 * MIB
 """Bytes that pydicom reads of a file which our own scan cannot read: it takes about 0.3 s for
 them. Odd files are old and small."""
 
+# --- Worklists -----------------------------------------------------------------------------
+WORKLISTS: Final = 10_000
+"""Items that REST may declare, and files of the folder that are looked at: each query for a
+worklist looks at all of them."""
+
+WORKLIST_BYTES: Final = 64 * KIB
+"""One item as it lies in the index: ten scheduled steps with their codes have 5 KiB."""
+
+WORKLIST_FILE_BYTES: Final = 1 * MIB
+"""One file of the folder."""
+
+WORKLIST_FOLDER_BYTES: Final = 64 * MIB
+"""All files of the folder that are looked at, ..."""
+
+WORKLIST_FOLDER_ELEMENTS: Final = 500_000
+"""... and their elements: fifty for each item, 400 bytes of memory each."""
+
+WORKLISTS_AT_ONCE: Final = 200
+"""Items read, matched and written in one turn of a worker thread, and in one page of their list."""
+
+WORKLIST_STEPS: Final = 100
+"""Scheduled steps of one item: each is an answer of its own."""
+
 # --- DICOMDIR ------------------------------------------------------------------------------
 DICOM_UID_BYTES: Final = 64
 """Longest UID that a directory of a medium names (PS3.5 §6.2): readers have room for no more."""
@@ -361,12 +384,15 @@ WIRE_TEXT_BYTES: Final = 128
 COMMAND_BYTES: Final = 64 * KIB
 """The command of a DIMSE message. The longest one lists the tags that a client wants (N-GET)."""
 
-QUERY_BYTES: Final = 1 * MIB
+QUERY_BYTES: Final = 2 * MIB
 """The data set of a message that is no instance: a query, an answer, a list of what is to be
-committed. A commitment of 10,000 instances has about this much."""
+committed. A report of ``COMMITMENT_INSTANCES`` failures with the longest UIDs has 1.7 MB."""
 
 PDU_SENT_BYTES: Final = 128 * KIB
 """A P-DATA-TF that is sent, whatever more the other end would take."""
+
+PDU_LEAST_BYTES: Final = 256
+"""What the other end must take at once: below it, heads would be most of what is sent."""
 
 PRESENTATION_CONTEXTS: Final = 128
 """Of one association: their numbers are odd and have one byte (PS3.8 §7.1.1.13)."""
@@ -384,17 +410,99 @@ ASSOCIATE_S: Final = 30.0
 ASSOCIATION_READ_BYTES: Final = 256 * KIB
 """Read at once from a connection; the buffer is shared by all."""
 
+MOVES: Final = 4
+"""C-MOVEs that send at once, in each process; more of them wait."""
+
+MOVE_LOOK_S: Final = 0.5
+"""Between two looks at how far one is, and its answers that say so."""
+
+FAILED_UIDS: Final = 100
+"""SOP instances that the last answer to a C-GET or C-MOVE lists as failed."""
+
 LAST_WORD_S: Final = 2.0
 """For the other end of an association to close the connection, after all was said."""
 
 DIMSE_OPERATIONS: Final = 16
 """Requests of one association under way. One is what is agreed on; some do not wait."""
 
+ASSOCIATION_LOOK_S: Final = 0.2
+"""Between two looks whether somebody wants an operation on an association to end, while the other
+end is silent."""
+
+CANCEL_S: Final = 5.0
+"""For the other end of an association to obey a C-CANCEL; it is aborted then."""
+
+QUERY_ANSWERS: Final = 50_000
+"""Answers to one query: every study of a large hospital's year would be more, and nobody reads
+that. Who wants more asks for a shorter time."""
+
+QUERY_ANSWERS_BYTES: Final = 32 * MIB
+"""... and all of them together, as they are kept. An answer has about 500 bytes."""
+
+FOUND_ANSWERS: Final = 5_000
+"""Answers that are not kept, but shown at once: of worklists, and of the old ways to ask."""
+
+FOUND_BYTES: Final = 8 * MIB
+"""... and all of them together."""
+
+QUERY_PORTION_BYTES: Final = 512 * KIB
+"""Answers held in memory before they go to the index, while others still come."""
+
+QUERY_S: Final = 900.0
+"""From a C-FIND to its last answer, however many come in between: a worker thread waits for it."""
+
+QUERIES_AT_ONCE: Final = 16
+"""Modalities that are asked at the same moment, one thread each; further clients wait."""
+
+QUERIES_PAGE: Final = 500
+"""Answers, or queries, that are read and shown at once: about 1 MiB of JSON."""
+
+QUERY_TAGS: Final = 1_000
+"""Keys of one query, those in sequences counted."""
+
+STUDIES_LOOKED_AT: Final = 1_000
+"""Of a patient, to know which SOP classes a C-GET will bring."""
+
+RETRIEVED_RESOURCES: Final = 10_000
+"""Resources that one job retrieves: their names are part of its content."""
+
+RETRIEVED_TOLD: Final = 1_000
+"""Of these, those of which the content tells how it went."""
+
+RETRIEVED_INSTANCES_TOLD: Final = 10_000
+"""Instances that the content of such a job names, of all that it brought."""
+
+FAILED_INSTANCES_TOLD: Final = 10
+"""Instances that a modality could not send, as an error names them."""
+
+QUERY_USED_S: Final = 10.0
+"""A query that was used so short a time ago is not noted as used again: that would be a durable
+change for each of its answers that is looked at."""
+
 LEFTOVER_MESSAGES: Final = 1_000
 """What the other end may still say after it was told that the association is over."""
 
 ERROR_COMMENT_CHARACTERS: Final = 64
 """Of an answer over DIMSE: the VR of (0000,0902) is LO."""
+
+COMMITMENT_INSTANCES: Final = 10_000
+"""Instances of one storage commitment: the largest studies have half as many."""
+
+COMMITMENT_STEP_INSTANCES: Final = 100
+COMMITMENT_STEP_BYTES: Final = 64 * MIB
+"""What was looked at is noted after so much: so much is looked at again after a crash."""
+
+COMMITMENT_FRESH_S: Final = 3_600.0
+"""Instances that were looked at longer ago are looked at again before they are reported: whoever
+is told may delete its own."""
+
+COMMITMENT_REPORT_S: Final = 60
+"""Longest silence of a modality that is told a report, when the configuration has no bound: nobody
+waits for the job, and a worker that hangs is lost."""
+
+COMMITMENT_LINGER_S: Final = 0.3
+"""After a modality was asked for commitment, how long it may begin to report over the same
+association: longer than a lookup takes, short for whoever waits."""
 
 MODALITIES: Final = 1_000
 """Modalities that REST may declare."""
@@ -429,12 +537,31 @@ PEER_STORE_CONNECTIONS: Final = 4
 """Connections over which one ``/peers/{}/store`` sends at once: a receiver's commits are shared
 by what arrives together."""
 
-PEER_STORE_SAVED: Final = 50
-"""Instances between two checkpoints of ``/peers/{}/store``, or a hundredth of all: so many are
-sent twice after a crash."""
+MODALITY_STORE_ASSOCIATIONS: Final = 4
+"""Associations over which one ``/modalities/{}/store`` sends at once, if the other end takes so
+many."""
 
-PEER_STORE_TOLD: Final = 100
-"""Instances that a permissive ``/peers/{}/store`` names with the reason of their failure."""
+MODALITY_STORE_SHARE: Final = 20
+MODALITY_STORE_SHARE_BYTES: Final = 32 * MIB
+"""One more association is worth its round trips when there are so many instances for each of them,
+or so many bytes."""
+
+IDLE_ASSOCIATIONS: Final = 16
+"""Associations that are kept open for a moment."""
+
+IDLE_ASSOCIATIONS_OF_ONE: Final = 4
+"""... to one and the same modality."""
+
+MODALITY_UNREACHABLE_S: Final = 60.0
+"""When a permissive job could not get an association for so long, it does not ask again for each of
+the instances that are left: each may cost a timeout."""
+
+STORE_SAVED: Final = 50
+"""Instances between two checkpoints of ``/peers/{}/store`` and ``/modalities/{}/store``, or a
+hundredth of all: so many are sent twice after a crash."""
+
+STORE_TOLD: Final = 100
+"""Instances that a permissive one names with the reason of their failure."""
 
 RECEIPT_NAMED: Final = 100
 """Instances that a receipt names because other bytes of them were here before."""
@@ -450,6 +577,9 @@ SEND_BYTES: Final = 256 * KIB
 
 THROTTLED_BYTES: Final = 64 * KIB
 """... when there is a limit to its rate: a thousandth of a second at 500 Mbit/s."""
+
+CALLER_LOOK_S: Final = 1.0
+"""Between two looks whether a client still waits for what another machine is asked."""
 
 CLOSED_LOOK_S: Final = 5.0
 """How often is looked whether the hours without transfers are over."""
@@ -710,6 +840,17 @@ SEARCH_PATTERNS: Final = 100
 SEARCH_WILDCARD_CHARACTERS: Final = 1_024
 """One alternative with wildcards. SQLite refuses patterns beyond 50,000 bytes, and matching takes
 time by the product of the lengths."""
+
+ANSWER_VALUE_BYTES: Final = 64 * KIB
+"""A value, or a sequence with all that is in it, that an answer to a C-FIND takes from a stored
+file: a query for what is longer (pixels, functional groups of each frame) was a mistake."""
+
+FIND_ANSWERS_AT_ONCE: Final = 200
+"""Answers to a C-FIND that are made in one turn of a worker thread: about 5 ms, and so many more
+are made after somebody cancelled."""
+
+FIND_ANSWERS_SENT: Final = 16
+"""... and that are sent before the event loop looks at what else has come, a C-CANCEL above all."""
 
 SEARCH_KEY_CHARACTERS: Final = 256
 """Characters of a value that the index searches by. DICOM allows 64 (LO) or 3 × 64 (PN);

@@ -42,6 +42,12 @@ from wherry.jobs.engine import JobEngine
 from wherry.jobs.shop import Rules
 from wherry.metrics import Metrics
 from wherry.modalities import ModalityBook
+from wherry.modalities.commitment import ask_to_commit
+from wherry.modalities.commitment_scp import CommitmentScp
+from wherry.modalities.pool import AssociationPool
+from wherry.modalities.retrieving import GetJobs, MoveJobs
+from wherry.modalities.store import MOVE_TYPE, ModalityStore
+from wherry.modalities.store import TYPE as STORE_TYPE
 from wherry.model import Level
 from wherry.peers import PeerBook
 from wherry.peers.store import PeerStore
@@ -55,6 +61,7 @@ from wherry.transfers.service import TransferService
 from wherry.webhooks.events import JOB_TYPE
 from wherry.webhooks.job import WebhookJobs
 from wherry.webhooks.lookout import Lookout
+from wherry.worklists import WorklistBook
 
 log = logging.getLogger(__name__)
 
@@ -164,12 +171,20 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             signatures=_signatures(config),
         )
         peers = PeerBook(config, index)
+        modalities = ModalityBook(config, index)
+        associations = AssociationPool(config.dimse.association_close_delay_s)
+        receiving = Receiving(config)
+        calls = threads.Pool(limits.QUERIES_AT_ONCE)
         transfer_service = TransferService(config, index, storage, ingest, peers, metrics)
         jobs = JobEngine(
             index,
             [
                 *transfer_service.handlers(),
                 PeerStore(config, index, storage, peers),
+                *_modality_jobs(config, index, storage, modalities, associations),
+                CommitmentScp(config, index, ingest.attachments, modalities),
+                MoveJobs(config, modalities),
+                GetJobs(config, modalities, ingest, receiving),
                 *_archive_jobs(config, index, storage, janitor),
                 WebhookJobs(config, index),
             ],
@@ -186,10 +201,13 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             ingest=ingest,
             jobs=jobs,
             peers=peers,
-            modalities=ModalityBook(config, index),
+            modalities=modalities,
+            associations=associations,
+            calls=calls,
+            worklists=WorklistBook(config, index),
             transfers=transfer_service,
             metrics=metrics,
-            receiving=Receiving(config),
+            receiving=receiving,
             warnings=warnings,
             lifecycle=lifecycle or Lifecycle(partial(_same, config)),
             process_id=presence.id,
@@ -209,7 +227,9 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
         finally:
             lookout.close()
             jobs.stop()  # may last longer than a lease: the heartbeat goes on meanwhile
+            associations.close()
             transfer_service.close()
+            calls.stop()
             housekeeping.close()
             ingest.close()
             janitor.close()
@@ -222,13 +242,30 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
 
 def _rules(config: Config) -> Rules:
     webhooks = len(config.wherry.webhooks)
+    errands = {MOVE_TYPE: limits.MOVES}
+    if webhooks:
+        errands[JOB_TYPE] = min(webhooks, limits.WEBHOOK_WORKERS)
     return Rules(
         concurrency=config.concurrent_jobs,
         history_size=config.jobs_history_size,
         pending=min(config.limit_jobs or limits.PENDING_JOBS, limits.PENDING_JOBS),
         retries=config.wherry.job_retries,
-        errands={JOB_TYPE: min(webhooks, limits.WEBHOOK_WORKERS)} if webhooks else {},
+        errands=errands,
     )
+
+
+def _modality_jobs(
+    config: Config,
+    index: Index,
+    storage: StorageArea,
+    modalities: ModalityBook,
+    associations: AssociationPool,
+) -> list[ModalityStore]:
+    commit = partial(ask_to_commit, config, index)
+    return [
+        ModalityStore(config, index, storage, modalities, associations, commit, type)
+        for type in (STORE_TYPE, MOVE_TYPE)
+    ]
 
 
 def _archive_jobs(
@@ -299,6 +336,7 @@ class Housekeeping:
         self._presence = presence
         self._stop = threading.Event()
         self._next_expiry = clock.monotonic() + _EXPIRE_EVERY_S
+        self._next_worklist = clock.monotonic()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
     def start(self) -> None:
@@ -345,6 +383,10 @@ class Housekeeping:
         if clock.monotonic() >= self._next_expiry:
             self._parts.transfers.expire()
             self._next_expiry = clock.monotonic() + _EXPIRE_EVERY_S
+        worklists = self._parts.config.worklists
+        if worklists.enable and clock.monotonic() >= self._next_worklist:
+            self._parts.worklists.expire()
+            self._next_worklist = clock.monotonic() + worklists.housekeeping_s
 
 
 def mark_stable(index: Index, stable_age_s: float) -> None:

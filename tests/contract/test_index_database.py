@@ -210,11 +210,13 @@ def test_upgrading_from_nothing_makes_the_schema_of_a_fresh_index(
     with index.read() as tx:
         expected = _schema(tx)
     tables = (
-        "transfer_attachments transfer_extras transfer_buckets transfer_instances transfers"
+        "query_answers queries"
+        " transfer_attachments transfer_extras transfer_buckets transfer_instances transfers"
         " jobs processes staging_blocks deleted_files"
         " settings exports changes totals labels metadata attachments activity instances series"
         " studies patients job_events job_outputs receipts webhooks"
-        " transfer_turns alembic_version"
+        " transfer_turns commitments commitment_requests worklists"
+        " alembic_version"
     )
     index.write(lambda tx: [tx.run(f"DROP TABLE {table}") for table in tables.split()])
     index.close()

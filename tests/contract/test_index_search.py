@@ -177,6 +177,47 @@ def test_by_case(store: Index, query: dict[str, str], expected: list[int]) -> No
     assert found(store, Level.STUDY, query, case_sensitive=True) == expected
 
 
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({NAME: "ÉMILE^anne"}, [0]),
+        ({NAME: "Émile^Anne^^"}, [0]),
+        ({NAME: "Émile"}, []),
+        ({NAME: "emile*"}, [2]),
+        ({NAME: "*mile^?*"}, [0, 2]),
+        ({NAME: "straße\\emile^bob"}, [2, 3]),
+        ({PID: "P_2"}, [2]),
+        ({PID: "p_2"}, []),
+        ({PID: "P*"}, [2, 3]),
+        ({PID: "p*"}, []),
+        ({ACCESSION: "A1\\A2"}, [0]),
+        ({ACCESSION: "?2"}, [2]),
+        ({DESCRIPTION: "head"}, []),
+        ({DESCRIPTION: "He*"}, [0]),
+        ({STUDY_UID: "1\\3"}, [0, 3]),
+        ({DATE: "20231201-20240131"}, [0, 2]),
+        ({DATE: "20231201"}, [2]),
+        ({TIME: "0915"}, [2]),
+        ({MODALITIES: "CT"}, [0, 2]),
+        ({OTHER_IDS: "zed"}, []),
+        ({OTHER_IDS: "Z?d"}, [0]),
+        ({NAME: "ÉMILE*", PID: "Ab%1", DATE: "2024-"}, [0]),
+    ],
+)
+def test_as_dicom_matches(store: Index, query: dict[str, str], expected: list[int]) -> None:
+    assert found(store, Level.STUDY, query, dicom=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [({NAME: "ÉMILE^anne"}, []), ({NAME: "ÉMILE^ANNE"}, [0]), ({NAME: "emile*"}, [2])],
+)
+def test_as_dicom_matches_by_the_case_of_names(
+    store: Index, query: dict[str, str], expected: list[int]
+) -> None:
+    assert found(store, Level.STUDY, query, dicom=True, case_sensitive=True) == expected
+
+
 @pytest.mark.parametrize("query", [{}, {NAME: "*"}, {OTHER_IDS: ""}])
 def test_paging_is_consistent(store: Index, query: dict[str, str]) -> None:
     for case_sensitive in (False, True):
@@ -227,6 +268,7 @@ def test_lookup(store: Index) -> None:
 INDEXED = [
     (Level.PATIENT, {PID: "a"}, "patients_patient_id"),
     (Level.PATIENT, {NAME: "doe^*"}, "patients_patient_name"),
+    (Level.PATIENT, {NAME: "doe^jane"}, "patients_patient_name"),
     (Level.STUDY, {STUDY_UID: "1.2"}, "studies_study_instance_uid"),
     (Level.STUDY, {ACCESSION: "a1"}, "studies_accession_number"),
     (Level.STUDY, {ACCESSION: "a1\\a2"}, "studies_accession_number"),
@@ -258,9 +300,10 @@ class Explainer:
         return []
 
 
+@pytest.mark.parametrize("dicom", [False, True])
 @pytest.mark.parametrize(("level", "query", "name"), [*INDEXED, *WIDE])
 def test_searches_use_an_index(
-    store: Index, level: Level, query: dict[str, str], name: str
+    store: Index, level: Level, query: dict[str, str], name: str, dicom: bool
 ) -> None:
     if (level, query, name) in WIDE and not store.embedded:
         return
@@ -269,12 +312,14 @@ def test_searches_use_an_index(
         if tx.dialect == "postgresql":  # its planner prefers to read a table of four rows
             tx.run("SET LOCAL enable_seqscan = off")
         explainer = Explainer(tx)
-        search.find(explainer, Criteria(level, tuple(query.items())))  # type: ignore[arg-type]
+        made = plan(Criteria(level, tuple(query.items()), dicom=dicom))
+        assert made is not None
+        search.candidates(explainer, made)  # type: ignore[arg-type]
         return explainer.plan
 
-    plan = store.write(explain)
-    assert name in plan, plan
-    assert "SCAN l" not in plan, plan
+    explained = store.write(explain)
+    assert name in explained, explained
+    assert "SCAN l" not in explained, explained
 
 
 # --- what else a search may ask for ------------------------------------------------------------

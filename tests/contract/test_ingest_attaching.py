@@ -267,6 +267,33 @@ def test_damage_of_a_packed_file(shop: Shop) -> None:
     assert shop.files() == shop.rows() | journal(shop)
 
 
+def test_what_is_verified_is_what_the_disk_has(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system remembers of a file says nothing of the disk."""
+    calls: list[str] = []
+    opened = shop.storage.open
+
+    class Reader:
+        def __init__(self, uuid: str) -> None:
+            self.inner = opened(uuid)
+            self.size = self.inner.size
+            self.close = self.inner.close
+
+        def forget(self, offset: int, size: int) -> None:
+            calls.append(f"forget {offset} {size}")
+
+        def read_at(self, offset: int, size: int) -> bytes:
+            calls.append("read")
+            return self.inner.read_at(offset, size)
+
+    monkeypatch.setattr(shop.storage, "open", Reader)
+    told: list[int] = []
+    file = shop.file()
+    assert shop.ingest.attachments.is_intact(file, told.append)
+    assert calls[0] == f"forget 0 {file.compressed_size}"
+    assert set(calls[1:]) == {"read"}
+    assert sum(told) == file.compressed_size
+
+
 def journal(shop: Shop) -> set[str]:
     with shop.index.read() as tx:
         return set(deletions.pending(tx, 100))

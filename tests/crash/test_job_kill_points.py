@@ -29,7 +29,7 @@ from wherry import limits
 pytestmark = pytest.mark.crash
 
 STORED = 200
-STEP = limits.PEER_STORE_SAVED + limits.PEER_STORE_CONNECTIONS
+STEP = limits.STORE_SAVED + limits.PEER_STORE_CONNECTIONS
 """Instances that may be sent twice: those behind the last checkpoint, and those on their way."""
 CHECKPOINT_CALLS = 6
 """Durable calls behind the answer that makes a checkpoint due: it is among the first of them."""
@@ -105,10 +105,10 @@ def test_store_killed_at_each_checkpoint(
         with travelling(Store, template, tmp_path / f"{checkpoint}-{call}", shim) as journey:
 
             def due(answered: int) -> None:
-                if answered == checkpoint * limits.PEER_STORE_SAVED - 20:
+                if answered == checkpoint * limits.STORE_SAVED - 20:
                     journey.points.slow_down(300_000)
                     threading.Thread(target=change_something, args=(journey.sender,)).start()
-                if answered == checkpoint * limits.PEER_STORE_SAVED:
+                if answered == checkpoint * limits.STORE_SAVED:
                     journey.points.arm(call)
 
             when_answered(journey, due)
@@ -118,11 +118,11 @@ def test_store_killed_at_each_checkpoint(
             journey.points.slow_down(0)
             journey.restart()
             journey.check()
-            assert arrived >= checkpoint * limits.PEER_STORE_SAVED
+            assert arrived >= checkpoint * limits.STORE_SAVED
             assert journey.repeated <= STEP, f"checkpoint {checkpoint}, call {call}"
             return journey.points.fatal, journey.repeated
 
-    checkpoints = range(1, STORED // limits.PEER_STORE_SAVED + 1)
+    checkpoints = range(1, STORED // limits.STORE_SAVED + 1)
     calls = range(1, CHECKPOINT_CALLS + 1)
     points = [(one, call) for one in checkpoints for call in some([*calls[one:], *calls[:one]])]
     lives = everywhere(live, points)

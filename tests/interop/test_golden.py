@@ -38,7 +38,7 @@ LATER = {
 }
 """Sections of the main profile that Wherry does not serve yet: not sent."""
 LATER_PATHS = re.compile(
-    r"/(modalities|queries|dicom-web|plugins/dicom-web)\b.*"
+    r"/(modalities|dicom-web|plugins/dicom-web)\b.*"
     r"|/.*/(numpy|matlab|preview|rendered|image-u?int(8|16)|modify|anonymize)\b.*"
 )
 """The same in other sections."""

@@ -95,7 +95,7 @@ def test_straight_and_system(pair: tuple[Server, Server]) -> None:
 
 def test_a_killed_sender_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     """Killed in the middle, started again: every instance arrives, and few are sent twice."""
-    count = 3 * limits.PEER_STORE_SAVED + 10
+    count = 3 * limits.STORE_SAVED + 10
     with ExitStack() as stack:
         receiver = stack.enter_context(running(Server(tmp_path / "receiver")))
         proxy = stack.enter_context(proxied(receiver.port))
@@ -112,7 +112,7 @@ def test_a_killed_sender_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
                 return
             with lock:
                 arrived[hashlib.sha256(message.body).hexdigest()] += 1
-                late = sum(arrived.values()) > 2 * limits.PEER_STORE_SAVED + 20
+                late = sum(arrived.values()) > 2 * limits.STORE_SAVED + 20
             if late and not killed.is_set():
                 reached.set()
                 assert killed.wait(60)
@@ -133,4 +133,4 @@ def test_a_killed_sender_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
         assert content(receiver) == content(sender)
         again = sum(arrived.values()) - before
         late = limits.PEER_STORE_CONNECTIONS  # on their way when the sender was killed
-        assert count - before <= again <= count - 2 * limits.PEER_STORE_SAVED + late
+        assert count - before <= again <= count - 2 * limits.STORE_SAVED + late

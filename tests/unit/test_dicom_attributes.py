@@ -10,7 +10,9 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 
-from wherry.dicom.attributes import Attribute, of_texts, read, write
+from tests.support.dicom_files import make_instance
+from wherry import limits
+from wherry.dicom.attributes import Attribute, chosen, of_file, of_texts, read, write
 from wherry.dicom.preamble import BIG_ENDIAN, EXPLICIT, IMPLICIT
 from wherry.errors import BadFileFormat
 
@@ -93,3 +95,52 @@ def test_of_texts() -> None:
         0x00081110: ("SQ", ()),
         0x00100020: ("LO", "a"),
     }
+
+
+def test_chosen_attributes_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Dataset()
+    step.ScheduledProcedureStepID = "S1"
+    file = make_instance(
+        PatientName="Müller",
+        SpecificCharacterSet="ISO_IR 100",
+        PatientComments="x" * 400,
+        RequestAttributesSequence=[step],
+    )
+    name, rows, pixels, comments, steps = (
+        0x00100010,
+        0x00280010,
+        0x7FE00010,
+        0x00104000,
+        0x00400275,
+    )
+    wanted = (steps, name, rows, pixels, comments, 0x00091001)
+    found = chosen(file, wanted)
+    assert found[name] == ("PN", "Müller")
+    assert found[rows] == ("US", "8")
+    assert len(found[pixels].value) == 2048
+    assert found[steps].value == ({0x00400009: Attribute("SH", "S1")},)
+    assert found[comments].text == "x" * 400
+    assert found.keys() == {name, rows, pixels, comments, steps}
+    monkeypatch.setattr(limits, "ANSWER_VALUE_BYTES", 100)
+    assert chosen(file, wanted).keys() == {name, rows, steps}
+    monkeypatch.setattr(limits, "ANSWER_VALUE_BYTES", 12)  # an element of two bytes has ten
+    assert chosen(file, (rows, steps)).keys() == {rows, steps}
+    monkeypatch.setattr(limits, "ANSWER_VALUE_BYTES", 9)
+    assert chosen(file, (rows, steps)) == {}
+    with pytest.raises(BadFileFormat):
+        chosen(b"nonsense", wanted)
+
+
+def test_all_attributes_of_a_file() -> None:
+    found = of_file(make_instance())
+    assert found[0x00100020] == ("LO", "PATIENT1")
+    assert not any(tag >> 16 == 2 for tag in found)
+    with pytest.raises(BadFileFormat):
+        of_file(b"nonsense")
+
+
+def test_text_that_needs_no_character_set_is_the_same_in_each() -> None:
+    texts = {0x00100010: Attribute("PN", "Doe^Jane"), 0x00100020: Attribute("LO", "abc")}
+    for term in ("ISO_IR 100", "ISO_IR 192", "\\ISO 2022 IR 87", "GB18030", "ISO_IR 13", "x"):
+        whole = {0x00080005: Attribute("CS", term), **texts}
+        assert write(whole, EXPLICIT).endswith(write(texts, EXPLICIT))

@@ -119,3 +119,32 @@ def test_an_encoding_that_does_not_exist() -> None:
         with pytest.raises(ParameterOutOfRange):
             charsets.set_default(name)
     assert charsets.default() == "Greek"
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize(
+    ("default", "wished", "text", "expected"),
+    [
+        ("Latin1", ("",), "Doe", "ISO_IR 100"),
+        ("Latin1", ("",), "Müller", "ISO_IR 100"),
+        ("Latin1", ("",), "Люк", "ISO_IR 192"),
+        ("Latin1", ("", "ISO_IR 144"), "Люк", "ISO_IR 144"),
+        ("Latin1", ("", "ISO_IR 126"), "Люк", "ISO_IR 192"),
+        ("Utf8", ("", "ISO_IR 144"), "Люк", "ISO_IR 192"),
+        ("Greek", ("",), "Δ", "ISO_IR 126"),
+        ("Windows1251", ("",), "Doe", "ISO_IR 192"),
+        ("Japanese", ("",), "ﾔﾏﾀﾞ", "ISO_IR 13"),
+        ("Japanese", ("",), "山田", "ISO_IR 192"),
+        ("JapaneseKanji", ("",), "山田", "\\ISO 2022 IR 87"),
+        ("Korean", ("",), "김", "ISO_IR 192"),
+        ("Ascii", ("", ""), "é", "ISO_IR 192"),
+    ],
+)
+def test_a_character_set_that_has_a_text(
+    default: str, wished: tuple[str, ...], text: str, expected: str
+) -> None:
+    charsets.set_default(default)
+    term = charsets.term_for(text, *wished)
+    assert term == expected
+    charset = character_set(term.encode())
+    assert charset.decode(charset.encode(text)) == text

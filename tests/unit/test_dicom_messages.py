@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from wherry.dicom.wire.commands import Command, CommandField
-from wherry.dicom.wire.messages import Head, Messages, Piece, fragments, message
+from wherry.dicom.wire.messages import (
+    Head,
+    Messages,
+    Piece,
+    fragments,
+    fragments_of_pieces,
+    message,
+)
 from wherry.dicom.wire.pdu import Abort, BadPdu
 from wherry.dicom.wire.writing import encode
 from wherry.errors import NetworkProtocol
@@ -42,6 +50,19 @@ def test_round_trip(maximum_length: int, portion: int, size: int) -> None:
     assert b"".join(data for data, _ in pieces) == data_set
     assert [last for _, last in pieces][-1] is True
     assert sum(last for _, last in pieces) == 1
+
+
+@pytest.mark.parametrize("maximum_length", [0, 20, 4096])
+@pytest.mark.parametrize(
+    "sizes", [[], [0], [1], [14], [15], [14, 14], [3, 0, 5000, 1, 40], [300_000]]
+)
+def test_a_data_set_in_pieces(maximum_length: int, sizes: list[int]) -> None:
+    """The PDUs are those of the whole data set."""
+    data_set = bytes(n % 251 for n in range(sum(sizes)))
+    ends = [sum(sizes[:count]) for count in range(len(sizes) + 1)]
+    pieces = [data_set[start:end] for start, end in pairwise(ends)]
+    found = list(map(bytes, fragments_of_pieces(3, pieces, maximum_length)))
+    assert found == list(map(bytes, fragments(3, data_set, maximum_length)))
 
 
 def test_two_messages_and_a_pdu() -> None:

@@ -290,3 +290,11 @@ def test_what_is_no_command(data: bytes) -> None:
 def test_unknown_and_empty_elements_are_passed_over() -> None:
     data = FIELD + element(0x0110, b"") + element(0x0200, b"x") + NOTHING
     assert commands.decode(data) == Command(CommandField.C_ECHO_RQ)
+
+
+def test_what_some_put_behind_a_command_is_passed_over() -> None:
+    """As Orthanc 1.10.1 does with the list of what it could not send, when a C-GET fails."""
+    behind = element(0, b"\x32\0\0\0", group=8) + element(0x0058, b"1.2.3\0", group=8)
+    assert commands.decode(FIELD + NOTHING + behind) == Command(CommandField.C_ECHO_RQ)
+    with pytest.raises(BadCommand):
+        commands.decode(behind + FIELD + NOTHING)

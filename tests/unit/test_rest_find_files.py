@@ -15,6 +15,7 @@ from tests.support.asgi import http_scope
 from tests.support.dicom_files import make_instance
 from tests.support.face import Face, serving
 from wherry import limits
+from wherry.http import searching
 from wherry.index import search
 from wherry.index.search_planning import plan
 from wherry.index.search_terms import Criteria
@@ -104,15 +105,15 @@ def test_paging_order_and_case(store: Face, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def watched(monkeypatch: pytest.MonkeyPatch, name: str) -> list[Any]:
-    """The arguments of each call of a function of ``find_files`` from now on."""
+    """The arguments of each call of a function of ``searching`` from now on."""
     calls: list[Any] = []
-    function = getattr(find_files, name)
+    function = getattr(searching, name)
 
     def call(*arguments: Any) -> Any:
         calls.append(arguments)
         return function(*arguments)
 
-    monkeypatch.setattr(find_files, name, call)
+    monkeypatch.setattr(searching, name, call)
     return calls
 
 

@@ -435,7 +435,7 @@ def test_failures_outlive_a_pause(
 ) -> None:
     """What failed before is still told after, and is not tried again; only a few are named."""
     monkeypatch.setattr(limits, "PEER_STORE_CONNECTIONS", 1)
-    monkeypatch.setattr(limits, "PEER_STORE_TOLD", 1)
+    monkeypatch.setattr(limits, "STORE_TOLD", 1)
     gate = Gate(passing=3)
 
     def rule(name: str) -> tuple[int, bytes]:

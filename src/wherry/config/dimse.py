@@ -53,6 +53,9 @@ class DimseConfig:
     """Answers to queries that are kept (``QueryRetrieveSize``)."""
     commitment_reports: int = 100
     """Reports of storage commitment that are kept (``StorageCommitmentReportsSize``)."""
+    association_close_delay_s: int = 5
+    """How long an association for instances is kept for the next ones; 0 = not at all
+    (``DicomAssociationCloseDelay``)."""
     modalities: Mapping[str, Modality] = field(default_factory=dict)
     modalities_in_database: bool = False
     """Modalities are those declared over REST only; ``modalities`` are not looked at."""

@@ -161,6 +161,7 @@ GENERAL: Final[dict[str, Key]] = {
     # Sections
     "PostgreSQL": _own(Kind.OBJECT),
     "Transfers": _own(Kind.OBJECT),
+    "Worklists": _own(Kind.OBJECT),
     "Wherry": _own(Kind.OBJECT),
     # Known, not honoured yet
     "TemporaryDirectory": _later(""),
@@ -218,6 +219,7 @@ DIMSE: Final[dict[str, Key]] = {
     "SynchronousCMove": _flag("synchronous_move"),
     "QueryRetrieveSize": _number("queries", low=1, high=10_000),
     "StorageCommitmentReportsSize": _number("commitment_reports", low=1, high=10_000),
+    "DicomAssociationCloseDelay": _number("association_close_delay_s", high=3600),
     "DicomModalitiesInDatabase": _flag("modalities_in_database"),
     "DicomTlsEnabled": _flag("tls_enabled"),
     "DicomTlsRemoteCertificateRequired": _flag("tls_remote_certificate_required"),
@@ -228,7 +230,6 @@ WITHOUT_EFFECT: Final = frozenset(
     {
         "BuiltinDecoderTranscoderOrder",
         "DeidentifyLogsDicomVersion",
-        "DicomAssociationCloseDelay",
         "DicomThreadsCount",
         "HttpRequestTimeout",
         "HttpThreadsCount",
@@ -258,6 +259,18 @@ SECTIONS: Final[dict[str, dict[str, Key]]] = {
         "PeerCommitTimeout": _number("peer_commit_timeout_s", low=1, high=_DAY_S),
         "CommitThreadsCount": _number("commit_threads_count", low=1, high=64),
         "Peers": _own(Kind.OBJECT),
+    },
+    "Worklists": {
+        "Enable": _flag("enable"),
+        "Database": Key(Kind.PATH, "folder"),
+        "Directory": Key(Kind.PATH, "folder"),
+        "FilterIssuerAet": _flag("filter_issuer_aet"),
+        "LimitAnswers": _number("limit_answers"),
+        "SaveInOrthancDatabase": _flag("save_in_database"),
+        "SetStudyInstanceUidIfMissing": _flag("set_study_instance_uid"),
+        "DeleteWorklistsOnStableStudy": _flag("delete_on_stable_study"),
+        "HousekeepingInterval": _number("housekeeping_s", low=1, high=_DAY_S),
+        "DeleteWorklistsDelay": _number("delete_after_s", high=100 * 365 * 24, unit=3600),
     },
     "Wherry": {
         "BindAddress": Key(Kind.STRING, "bind_address"),
@@ -301,6 +314,7 @@ SECTIONS: Final[dict[str, dict[str, Key]]] = {
 
 SECTION_WITHOUT_EFFECT: Final[dict[str, frozenset[str]]] = {
     "Transfers": frozenset({"CacheSize"}),
+    "Worklists": frozenset({"LogMatchedWorklistIds"}),
     "PostgreSQL": frozenset(
         {
             "AllowInconsistentChildCounts",

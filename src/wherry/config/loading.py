@@ -46,6 +46,7 @@ from wherry.config.settings import (
     processors,
 )
 from wherry.config.webhooks import webhooks
+from wherry.config.worklists import WorklistsConfig
 from wherry.errors import ConfigurationError
 from wherry.model import Modality, Peer
 
@@ -76,6 +77,7 @@ def load(paths: Sequence[Path], environ: Mapping[str, str]) -> tuple[Config, lis
     values["postgresql"] = _postgresql(document)
     values["transfers"] = _transfers(document)
     values["dimse"] = _dimse(document)
+    values["worklists"] = WorklistsConfig(**_read(document, "Worklists", SECTIONS["Worklists"]))
     values["wherry"] = _wherry(document, values)
     if "ConcurrentJobs" in document.values:
         jobs = check.integer(

@@ -17,6 +17,7 @@ from wherry.config.links import LinkLimits
 from wherry.config.networks import LINK_LOCAL, type_network
 from wherry.config.retries import JobRetries
 from wherry.config.webhooks import Webhook
+from wherry.config.worklists import WorklistsConfig
 from wherry.model import Level, Peer
 
 LOOPBACK = "127.0.0.1"
@@ -205,4 +206,5 @@ class Config:
     """Connection string of libpq; None = SQLite in ``index_directory``."""
 
     transfers: TransfersConfig = field(default_factory=TransfersConfig)
+    worklists: WorklistsConfig = field(default_factory=WorklistsConfig)
     wherry: WherryConfig = field(default_factory=WherryConfig)

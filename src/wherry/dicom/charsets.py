@@ -99,6 +99,33 @@ ENCODINGS: Final = {
 }
 """Orthanc's names of encodings (configuration key ``DefaultEncoding``)."""
 
+TERMS: Final = {
+    "Ascii": "ISO_IR 6",
+    "Utf8": "ISO_IR 192",
+    "Latin1": "ISO_IR 100",
+    "Latin2": "ISO_IR 101",
+    "Latin3": "ISO_IR 109",
+    "Latin4": "ISO_IR 110",
+    "Latin5": "ISO_IR 148",
+    "Cyrillic": "ISO_IR 144",
+    "Arabic": "ISO_IR 127",
+    "Greek": "ISO_IR 126",
+    "Hebrew": "ISO_IR 138",
+    "Thai": "ISO_IR 166",
+    "Japanese": "ISO_IR 13",
+    "Chinese": "GB18030",
+    "JapaneseKanji": "\\ISO 2022 IR 87",
+    "Korean": "\\ISO 2022 IR 149",
+    "SimplifiedChinese": "\\ISO 2022 IR 58",
+}
+"""The values of (0008,0005) that say the same (PS3.3 §C.12.1.1.2); Windows 1251 has none."""
+
+_ANY: Final = "ISO_IR 192"
+"""What all text can be written in."""
+
+_DESIGNATED: Final = frozenset(("euc_kr", "gb2312"))
+"""Codecs whose character set must be designated by an escape, which they do not write."""
+
 
 class _Assumed:
     """What is assumed of files that do not say. One for the process, as in Orthanc: whoever reads
@@ -127,6 +154,31 @@ def default() -> str:
 def assumed() -> CharacterSet:
     """The character set of a data set that declares none and is part of no other."""
     return _Assumed.charset
+
+
+def term_for(text: str, *wished: str) -> str:
+    """The first of these values of (0008,0005) in which ``text`` can be written, otherwise that of
+    UTF-8. "" stands for the encoding that is assumed."""
+    for one in wished:
+        term = one or TERMS.get(_Assumed.name, _ANY)
+        if knows(term, text):
+            return term
+    return _ANY
+
+
+def knows(term: str, text: str) -> bool:
+    """Whether ``text`` can be written with this value of (0008,0005)."""
+    if text.isascii():
+        return True
+    charset = character_set(term.encode("ascii", "replace"))
+    if charset.is_extended and charset.codec in _DESIGNATED:
+        return False
+    try:
+        written = text.encode(charset.codec)
+    except UnicodeError:
+        return False
+    # JIS X 0201 is the part of its codec that has one byte for each character.
+    return charset.codec != "shift_jis" or len(written) == len(text)
 
 
 def character_set(raw: bytes) -> CharacterSet:

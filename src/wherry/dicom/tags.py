@@ -86,6 +86,9 @@ MAIN_DICOM_TAGS: Final[Mapping[Level, tuple[str, ...]]] = MappingProxyType(
 )
 """Main DICOM tags of each level as ``gggg,eeee``, ascending."""
 
+SEQUENCES: Final = frozenset({"0040,0275"})
+"""The sequences among them: kept only where somebody asks for it (``ExtraMainDicomTags``)."""
+
 _KEYWORD_OF: Final = {tag: word for names in _MAIN_KEYWORDS.values() for tag, word in names.items()}
 _TAG_OF: Final = {word: tag for tag, word in _KEYWORD_OF.items()}
 

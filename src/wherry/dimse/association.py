@@ -13,14 +13,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from wherry import limits
 from wherry.dicom.wire.commands import Command, CommandField
-from wherry.dicom.wire.messages import Head, Messages, Piece, message, type_buffer
+from wherry.dicom.wire.messages import (
+    Head,
+    Messages,
+    Piece,
+    fragments,
+    message,
+    message_head,
+    type_buffer,
+)
 from wherry.dicom.wire.pdu import (
     Abort,
     AbortReason,
@@ -34,7 +42,7 @@ from wherry.dicom.wire.pdu import (
 from wherry.dicom.wire.writing import encode
 from wherry.dimse.negotiation import NO_ROOM, Agreement, negotiate
 from wherry.dimse.permissions import Permission
-from wherry.dimse.requests import Context, Request, response
+from wherry.dimse.requests import NO_SUCH_SOP_CLASS, Context, Request, response
 from wherry.dimse.services import SERVICES
 from wherry.dimse.storing import Arrival
 from wherry.errors import NetworkProtocol, WherryError
@@ -45,7 +53,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NO_SUCH_SOP_CLASS: Final = 0x0122
 NOT_AUTHORIZED: Final = 0x0124
 UNRECOGNIZED_OPERATION: Final = 0x0211
 """PS3.7 Annex C."""
@@ -87,6 +94,8 @@ class Association(asyncio.BufferedProtocol):
         """Under way, by their message identifiers."""
         self._answers: dict[int | None, asyncio.Future[Command]] = {}
         """Of our own requests: C-STOREs of a C-GET."""
+        self._sending = asyncio.Lock()
+        """Messages do not mix."""
         self._writable = asyncio.Event()
         self._writable.set()
         self._reading = True
@@ -301,23 +310,60 @@ class Association(asyncio.BufferedProtocol):
     async def send(self, context: Context, command: Command, data_set: type_buffer = b"") -> None:
         """A whole message, when there is room for it. Raises ``NetworkProtocol`` when the caller is
         gone, or takes nothing any more."""
-        if not self._writable.is_set():
-            await self._room_to_write()
-        if self.ended or self._agreement is None:
-            raise NetworkProtocol("The caller is gone")
-        buffers = message(context.id, command, data_set, self._agreement.maximum_length)
-        self._transport.write(b"".join(buffers))
-        self._heard = self._loop.time()
+        async with self._sending:
+            await self._write(message(context.id, command, data_set, self._maximum_length))
 
-    async def ask(self, context: Context, command: Command, data_set: type_buffer = b"") -> Command:
-        """A request of our own (a C-STORE of a C-GET), and its answer. Raises as ``send``."""
+    async def send_each(
+        self, context: Context, command: Command, data_sets: Sequence[bytes]
+    ) -> None:
+        """The same command with each of these data sets, in one go. Raises as ``send``."""
+        head = b"".join(message_head(context.id, command, self._maximum_length))
+        buffers: list[type_buffer] = []
+        for data_set in data_sets:
+            buffers.append(head)
+            buffers += fragments(context.id, data_set, self._maximum_length)
+        async with self._sending:
+            await self._write(buffers)
+
+    async def ask(
+        self, context: Context, command: Command, pieces: AsyncIterator[bytes]
+    ) -> Command:
+        """See ``requests.Line``: the C-STOREs of a C-GET."""
         answer: asyncio.Future[Command] = self._loop.create_future()
         self._answers[command.message_id] = answer
         try:
-            await self.send(context, command, data_set)
+            async with self._sending:
+                try:
+                    await self._write(message_head(context.id, command, self._maximum_length))
+                    async for piece in pieces:
+                        await self._write(
+                            fragments(context.id, piece, self._maximum_length, ends=False)
+                        )
+                    await self._write(fragments(context.id, b"", self._maximum_length))
+                except BaseException:
+                    self._protest(NetworkProtocol("A message could not be sent whole"))
+                    raise
             return await answer
         finally:
             self._answers.pop(command.message_id, None)
+
+    @property
+    def contexts(self) -> Sequence[Context]:
+        """See ``requests.Line``."""
+        return [] if self._agreement is None else list(self._agreement.contexts.values())
+
+    @property
+    def _maximum_length(self) -> int:
+        return 0 if self._agreement is None else self._agreement.maximum_length
+
+    async def _write(self, buffers: Iterable[type_buffer]) -> None:
+        """Some of a message, when there is room for it."""
+        if not self._writable.is_set():
+            await self._room_to_write()
+        if self.ended:
+            raise NetworkProtocol("The caller is gone")
+        self._transport.write(b"".join(buffers))
+        self._heard = self._loop.time()
 
     async def _room_to_write(self) -> None:
         timeout = self._rooms.config.dimse.scp_timeout_s or None

@@ -99,6 +99,7 @@ class _Policy:
     """What is accepted of one caller in one association."""
 
     def __init__(self, rooms: Services, may: Rights, request: AssociateRequest) -> None:
+        self._config = rooms.config
         self._receiving = rooms.receiving
         self._may = may.permissions
         self._storable = frozenset(rooms.receiving.sop_classes())
@@ -115,7 +116,8 @@ class _Policy:
         """What becomes of one context."""
         service = SERVICES.get(proposed.abstract_syntax)
         if service is not None:
-            permitted, known = not self._may.isdisjoint(service.permissions), True
+            permitted = not self._may.isdisjoint(service.permissions)
+            known = service.is_offered(self._config)
             syntaxes: frozenset[str] = _QUERY_SYNTAXES
         else:
             known = self._is_storage(proposed.abstract_syntax)

@@ -9,7 +9,8 @@ Not here: which service a request goes to (``services``), how bytes travel (``as
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from wherry import limits
@@ -25,6 +26,8 @@ SUCCESS: Final = 0x0000
 PENDING: Final = 0xFF00
 """Answers follow (PS3.4 §C.4.1.1.4)."""
 CANCELLED: Final = 0xFE00
+NO_SUCH_SOP_CLASS: Final = 0x0122
+"""PS3.7 Annex C."""
 
 _ANSWER: Final = 0x8000
 
@@ -56,9 +59,25 @@ class Context:
 class Line(Protocol):
     """The way back to the caller."""
 
+    @property
+    def contexts(self) -> Sequence[Context]:
+        """All presentation contexts that were accepted."""
+
     async def send(self, context: Context, command: Command, data_set: type_buffer = b"") -> None:
         """A whole message, when there is room for it. Raises ``NetworkProtocol`` when the caller is
         gone."""
+
+    async def ask(
+        self, context: Context, command: Command, pieces: AsyncIterator[bytes]
+    ) -> Command:
+        """A request of our own with a data set, and its answer. Raises ``NetworkProtocol`` when
+        the caller is gone, and whatever ``pieces`` raises: that ends the association, for a message
+        that is not whole has no end."""
+
+    async def send_each(
+        self, context: Context, command: Command, data_sets: Sequence[bytes]
+    ) -> None:
+        """The same command with each of these data sets, in one go."""
 
 
 class Request:
@@ -83,15 +102,41 @@ class Request:
         """A C-CANCEL has come; a service looks at it between two answers."""
         self._line = line
 
+        self._asked = 0
+
+    @property
+    def contexts(self) -> Sequence[Context]:
+        """All presentation contexts of the association."""
+        return self._line.contexts
+
+    async def ask(
+        self, context: Context, command: Command, pieces: AsyncIterator[bytes]
+    ) -> Command:
+        """A request of our own over the same association; see ``Line.ask``. Its message identifier
+        is made here."""
+        self._asked = self._asked % 0xFFFF + 1
+        return await self._line.ask(context, replace(command, message_id=self._asked), pieces)
+
     async def respond(
-        self, status: int, attributes: type_attributes | None = None, **members: Any
+        self, status: int, attributes: type_attributes | bytes | None = None, **members: Any
     ) -> None:
-        """Answer with this status, perhaps a data set, and what else the command is to hold."""
+        """Answer with this status, perhaps a data set, and what else the command is to hold.
+
+        ``attributes``: bytes are a data set that is written already.
+        """
         command = response(self.command, status, has_data_set=attributes is not None, **members)
         data_set = b""
-        if attributes is not None:
+        if isinstance(attributes, bytes):
+            data_set = attributes
+        elif attributes is not None:
             data_set = write(attributes, self.context.transfer_syntax)
         await self._line.send(self.context, command, data_set)
+
+    async def respond_each(self, status: int, data_sets: Sequence[bytes]) -> None:
+        """Several answers with this status, in one go: data sets that are written already."""
+        if data_sets:
+            command = response(self.command, status, has_data_set=True)
+            await self._line.send_each(self.context, command, data_sets)
 
 
 def response(

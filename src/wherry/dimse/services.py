@@ -7,11 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from wherry.dicom.commitment import PUSH_MODEL
 from wherry.dicom.wire.commands import CommandField
+from wherry.dimse import commitment, finding, worklists
+from wherry.dimse.getting import GET_CLASSES, get
+from wherry.dimse.moving import MOVE_CLASSES, move
 from wherry.dimse.permissions import Permission
 from wherry.dimse.requests import SUCCESS, Request
+
+if TYPE_CHECKING:
+    from wherry.config import Config
 
 type_service = Callable[[Request], Awaitable[None]]
 
@@ -26,6 +33,8 @@ class Service:
     """What may be asked, and who may ask it."""
     takes_instances: bool = False
     """Whether the caller may offer to be the SCP of storage in the same association (C-GET)."""
+    is_offered: Callable[[Config], bool] = lambda _: True
+    """Whether this server has it at all."""
     both_roles: bool = False
     """Whether the caller may be the SCP as well (it reports what became of a commitment)."""
 
@@ -42,4 +51,24 @@ async def echo(request: Request) -> None:
 
 SERVICES: Final[Mapping[str, Service]] = {
     VERIFICATION: Service({CommandField.C_ECHO_RQ: (Permission.ECHO, echo)}),
+    **dict.fromkeys(MOVE_CLASSES, Service({CommandField.C_MOVE_RQ: (Permission.MOVE, move)})),
+    **dict.fromkeys(
+        GET_CLASSES,
+        Service({CommandField.C_GET_RQ: (Permission.GET, get)}, takes_instances=True),
+    ),
+    PUSH_MODEL: Service(
+        {
+            CommandField.N_ACTION_RQ: (Permission.N_ACTION, commitment.action),
+            CommandField.N_EVENT_REPORT_RQ: (Permission.EVENT_REPORT, commitment.event),
+        },
+        both_roles=True,
+    ),
+    **{
+        sop_class: Service({CommandField.C_FIND_RQ: (Permission.FIND, finding.find)})
+        for sop_class in finding.SOP_CLASSES
+    },
+    worklists.WORKLIST_CLASS: Service(
+        {CommandField.C_FIND_RQ: (Permission.FIND_WORKLIST, worklists.find_worklist)},
+        is_offered=lambda config: config.worklists.enable,
+    ),
 }

@@ -10,17 +10,20 @@ if TYPE_CHECKING:
 
     from wherry.config import Config
     from wherry.http.lifecycle import Lifecycle
+    from wherry.http.threads import Pool
     from wherry.index.database import Index
     from wherry.ingest.ingest import Ingest
     from wherry.jobs.engine import JobEngine
     from wherry.logs import WarningCount
     from wherry.metrics import Metrics
     from wherry.modalities import ModalityBook
+    from wherry.modalities.pool import AssociationPool
     from wherry.peers import PeerBook
     from wherry.receiving import Receiving
     from wherry.storage.base import StorageArea
     from wherry.storage.cache import FileCache
     from wherry.transfers.service import TransferService
+    from wherry.worklists import WorklistBook
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,10 @@ class Services:
     jobs: JobEngine
     peers: PeerBook
     modalities: ModalityBook
+    associations: AssociationPool
+    calls: Pool
+    """Threads that wait for modalities."""
+    worklists: WorklistBook
     transfers: TransferService
     metrics: Metrics
     receiving: Receiving

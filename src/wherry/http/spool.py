@@ -10,10 +10,12 @@ import errno
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from wherry import limits
 from wherry.errors import CannotWriteFile, StorageFull, TooLarge
+from wherry.storage.mapping import mapped
 
 
 class Spool:
@@ -46,6 +48,10 @@ class Spool:
     def read_at(self, offset: int, size: int) -> bytes:
         """At most ``size`` bytes from ``offset``; fewer only at the end."""
         return os.pread(self._file.fileno(), size, offset)
+
+    def map(self) -> AbstractContextManager[memoryview]:
+        """All of it as one read-only buffer; only what is looked at is read."""
+        return mapped(self._file.fileno())
 
     def close(self) -> None:
         """Forget the bytes. Safe to call twice."""

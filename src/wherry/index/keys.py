@@ -16,6 +16,7 @@ from typing import Final
 from wherry import limits
 from wherry.dicom.dictionary import lookup
 from wherry.dicom.tags import MAIN_DICOM_TAGS
+from wherry.index.datetimes import in_utc
 from wherry.model import Level
 
 PATIENT_ID: Final = "0010,0020"
@@ -87,6 +88,7 @@ INDEXED: Final = frozenset(
 """The columns that have an index."""
 
 DATE_TAGS: Final = frozenset(("0010,0030", "0008,0020", "0008,0021", "0008,0012", "0040,0244"))
+NAME_TAGS: Final = frozenset(("0010,0010", "0008,0090", "0008,1070", "0032,1032"))
 TIME_TAGS: Final = frozenset(("0008,0030", "0008,0031", "0008,0013", "0040,0245"))
 
 
@@ -103,6 +105,24 @@ def moment(tag: str) -> str:
     return {"DA": ".", "TM": ":"}.get(lookup(int(tag.replace(",", ""), 16)).vr, "")
 
 
+@lru_cache(maxsize=4_096)
+def is_datetime(tag: str) -> bool:
+    """Whether a tag is a date with a time (DT); the dictionary is asked as by ``moment``."""
+    if not tag or any(tag in tags for tags in MAIN_DICOM_TAGS.values()):
+        return False
+    return lookup(int(tag.replace(",", ""), 16)).vr == "DT"
+
+
+@lru_cache(maxsize=4_096)
+def is_name(tag: str) -> bool:
+    """Whether a tag is a person name; the dictionary is asked as by ``moment``."""
+    if tag in NAME_TAGS:
+        return True
+    if not tag or any(tag in tags for tags in MAIN_DICOM_TAGS.values()):
+        return False
+    return lookup(int(tag.replace(",", ""), 16)).vr == "PN"
+
+
 def search_key(
     tag: str,
     value: str,
@@ -113,6 +133,8 @@ def search_key(
     text = fold(value).strip()
     if mark := moment(tag):
         text = text.replace(mark, "")
+    elif is_datetime(tag):
+        text = in_utc(text)
     if "\0" in text:
         text = text.replace("\0", "")  # PostgreSQL cannot hold it
     return text[:length]

@@ -16,7 +16,8 @@ from typing import Any, Protocol
 
 from wherry import limits
 from wherry.errors import ParameterOutOfRange
-from wherry.index.keys import moment, search_key
+from wherry.index.datetimes import ends_of
+from wherry.index.keys import is_datetime, moment, search_key
 
 type_condition = tuple[str, list[Any]]
 """SQL and its parameters."""
@@ -162,6 +163,8 @@ def comparable(tag: str, value: str, fold: Callable[[str], str] = str.casefold) 
 
 def _pattern(tag: str, part: str) -> Pattern | str:
     """What one alternative means; a text stands for itself."""
+    if is_datetime(tag) and (ends := ends_of(part.strip())) is not None:
+        return Between(*ends)
     text = comparable(tag, part, str)
     if moment(tag):
         bounds = _RANGE.fullmatch(text)

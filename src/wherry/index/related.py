@@ -40,11 +40,17 @@ class Ancestor(NamedTuple):
 
 
 def lineage(
-    tx: Transaction, level: Level, rows: Collection[int]
+    tx: Transaction, level: Level, rows: Collection[int], *, by_study: bool = False
 ) -> dict[int, dict[Level, Ancestor]]:
-    """Of each resource (row), itself and those above it, the lowest first."""
+    """Of each resource (row), itself and those above it, the lowest first.
+
+    ``by_study``: patient tags are those that the study came with, not those of the patient.
+    """
     levels = [Level(at) for at in range(level, 0, -1)]
-    columns = ", ".join(f"l{at:d}.id, l{at:d}.tags" for at in levels)
+    tags = {at: f"l{at:d}.tags" for at in levels}
+    if by_study and level > Level.PATIENT:
+        tags[Level.PATIENT] = "l2.patient_tags"
+    columns = ", ".join(f"l{at:d}.id, {tags[at]}" for at in levels)
     return {
         row[0]: {
             at: Ancestor(row[2 * place], orjson.loads(row[2 * place + 1]))

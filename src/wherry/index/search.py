@@ -19,9 +19,10 @@ import orjson
 from wherry import limits
 from wherry.errors import ParameterOutOfRange
 from wherry.index import metadata
+from wherry.index.checks import Check
 from wherry.index.database import Transaction
 from wherry.index.keys import search_key
-from wherry.index.search_plan import Check, Plan, first_instance
+from wherry.index.search_plan import Plan, first_instance
 from wherry.index.search_planning import plan
 from wherry.index.search_terms import Criteria
 from wherry.model import Attachment, Level
@@ -41,8 +42,9 @@ class Candidate:
     """A resource that no check of the index has refused."""
 
     row: int
-    orthanc_id: str
-    pending: tuple[Check, ...]
+    orthanc_id: str = ""
+    """"" when nothing had to be looked at."""
+    pending: tuple[Check, ...] = ()
     """What only its stored file can decide."""
 
 

@@ -10,12 +10,12 @@ Not here: how ``Criteria`` become a plan (``search_planning``), running it (``se
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from wherry.index import search_order
-from wherry.index.patterns import Pattern, Present, comparable
+from wherry.index.checks import Check
+from wherry.index.patterns import Pattern
 from wherry.index.search_terms import Criteria
 from wherry.index.signing import SIGNATURE
 from wherry.model import Level
@@ -33,29 +33,6 @@ def first_instance(level: Level, row: str) -> str:
             f" ORDER BY {name}.id LIMIT 1)"
         )
     return row
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A condition on an original value."""
-
-    tag: str
-    """``gggg,eeee``; "" for metadata."""
-    patterns: list[Pattern]
-    fold: Callable[[str], str]
-    column: str = ""
-    """The JSON of tags that holds the value, for instance ``l2.tags``; "" = only the file does."""
-    certain: bool = True
-    """False: when the JSON does not hold the tag, the file may."""
-    metadata: int = 0
-
-    def passes(self, value: object) -> bool:
-        """Whether a value is meant; None = the tag is absent. What has no text (a sequence, bytes)
-        can only be present."""
-        if isinstance(value, str):
-            text = comparable(self.tag, value, self.fold)
-            return any(pattern.matches(text) for pattern in self.patterns)
-        return value is not None and any(isinstance(p, Present) for p in self.patterns)
 
 
 @dataclass(slots=True)

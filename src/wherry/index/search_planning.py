@@ -11,24 +11,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from wherry import limits
-from wherry.dicom.tags import MAIN_DICOM_TAGS
+from wherry.dicom.tags import MAIN_DICOM_TAGS, SEQUENCES
 from wherry.errors import ParameterOutOfRange, UnknownDicomTag
 from wherry.index import search_order
-from wherry.index.keys import INDEXED, place_of
+from wherry.index.checks import Check, fold_of, item_check, patterns_of
+from wherry.index.keys import INDEXED, is_name, place_of
+from wherry.index.names import Name
 from wherry.index.patterns import Exactly, Pattern, parse
-from wherry.index.search_plan import Check, Plan, first_instance
-from wherry.index.search_terms import Criteria, LabelsConstraint
+from wherry.index.search_plan import Plan, first_instance
+from wherry.index.search_terms import Criteria, ItemTerms, LabelsConstraint
 from wherry.model import Level
 
 MODALITIES_IN_STUDY: Final = "0008,0061"
 SOP_CLASS_UID: Final = "0008,0016"
 """No main tag, but kept of each instance."""
 
-_SEQUENCES: Final = frozenset({"0040,0275"})
-"""Called main tags, but kept only where somebody asks for it (``ExtraMainDicomTags``)."""
+_SEVERAL: Final = frozenset({"0008,1070"})
+"""Tags with a column that may have several values: the key is made of all of them."""
 
 _TAG = re.compile(r"[0-9a-f]{4},[0-9a-f]{4}")
 
@@ -40,12 +43,15 @@ def plan(criteria: Criteria) -> Plan | None:
     bounds and for an order that makes no sense.
     """
     made = Plan(criteria, min(criteria.level, search_order.uppermost(criteria)))
-    fold: Callable[[str], str] = str if criteria.case_sensitive else str.casefold
     for tag, text in criteria.tags:
         if not _TAG.fullmatch(tag):
             raise UnknownDicomTag
-        if parse(tag, text) and not _add_tag(made, criteria, tag, text, fold):
+        patterns = patterns_of(criteria, tag, text)
+        if patterns and not _add_tag(made, criteria, tag, text, patterns):
             return None
+    for tag, terms in criteria.sequences:
+        _add_sequence(made, criteria, tag, terms)
+    fold: Callable[[str], str] = str if criteria.case_sensitive else str.casefold
     for number, text in criteria.metadata:
         if patterns := parse("", text, fold):
             made.checks.append(Check("", patterns, fold, metadata=number))
@@ -55,11 +61,8 @@ def plan(criteria: Criteria) -> Plan | None:
     return made
 
 
-def _add_tag(
-    made: Plan, criteria: Criteria, tag: str, text: str, fold: Callable[[str], str]
-) -> bool:
+def _add_tag(made: Plan, criteria: Criteria, tag: str, text: str, patterns: list[Pattern]) -> bool:
     """One condition on a tag; False when nothing can match."""
-    patterns = parse(tag, text)
     if tag == MODALITIES_IN_STUDY:
         if made.level < Level.STUDY:
             return False
@@ -72,24 +75,45 @@ def _add_tag(
         sql, params = _any(patterns, "c.sop_class_uid")
         made.add(f"EXISTS (SELECT 1 FROM instances c WHERE c.id = {row} AND {sql})", *params)
         return True
-    at = None if tag in _SEQUENCES else level_of(tag, made.level, MAIN_DICOM_TAGS)
+    fold = fold_of(criteria, tag)
+    check = Check(tag, patterns_of(criteria, tag, text, fold), fold, several=criteria.dicom)
+    at = None if tag in SEQUENCES else level_of(tag, made.level, MAIN_DICOM_TAGS)
     certain = at is not None
     if at is None:
         at = level_of(tag, made.level, criteria.extra_tags)
         if at is None or at > made.level:
-            made.checks.append(Check(tag, parse(tag, text, fold), fold))
+            made.checks.append(check)
             return True
     elif at > made.level:
         return False
     at, source, column = place_of(tag, at, made.level)
+    if criteria.dicom and tag in _SEVERAL:
+        column = None
     made.top = min(made.top, at)
     if column is not None:
         _add_column(made, at, column, patterns)
-    if column is None or criteria.case_sensitive or _longer(patterns):
-        made.checks.append(
-            Check(tag, parse(tag, text, fold), fold, f"l{at:d}.{source}", certain=certain)
-        )
+    if column is None or not _is_decided(criteria, tag, text, patterns):
+        made.checks.append(replace(check, column=f"l{at:d}.{source}", certain=certain))
     return True
+
+
+def _is_decided(criteria: Criteria, tag: str, text: str, patterns: list[Pattern]) -> bool:
+    """Whether search keys, which are case folded and cut, tell all."""
+    if _longer(patterns):
+        return False
+    if not criteria.dicom or is_name(tag):
+        certain = all(pattern.is_certain for pattern in patterns if isinstance(pattern, Name))
+        return certain and not criteria.case_sensitive
+    return text.lower() == text.upper()
+
+
+def _add_sequence(made: Plan, criteria: Criteria, tag: str, terms: ItemTerms) -> None:
+    check = Check(tag, [], str, items=item_check(criteria, terms))
+    at = level_of(tag, made.level, criteria.extra_tags)
+    if at is not None and at <= made.level:
+        made.top = min(made.top, at)
+        check = replace(check, column=f"l{at:d}.tags", certain=False)
+    made.checks.append(check)
 
 
 def _add_column(made: Plan, at: Level, column: str, patterns: list[Pattern]) -> None:

@@ -36,6 +36,15 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class ItemTerms:
+    """What one item of a sequence must hold (PS3.4 §C.2.2.2.6)."""
+
+    tags: tuple[tuple[str, str], ...] = ()
+    """As those of ``Criteria``."""
+    sequences: tuple[tuple[str, ItemTerms], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Criteria:
     """One search. All conditions must hold."""
 
@@ -51,6 +60,12 @@ class Criteria:
     order: tuple[Order, ...] = ()
     """Empty: in order of arrival, which also settles ties."""
     case_sensitive: bool = False
+    dicom: bool = False
+    """Match as DICOM does (PS3.4 §C.2.2.2), not as ``/tools/find``: case matters (in names with
+    ``case_sensitive`` only), one of several values is enough, and a name matches without what may
+    be left out of it."""
+    sequences: tuple[tuple[str, ItemTerms], ...] = ()
+    """Sequences of which one item must match; their values are in the stored files."""
     extra_tags: Mapping[Level, tuple[str, ...]] = field(default_factory=dict)
     """Tags that the index holds beside the main ones (``ExtraMainDicomTags``), perhaps not of
     resources that are older than the setting."""

@@ -114,21 +114,29 @@ class Attaching:
                 return
         raise Unavailable("Others are changing this attachment")
 
-    def is_intact(self, attachment: Attachment) -> bool:
-        """Whether the stored bytes, and what they unpack to, are those that were stored.
+    def is_intact(
+        self, attachment: Attachment, read: Callable[[int], None] = lambda size: None
+    ) -> bool:
+        """Whether the stored bytes, and what they unpack to, are those that were stored: those on
+        the disk, not what the system still has of them in memory.
 
-        Raises ``MissingFile``.
+        ``read`` is told how many bytes were read, every now and then; what it raises passes
+        through. Raises ``MissingFile``.
         """
         stored = self._storage.open(attachment.uuid)
-        if _md5(stored, stored.size) != attachment.compressed_md5:
+        if stored.size != attachment.compressed_size:
+            stored.close()
+            return False
+        stored.forget(0, stored.size)
+        if _md5(stored, stored.size, read) != attachment.compressed_md5:
             return False
         if attachment.compression == STORED_PLAIN:
             return True
         try:
-            plain = _md5(open_content(self._storage, attachment), attachment.uncompressed_size)
+            plain = open_content(self._storage, attachment)
+            return _md5(plain, attachment.uncompressed_size, read) == attachment.uncompressed_md5
         except CorruptedFile:
             return False
-        return plain == attachment.uncompressed_md5
 
     def _deposit(self, compress: bool, max_bytes: int) -> Deposit:
         return Deposit(self._storage, self._files.names, compress=compress, max_bytes=max_bytes)
@@ -186,12 +194,13 @@ class Attaching:
             raise CorruptedFile(f"The stored file {known.uuid} is damaged")
 
 
-def _md5(reader: FileReader, size: int) -> str:
+def _md5(reader: FileReader, size: int, read: Callable[[int], None]) -> str:
     """Of the first ``size`` bytes of a file, which is closed then."""
     digest = hashlib.md5(usedforsecurity=False)
     with closing(reader):
         for piece in _pieces(reader, size):
             digest.update(piece)
+            read(len(piece))
     return digest.hexdigest()
 
 

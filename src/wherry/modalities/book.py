@@ -58,7 +58,7 @@ class ModalityBook:
         Raises ``ParameterOutOfRange`` for an unknown manufacturer, ``BadFileFormat`` for whatever
         else makes no sense, ``TooLarge`` when there are too many.
         """
-        _check_manufacturer(entry)
+        check_manufacturer(entry)
         self._modalities.put(name, entry)
 
     def remove(self, name: str) -> None:
@@ -70,10 +70,11 @@ class ModalityBook:
             raise InexistentItem(f"No modality with symbolic name: {shown}") from None
 
 
-def _check_manufacturer(entry: type_json) -> None:
-    """That one has an error of its own in the original."""
+def check_manufacturer(entry: type_json) -> None:
+    """An unknown manufacturer has an error of its own in the original. Raises
+    ``ParameterOutOfRange``."""
     named = entry.get("Manufacturer") if isinstance(entry, dict) else None
     if isinstance(entry, list) and len(entry) > 3:
         named = entry[3]
     if isinstance(named, str) and named not in tuple(Manufacturer):
-        raise ParameterOutOfRange(f"Unknown modality manufacturer: {named[:64]}")
+        raise ParameterOutOfRange(f'Unknown modality manufacturer: "{named[:64]}"')

@@ -5,13 +5,12 @@ Not here: the body of the request (``rest``), the sending (``store``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from wherry import limits
-from wherry.errors import NotImplementedYet, UnknownResource
-from wherry.index import exports, metadata, resources
-from wherry.index.database import Index, Transaction
+from wherry.errors import NotImplementedYet
+from wherry.index import metadata, sending
+from wherry.index.database import Transaction
 from wherry.model import Attachment, Level, Peer, type_json
 
 _TRANSFER_SYNTAX = 9
@@ -74,42 +73,11 @@ def files_of(tx: Transaction, order: StoreOrder) -> list[tuple[str, Attachment]]
 
     Raises ``UnknownResource``, ``NotImplementedYet`` when one would have to be transcoded.
     """
-    found: dict[str, Attachment] = {}
-    for portion in _portions(order.resources):
-        levels = _levels(tx, portion)
-        found |= resources.files_of(tx, [one for one in portion if levels[one] is Level.INSTANCE])
-        for orthanc_id in portion:
-            if levels[orthanc_id] is not Level.INSTANCE:
-                found.update(resources.files_under(tx, levels[orthanc_id], orthanc_id) or ())
+    found = sending.files_of(tx, order.resources)
     if order.transcode:
-        for portion in _portions(sorted(found)):
+        for portion in sending.portions([orthanc_id for orthanc_id, _ in found]):
             _check_syntax(tx, portion, order.transcode)
-    return sorted(found.items())
-
-
-def log_export(index: Index, order: StoreOrder) -> None:
-    """Note for ``GET /exports`` what is given away. Raises ``UnknownResource``."""
-    for portion in _portions(order.resources):
-
-        def work(tx: Transaction, portion: Sequence[str] = portion) -> None:
-            levels = _levels(tx, portion)
-            for orthanc_id in portion:
-                exports.add(tx, levels[orthanc_id], orthanc_id, order.peer)
-
-        index.write(work)
-
-
-def _levels(tx: Transaction, ids: Sequence[str]) -> dict[str, Level]:
-    levels = resources.locate(tx, ids)
-    for orthanc_id in ids:
-        if orthanc_id not in levels:
-            raise UnknownResource(f"{orthanc_id[:64]} is not stored here")
-    return levels
-
-
-def _portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), limits.INDEX_ROWS_AT_ONCE):
-        yield ids[start : start + limits.INDEX_ROWS_AT_ONCE]
+    return found
 
 
 def _check_syntax(tx: Transaction, ids: Sequence[str], wanted: str) -> None:

@@ -7,6 +7,8 @@ instances   tags and header of an instance; ``contents`` single values, ``frames
 kindred     tags of many instances: modules, shared tags; ``slices`` their order in space
 upload      POST /instances; ``zipped`` for archives
 search      /tools/find and /tools/lookup
+asking      queries to modalities; ``queries`` what they answered, and asking on from there;
+            ``retrieving`` brings it
 changes, jobs, peers, plugins, system, tools
 """
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from wherry.dicom.charsets import ENCODINGS
 from wherry.logs import CATEGORIES, Verbosity
+from wherry.model import Manufacturer
 
 type_schema = dict[str, Any]
 
@@ -99,6 +100,10 @@ ZIP = Operation(answer_type=ARCHIVE)
 TRANSCODE = Query("transcode", STRING, "UID of the transfer syntax that all files shall have")
 RESOURCES = members(("Resources",), Resources=list_of(ID))
 
+WORKLIST_FORM = Query("format", one_of("Simplify", "Short", "Full"), "How tags are spelt")
+_WORKLIST = members(("ID", "Path", "Tags"), ID=STRING, Path=STRING, Tags=OBJECT)
+_WORKLIST_TAGS = members(("Tags",), Tags=OBJECT)
+
 _QUERY: Final[type_schema] = {
     "type": "object",
     "description": "What DICOM tags must be: keyword or gggg,eeee → value, with * ? \\ and -",
@@ -163,6 +168,66 @@ _PEER = members(
     Timeout=COUNT,
     RemoteSelf=STRING,
 )
+_PORT: Final[type_schema] = {"type": "integer", "minimum": 1, "maximum": 65535}
+_TITLE: Final[type_schema] = {"type": "string", "minLength": 1, "maxLength": 16}
+_MODALITY_FLAGS: Final = (
+    "AllowEcho",
+    "AllowEventReport",
+    "AllowFind",
+    "AllowFindWorklist",
+    "AllowGet",
+    "AllowMove",
+    "AllowNAction",
+    "AllowStorageCommitment",
+    "AllowStore",
+    "AllowTranscoding",
+    "UseDicomTls",
+)
+_MODALITY_MEMBERS: Final[dict[str, type_schema]] = {
+    "AET": _TITLE,
+    "Host": STRING,
+    "Port": _PORT,
+    "Manufacturer": one_of(*Manufacturer),
+    **dict.fromkeys(_MODALITY_FLAGS, BOOLEAN),
+    "LocalAet": _TITLE,
+    "RetrieveMethod": one_of("SystemDefault", "C-MOVE", "C-GET"),
+    "Timeout": COUNT,
+}
+_REQUIRED = ("AET", "Host", "Port")
+_MODALITY_LIST: Final[type_schema] = {
+    "type": "array",
+    "prefixItems": [_TITLE, STRING, _PORT, one_of(*Manufacturer)],
+    "minItems": 3,
+    "maxItems": 4,
+}
+_MODALITY = {"oneOf": [members(_REQUIRED, **_MODALITY_MEMBERS), _MODALITY_LIST]}
+_ECHO = members(CheckFind=BOOLEAN, Timeout=COUNT)
+_MODALITY_ECHO = {
+    "oneOf": [members(_REQUIRED, **_MODALITY_MEMBERS, CheckFind=BOOLEAN), _MODALITY_LIST]
+}
+_MODALITY_STORE = {
+    "oneOf": [
+        ID,
+        list_of(ID),
+        members(
+            ("Resources",),
+            Resources=list_of(ID),
+            Asynchronous=BOOLEAN,
+            Synchronous=BOOLEAN,
+            Permissive=BOOLEAN,
+            Priority={"type": "integer"},
+            UserData={},
+            LocalAet=_TITLE,
+            CalledAet=_TITLE,
+            Host=STRING,
+            Port=_PORT,
+            Timeout=COUNT,
+            MoveOriginatorAet=_TITLE,
+            MoveOriginatorID={"type": "integer", "minimum": 0, "maximum": 65535},
+            StorageCommitment=BOOLEAN,
+        ),
+    ]
+}
 _TRANSFER_RESOURCE = members(
     ("Level", "ID"), Level=one_of("Patient", "Study", "Series", "Instance"), ID=ID
 )
@@ -203,6 +268,61 @@ _STORE = {
 }
 
 
+_LEVEL = one_of("Patient", "Study", "Series", "Instance")
+_TIMEOUT = {"type": "integer", "minimum": 0, "description": "Seconds of silence; 0 = for ever"}
+_ANSWER_FORM = (
+    _flag("simplify", "Keywords and bare values"),
+    _flag("short", "Tags as gggg,eeee and bare values"),
+)
+_ASKED = members(("ID", "Path"), ID=STRING, Path=STRING)
+_MODALITY_QUERY = members(
+    ("Level",),
+    Level=_LEVEL,
+    Query=_QUERY,
+    Normalize={**BOOLEAN, "description": "Leave out what means nothing at the level (true)"},
+    LocalAet=STRING,
+    Timeout=_TIMEOUT,
+)
+_CHILD_QUERY = members(Query=_QUERY, Timeout=_TIMEOUT)
+_JOB_OPTIONS = {
+    "Asynchronous": BOOLEAN,
+    "Synchronous": BOOLEAN,
+    "Permissive": BOOLEAN,
+    "Priority": {"type": "integer"},
+    "UserData": {},
+    "Timeout": _TIMEOUT,
+    "Simplify": BOOLEAN,
+    "Full": BOOLEAN,
+}
+_RETRIEVE = {
+    "oneOf": [
+        {"type": "string", "description": "TargetAet alone, as plain text"},
+        members(
+            (),
+            TargetAet={"type": "string", "maxLength": 16},
+            RetrieveMethod=one_of("SystemDefault", "C-MOVE", "C-GET"),
+            **_JOB_OPTIONS,
+        ),
+    ]
+}
+_NAMED = members(
+    ("Level", "Resources"),
+    Level=_LEVEL,
+    Resources=list_of(_QUERY),
+    LocalAet=STRING,
+    **_JOB_OPTIONS,
+)
+_MOVED = {
+    **_NAMED,
+    "properties": {**_NAMED["properties"], "TargetAet": {"type": "string", "maxLength": 16}},
+}
+_WORKLIST = members(
+    Query={"type": "object", "description": "Tags; lists of objects for sequences"},
+    Full=BOOLEAN,
+    Short=BOOLEAN,
+)
+
+
 def _word(*values: str) -> Operation:
     """A setting of one word."""
     return Operation(body=one_of(*values), body_type=TEXT, answer_type=TEXT)
@@ -210,6 +330,18 @@ def _word(*values: str) -> Operation:
 
 _LOG_LEVEL = _word(*Verbosity)
 _SWITCH = _word("0", "1")
+
+_SOP_INSTANCE: Final = members(
+    ("SOPClassUID", "SOPInstanceUID"), SOPClassUID=STRING, SOPInstanceUID=STRING
+)
+_SOP_INSTANCE_AS_LIST: Final = {**list_of(STRING), "minItems": 2, "maxItems": 2}
+_NOT_COMMITTED: Final = members(
+    ("SOPClassUID", "SOPInstanceUID", "FailureReason", "Description"),
+    SOPClassUID=STRING,
+    SOPInstanceUID=STRING,
+    FailureReason=COUNT,
+    Description=STRING,
+)
 
 OPERATIONS: Final[dict[str, Operation]] = {
     "GET /": Operation(answer=STRING, answer_type="text/html"),
@@ -329,12 +461,73 @@ OPERATIONS: Final[dict[str, Operation]] = {
         )
         for name in ("archive", "media", "media-extended")
     },
+    # modalities
+    "GET /modalities": Operation((EXPAND,)),
+    "PUT /modalities/{}": Operation(body=_MODALITY, answer_type=TEXT),
+    "DELETE /modalities/{}": DONE,
+    "POST /modalities/{}/echo": Operation(body=_ECHO, answer=OBJECT),
+    "POST /modalities/{}/store": Operation(body=_MODALITY_STORE, answer=OBJECT),
+    "POST /modalities/{}/store-straight": Operation(
+        body={},
+        body_type=BYTES,
+        answer=members(
+            ("SOPClassUID", "SOPInstanceUID"), SOPClassUID=STRING, SOPInstanceUID=STRING
+        ),
+    ),
+    "POST /tools/dicom-echo": Operation(body=_MODALITY_ECHO, answer=OBJECT),
+    # storage commitment
+    "POST /modalities/{}/storage-commitment": Operation(
+        body=members(
+            Resources=list_of(ID),
+            DicomInstances=list_of({"oneOf": [_SOP_INSTANCE, _SOP_INSTANCE_AS_LIST]}),
+            Timeout={**COUNT, "description": "Seconds; 0 = for ever"},
+        ),
+        answer=members(("ID", "Path"), ID=STRING, Path=STRING),
+    ),
+    "GET /storage-commitment/{}": Operation(
+        answer=members(
+            ("RemoteAET", "Status"),
+            RemoteAET=STRING,
+            Status=one_of("Pending", "Success", "Failure"),
+            Success=list_of(_SOP_INSTANCE),
+            Failures=list_of(_NOT_COMMITTED),
+        )
+    ),
+    "POST /storage-commitment/{}/remove": Operation(body={}, body_type=BYTES),
     # peers and transfers
     "GET /peers": Operation((EXPAND,)),
     "PUT /peers/{}": Operation(body=_PEER, answer_type=TEXT),
     "DELETE /peers/{}": DONE,
     "POST /peers/{}/store": Operation(body=_STORE),
     "POST /peers/{}/store-straight": Operation(body={}, body_type=BYTES),
+    # modalities and queries
+    "POST /modalities/{}/query": Operation(body=_MODALITY_QUERY, answer=_ASKED),
+    "POST /modalities/{}/find-worklist": Operation(body=_WORKLIST, answer=list_of(OBJECT)),
+    **{
+        f"POST /modalities/{{}}/{name}": Operation(body=_QUERY, answer=list_of(OBJECT))
+        for name in ("find", "find-patient", "find-study", "find-series", "find-instance")
+    },
+    "POST /modalities/{}/move": Operation(body=_MOVED),
+    "POST /modalities/{}/get": Operation(body=_NAMED),
+    "POST /queries/{}/retrieve": Operation(body=_RETRIEVE),
+    "POST /queries/{}/answers/{}/retrieve": Operation(body=_RETRIEVE),
+    "GET /queries": Operation((EXPAND,), answer=list_of({})),
+    "GET /queries/{}": Operation(answer=list_of(STRING)),
+    "DELETE /queries/{}": DONE,
+    "GET /queries/{}/level": TEXT_OUT,
+    "GET /queries/{}/modality": TEXT_OUT,
+    "GET /queries/{}/query": Operation(_ANSWER_FORM, answer=OBJECT),
+    "GET /queries/{}/answers": Operation((EXPAND, *_ANSWER_FORM), answer=list_of({})),
+    "GET /queries/{}/answers/{}": Operation(answer=list_of(STRING)),
+    "GET /queries/{}/answers/{}/content": Operation(_ANSWER_FORM, answer=OBJECT),
+    **{
+        f"POST /queries/{{}}/answers/{{}}/query-{name}": Operation(body=_CHILD_QUERY, answer=_ASKED)
+        for name in ("studies", "series", "instances")
+    },
+    "GET /worklists": Operation((WORKLIST_FORM,), answer=list_of(_WORKLIST)),
+    "GET /worklists/{}": Operation((WORKLIST_FORM,), answer=_WORKLIST),
+    "PUT /worklists/{}": Operation(body=_WORKLIST_TAGS),
+    "POST /worklists/create": Operation(body=_WORKLIST_TAGS),
     "POST /transfers/inventory": Operation(
         body=members(("Instances",), Instances=list_of(_TRANSFER_INSTANCE)),
         answer=members(("Missing",), Missing=STRING),

@@ -21,11 +21,11 @@ from wherry.http.services import Services
 from wherry.http.threads import in_thread
 from wherry.index import metadata, related, resources
 from wherry.index.database import Transaction
+from wherry.index.requested import Requested
 from wherry.model import Level, Resource
 from wherry.rest import rendering, requested
 from wherry.rest.names import metadata_name
 from wherry.rest.rendering import type_json
-from wherry.rest.requested import Requested
 from wherry.rest.shapes import Shape
 
 type_page = list[type_json]

@@ -19,11 +19,12 @@ from wherry.http.inflate import Inflating
 from wherry.http.services import Services, services
 from wherry.http.spool import Spool
 from wherry.http.threads import in_thread
+from wherry.index.sending import log_exports
 from wherry.model import Peer, type_json
 from wherry.peers.bodies import SpoolBody
 from wherry.peers.client import Request as Asked
 from wherry.peers.client import connect
-from wherry.peers.order import StoreOrder, files_of, log_export
+from wherry.peers.order import StoreOrder, files_of
 from wherry.peers.refusal import PeerRefusal
 from wherry.peers.store import TYPE
 from wherry.rest.arguments import flag
@@ -139,7 +140,7 @@ def _prepare(rooms: Services, order: StoreOrder, peer: Peer) -> dict[str, type_j
     with rooms.index.read() as tx:
         files = files_of(tx, order)
     if rooms.config.log_exported_resources:
-        log_export(rooms.index, order)
+        log_exports(rooms.index, order.resources, order.peer)
     return order.content(peer, len(files))
 
 

@@ -8,12 +8,22 @@ from starlette.routing import Route
 
 from wherry import __version__
 from wherry.http.answers import Answer, empty_answer, json_answer
+from wherry.http.services import services
+from wherry.model import type_json
 
 _BUILT_IN = {
     "transfers": {
         "ID": "transfers",
         "Version": __version__,
         "Description": "Accelerates transfers of studies between servers (built into Wherry)",
+        "ExtendsOrthancExplorer": False,
+    },
+}
+_WORKLISTS = {
+    "worklists": {
+        "ID": "worklists",
+        "Version": __version__,
+        "Description": "Serves modality worklists (built into Wherry)",
         "ExtendsOrthancExplorer": False,
     },
 }
@@ -31,7 +41,7 @@ def routes() -> list[Route]:
 
 async def listing(request: Request) -> Response:
     """GET /plugins: names; the first one always stands there."""
-    return json_answer(["explorer.js", *sorted(_BUILT_IN)])
+    return json_answer(["explorer.js", *sorted(_built_in(request))])
 
 
 async def explorer(request: Request) -> Response:
@@ -41,5 +51,10 @@ async def explorer(request: Request) -> Response:
 
 async def single(request: Request) -> Response:
     """GET /plugins/{id}; 404 without a body when unknown."""
-    found = _BUILT_IN.get(request.path_params["id"])
+    found = _built_in(request).get(request.path_params["id"])
     return empty_answer(404) if found is None else json_answer(found)
+
+
+def _built_in(request: Request) -> type_json:
+    enabled = services(request).config.worklists.enable
+    return _BUILT_IN | _WORKLISTS if enabled else _BUILT_IN

@@ -6,9 +6,11 @@ from starlette.routing import Route
 
 from wherry.rest import (
     archives,
+    asking,
     attachments,
     bulk,
     changes,
+    commitment,
     contents,
     export,
     exports,
@@ -23,18 +25,22 @@ from wherry.rest import (
     logs,
     metadata,
     metrics,
+    modalities,
     openapi,
     peers,
     plugins,
     protection,
+    queries,
     receiving,
     reconstruct,
     resources,
+    retrieving,
     search,
     slices,
     system,
     tools,
     upload,
+    worklists,
 )
 
 _MODULES = (
@@ -60,6 +66,11 @@ _MODULES = (
     jobs,
     jobevents,
     peers,
+    modalities,
+    commitment,
+    asking,
+    queries,
+    retrieving,
     plugins,
     tools,
     logs,
@@ -68,6 +79,7 @@ _MODULES = (
     lifecycle,
     export,
     openapi,
+    worklists,
 )
 
 

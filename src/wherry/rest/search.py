@@ -13,12 +13,12 @@ from wherry import limits
 from wherry.config import Config
 from wherry.http.answers import json_answer
 from wherry.http.body import read_body, read_json
+from wherry.http.searching import plan
 from wherry.http.services import Services, services
 from wherry.http.threads import in_thread
 from wherry.index import search
 from wherry.index.glance import glance
 from wherry.index.search_plan import Plan
-from wherry.index.search_planning import plan
 from wherry.model import Level
 from wherry.rest import find_files, rendering
 from wherry.rest.expanding import expanded
@@ -95,15 +95,7 @@ def _is_short(question: Question) -> bool:
 
 
 def _plan(rooms: Services, question: Question) -> Plan | None:
-    """Nothing can match, too, when only files could tell and ``StorageAccessOnFind`` forbids to
-    look into them."""
-    made = plan(question.criteria)
-    if made is None or rooms.config.storage_access_on_find == "Always":
-        return made
-    if any(not check.metadata and not check.column for check in made.checks):
-        return None
-    made.trust_index()
-    return made
+    return plan(rooms.config, question.criteria)
 
 
 def _limit(question: Question, config: Config) -> int:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from wherry.errors import UnknownResource
 from wherry.http.services import Services
 from wherry.index import resources
 from wherry.index.glance import glance
 from wherry.model import Attachment
-from wherry.storage.content import open_content
+from wherry.storage import content
 
 
 def dicom_file(rooms: Services, orthanc_id: str) -> Attachment:
@@ -22,15 +21,9 @@ def dicom_file(rooms: Services, orthanc_id: str) -> Attachment:
     return found
 
 
-@contextmanager
-def mapped(rooms: Services, attachment: Attachment) -> Iterator[memoryview]:
+def mapped(rooms: Services, attachment: Attachment) -> AbstractContextManager[memoryview]:
     """The bytes of a file, plain whatever its compression; only what is looked at is read.
 
     Blocking. Raises ``MissingFile``.
     """
-    reader = open_content(rooms.storage, attachment)
-    try:
-        with reader.map() as content:
-            yield content
-    finally:
-        reader.close()
+    return content.mapped(rooms.storage, attachment)

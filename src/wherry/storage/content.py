@@ -5,6 +5,9 @@ Not here: how they are compressed (``packed``), where the bytes lie.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from wherry.errors import CorruptedFile
 from wherry.model import Attachment
 from wherry.storage.base import FileReader, StorageArea
@@ -24,3 +27,17 @@ def open_content(storage: StorageArea, attachment: Attachment) -> FileReader:
     return PackedReader(
         storage.open(attachment.uuid), attachment.uncompressed_size, attachment.uuid
     )
+
+
+@contextmanager
+def mapped(storage: StorageArea, attachment: Attachment) -> Iterator[memoryview]:
+    """The bytes of a file, plain whatever its compression; only what is looked at is read.
+
+    Blocking. Raises as ``open_content``.
+    """
+    reader = open_content(storage, attachment)
+    try:
+        with reader.map() as content:
+            yield content
+    finally:
+        reader.close()

@@ -161,22 +161,24 @@ def encode(command: Command) -> bytes:
 
 
 def _elements(data: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Elements in ascending order, as a data set has them (PS3.5 §7.1)."""
+    """Elements in ascending order, as a data set has them (PS3.5 §7.1). Those of other groups
+    are passed over: some put them behind (Orthanc: (0008,0058) when a C-GET has failed)."""
     if len(data) > limits.COMMAND_BYTES:
         raise BadCommand(f"A command has {len(data)} bytes")
-    at, before = 0, -1
+    at, before = 0, (0, -1)
     while at < len(data):
         if at + _ELEMENT.size > len(data):
             raise BadCommand("A command ends within an element")
         group, element, size = _ELEMENT.unpack_from(data, at)
         at += _ELEMENT.size
-        if group or element <= before:
+        if (group, element) <= before:
             raise BadCommand(f"The element ({group:04x},{element:04x}) is not where it could be")
         if size > len(data) - at:
-            raise BadCommand(f"The element (0000,{element:04x}) is longer than the command")
-        yield element, data[at : at + size]
+            raise BadCommand(f"The element ({group:04x},{element:04x}) is longer than the command")
+        if not group:
+            yield element, data[at : at + size]
         at += size
-        before = element
+        before = group, element
 
 
 def _value(vr: type_vr, value: memoryview) -> object:

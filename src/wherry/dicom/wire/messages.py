@@ -9,7 +9,7 @@ Not here: what messages ask for, and what a data set says.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -103,10 +103,15 @@ def message(
     """The bytes of a whole message, as buffers to be sent one after the other; ``data_set`` is not
     copied. ``maximum_length``: bytes behind the head of a P-DATA-TF that the other end takes; 0 =
     any number."""
-    found = list(fragments(context_id, encode(command), maximum_length, is_command=True))
+    found = message_head(context_id, command, maximum_length)
     if command.has_data_set:
         found += fragments(context_id, data_set, maximum_length)
     return found
+
+
+def message_head(context_id: int, command: Command, maximum_length: int) -> list[type_buffer]:
+    """The command alone, when the fragments of its data set follow by themselves."""
+    return list(fragments(context_id, encode(command), maximum_length, is_command=True))
 
 
 def fragments(
@@ -127,3 +132,22 @@ def fragments(
         length = len(piece) + _PDV_BYTES
         yield _DATA.pack(PduType.DATA, length, length - 4, context_id, control | last)
         yield piece
+
+
+def fragments_of_pieces(
+    context_id: int, pieces: Iterable[type_buffer], maximum_length: int
+) -> Iterator[type_buffer]:
+    """The P-DATA-TFs of a data set that comes in pieces of any size, each as full as it may be;
+    the pieces are copied."""
+    size = min(maximum_length or limits.PDU_SENT_BYTES, limits.PDU_SENT_BYTES) - _PDV_BYTES
+    waiting = bytearray()
+    for piece in pieces:
+        view = memoryview(piece)
+        while view:
+            if len(waiting) == size:  # something follows
+                yield from fragments(context_id, waiting, maximum_length, ends=False)
+                waiting = bytearray()
+            taken = size - len(waiting)
+            waiting += view[:taken]
+            view = view[taken:]
+    yield from fragments(context_id, waiting, maximum_length)

@@ -1,0 +1,242 @@
+"""A native data set in another native encoding, value by value (PS3.5 §7, Annex A.1 to A.3).
+
+What: with or without value representations, little endian out of big; for systems that do not take
+a file as it is stored. Values stay what they are: only the bytes of their numbers are turned round
+where the byte order asks for it. Nothing is held but the piece at hand.
+Why not pydicom: it holds the whole file.
+Not here: pixel data that are compressed, deflated data sets.
+
+Sequences and items come out without a length, for theirs would change; group lengths are left out
+(they are retired, PS3.5 §7.2). Where the file does not tell a value representation, it is that of
+the dictionary, or UN, whose bytes mean the same (§6.2.2). Recursion is never deeper than
+``limits.DICOM_NESTING``.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Iterator
+from typing import Final
+
+from wherry import limits
+from wherry.dicom.dictionary import lookup, lookup_private
+from wherry.dicom.elements import (
+    LONG_VRS,
+    PIXEL_DATA,
+    UNDEFINED,
+    Encoding,
+    UnreadableError,
+    find,
+)
+from wherry.dicom.preamble import other_encoding
+from wherry.errors import BadFileFormat
+
+type_piece = bytes | memoryview
+
+_LONG: Final = frozenset(LONG_VRS)
+_WORDS: Final = {
+    **dict.fromkeys(("US", "SS", "OW", "AT"), "H"),
+    **dict.fromkeys(("UL", "SL", "FL", "OL", "OF"), "I"),
+    **dict.fromkeys(("UV", "SV", "FD", "OV", "OD"), "Q"),
+}
+"""What a value of this VR is made of, as ``array`` calls it."""
+_SIZES: Final = {"H": 2, "I": 4, "Q": 8}
+_BYTES: Final = frozenset(("OB", "OW", "OF", "OD", "OL", "OV"))
+"""Their words need not be whole where the file does not tell the VR."""
+
+_AMBIGUOUS: Final = {"OB or OW": "OW", "US or OW": "OW", "US or SS or OW": "OW", "NONE": "UN"}
+"""What the dictionary leaves open: what implicit data sets hold (PS3.5 §A.1)."""
+_PIXEL_REPRESENTATION: Final = 0x00280103
+_SHORT_BYTES: Final = 4 * limits.KIB
+"""Up to here a value is joined with its head."""
+_TURNED_BYTES: Final = 256 * limits.KIB
+"""So much is turned round at once."""
+_SHORT_VALUE_BYTES: Final = 0xFFFF
+"""What a length of 16 bits can say."""
+_CREATOR_BYTES: Final = 64
+
+_TAG_LENGTH: Final = struct.Struct("<HHI")
+_SHORT_HEAD: Final = struct.Struct("<HH2sH")
+_LONG_HEAD: Final = struct.Struct("<HH2s2xI")
+_ITEM: Final = _TAG_LENGTH.pack(0xFFFE, 0xE000, UNDEFINED)
+_ITEM_END: Final = _TAG_LENGTH.pack(0xFFFE, 0xE00D, 0)
+_SEQUENCE_END: Final = _TAG_LENGTH.pack(0xFFFE, 0xE0DD, 0)
+
+type_steps = Iterator[type_piece]
+
+
+def reencode(
+    data: memoryview, position: int, source: Encoding, *, explicit: bool
+) -> Iterator[type_piece]:
+    """The data set that begins at ``position`` and is written as ``source``, in little endian with
+    explicit or implicit VRs; pieces, void when ``data`` is.
+
+    Raises ``UnreadableError`` where it is not what it says it is, ``BadFileFormat`` when a bound is
+    passed: both in the middle of it.
+    """
+    return _Writer(data, explicit).whole(position, source)
+
+
+class _Writer:
+    def __init__(self, data: memoryview, explicit: bool) -> None:
+        self._data = data
+        self._explicit = explicit
+        self._position = 0
+        self._left = limits.DICOM_ELEMENTS
+
+    def whole(self, position: int, source: Encoding) -> type_steps:
+        self._position = position
+        try:
+            signed = self._is_signed(position, source)
+            yield from self._data_set(len(self._data), source, signed, 0)
+        except struct.error:
+            raise UnreadableError("bytes are missing at its end") from None
+
+    def _is_signed(self, position: int, source: Encoding) -> bool:
+        """What the pixels are, which tells what some values before them are."""
+        if self._explicit and not source.explicit:
+            key = source.tag_key(_PIXEL_REPRESENTATION)
+            found = find(self._data, position, source, frozenset((key,)), 0x0028)
+            if key in found:
+                return self._truth(*found[key][1:])
+        return False
+
+    def _truth(self, position: int, length: int) -> bool:
+        return length == 2 and any(self._data[position : position + 2])
+
+    def _data_set(self, end: int | None, source: Encoding, signed: bool, depth: int) -> type_steps:
+        """Elements up to ``end``; None: up to the delimiter of their item."""
+        creators: dict[int, str] = {}
+        while end is None or self._position < end:
+            self._left -= 1
+            if self._left < 0:
+                raise BadFileFormat(f"a data set of more than {limits.DICOM_ELEMENTS} elements")
+            tag, told, length = self._head(source)
+            if tag >> 16 == 0xFFFE:
+                if end is None and tag == 0xFFFEE00D:
+                    return
+                raise UnreadableError("an item at a wrong place")
+            if length != UNDEFINED and self._position + length > (end or len(self._data)):
+                raise UnreadableError("a value longer than what holds it")
+            if not tag & 0xFFFF:
+                self._skip(length)
+                continue
+            if tag == _PIXEL_REPRESENTATION:
+                signed = self._truth(self._position, length)
+            vr = told or self._known(tag, length, signed, creators)
+            if tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF:
+                creators[tag] = self._text(length)
+            if length == UNDEFINED or vr == "SQ":
+                yield from self._sequence(tag, vr, length, source, signed, depth + 1)
+            else:
+                yield from self._element(tag, vr, length, source)
+
+    def _skip(self, length: int) -> None:
+        if length == UNDEFINED:
+            raise UnreadableError("a group length without a length")
+        self._position += length
+
+    def _head(self, source: Encoding) -> tuple[int, str, int]:
+        """Tag, VR ("" when the file does not tell), length; the position is that of the value."""
+        data, position = self._data, self._position
+        if source.explicit:
+            key, vr, length = source.header.unpack_from(data, position)
+            self._position += 8
+            if vr in source.short:
+                return source.tag_of(key), source.vr_names[vr], length
+            if key in source.delimiters:
+                return source.tag_of(key), "", 0
+            if vr not in source.uppercase:
+                raise UnreadableError("elements that are not explicit")
+            (length,) = source.length.unpack_from(data, position + 8)
+            self._position += 4
+            return source.tag_of(key), source.vr_names.get(vr, "UN"), length
+        key, length = source.header.unpack_from(data, position)
+        self._position += 8
+        return source.tag_of(key), "", length
+
+    def _known(self, tag: int, length: int, signed: bool, creators: dict[int, str]) -> str:
+        """The VR that the dictionary has; UN when a value of it would not look like this one."""
+        if tag >> 16 & 1:
+            block = tag & 0xFFFF0000 | tag >> 8 & 0xFF
+            vr = lookup_private(tag, creators.get(block, "")).vr
+            if vr == "SQ":  # a dictionary of private tags is a guess: the bytes stay as they are
+                return "UN"
+        else:
+            vr = lookup(tag).vr
+        vr = ("SS" if signed else "US") if vr == "US or SS" else _AMBIGUOUS.get(vr, vr)
+        if len(vr) != 2:
+            return "UN"
+        if (word := _WORDS.get(vr)) and vr not in _BYTES and length % _SIZES[word]:
+            return "UN"
+        return vr
+
+    def _text(self, length: int) -> str:
+        if length > _CREATOR_BYTES:
+            return ""
+        value = bytes(self._data[self._position : self._position + length])
+        return value.decode("latin-1").strip("\0 ")
+
+    # --- sequences ----------------------------------------------------------------------------
+    def _sequence(
+        self, tag: int, vr: str, length: int, source: Encoding, signed: bool, depth: int
+    ) -> type_steps:
+        if depth > limits.DICOM_NESTING:
+            raise BadFileFormat(f"sequences nested more than {limits.DICOM_NESTING} deep")
+        if tag == PIXEL_DATA or vr not in ("SQ", "UN"):
+            raise UnreadableError("a value without a length that is no sequence")
+        if vr == "UN" and source.explicit:  # its content is implicit (PS3.5 §6.2.2)
+            source = other_encoding(source)
+        end = None if length == UNDEFINED else self._position + length
+        yield self._head_of(tag, "SQ", UNDEFINED)
+        while end is None or self._position < end:
+            key, size = source.item_header.unpack_from(self._data, self._position)
+            self._position += 8
+            if key == source.sequence_end and end is None:
+                break
+            if key != source.item:
+                raise UnreadableError("a sequence with something else than items in it")
+            item_end = None if size == UNDEFINED else self._position + size
+            if item_end is not None and item_end > (end or len(self._data)):
+                raise UnreadableError("an item longer than its sequence")
+            yield _ITEM
+            yield from self._data_set(item_end, source, signed, depth)
+            yield _ITEM_END
+        yield _SEQUENCE_END
+
+    # --- single elements ------------------------------------------------------------------------
+    def _element(self, tag: int, vr: str, length: int, source: Encoding) -> type_steps:
+        start, self._position = self._position, self._position + length
+        value = self._data[start : self._position]
+        head = self._head_of(tag, vr, length)
+        word = _WORDS.get(vr) if source.big_endian else None
+        if word is None:
+            if length <= _SHORT_BYTES:
+                yield head + value
+            else:
+                yield head
+                yield value
+            return
+        yield head
+        yield from _turned(value, word)
+
+    def _head_of(self, tag: int, vr: str, length: int) -> bytes:
+        group, element = tag >> 16, tag & 0xFFFF
+        if not self._explicit:
+            return _TAG_LENGTH.pack(group, element, length)
+        if vr in _LONG:
+            return _LONG_HEAD.pack(group, element, vr.encode(), length)
+        if length > _SHORT_VALUE_BYTES:  # PS3.5 §6.2.2, note 2
+            return _LONG_HEAD.pack(group, element, b"UN", length)
+        return _SHORT_HEAD.pack(group, element, vr.encode(), length)
+
+
+def _turned(value: memoryview, word: str) -> Iterator[bytes]:
+    """The other byte order."""
+    if len(value) % _SIZES[word]:
+        raise UnreadableError("a number that is not whole")
+    for start in range(0, len(value), _TURNED_BYTES):
+        numbers = array(word, bytes(value[start : start + _TURNED_BYTES]))
+        numbers.byteswap()
+        yield numbers.tobytes()

@@ -1,0 +1,156 @@
+"""C-STORE: one instance over an association that is open (PS3.4 Annex B, PS3.7 §9.1.1).
+
+For whoever sends instances that are stored here: the job ``DicomModalityStore`` (``store``), the
+answer to a C-MOVE. An association for them is asked for with the contexts of
+``negotiation.proposals``; then, for each instance:
+
+    with opened(storage, orthanc_id, attachment) as instance:
+        stored = store(association, instance, recoding(config, modality))
+
+Not here: several at once and trying again (``store``), which contexts there are (``negotiation``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from wherry import limits
+from wherry.dicom.wire.commands import Command, CommandField
+from wherry.errors import NetworkProtocol
+from wherry.modalities.association import Association, ModalityUnavailable
+from wherry.modalities.negotiation import Recoding
+from wherry.modalities.outgoing import Outgoing, read
+from wherry.model import Attachment
+from wherry.storage.base import StorageArea
+from wherry.storage.outgoing import FileRange
+from wherry.storage.outgoing import opened as opened_file
+
+_WARNINGS: Final = frozenset((0x0001, 0x0107, 0x0116))
+"""That are not 0xBxxx (PS3.7 Annex C)."""
+_MEANINGS: Final = {
+    0x0110: "processing failure",
+    0x0117: "invalid SOP instance",
+    0x0122: "SOP class not supported",
+    0x0124: "not authorized",
+    0x0210: "duplicate invocation",
+    0x0211: "unrecognized operation",
+    0x0212: "mistyped argument",
+}
+_FAMILIES: Final = {
+    0xA700: "out of resources",
+    0xA900: "the data set does not match its SOP class",
+    0xC000: "cannot understand it",
+}
+_OUT_OF_RESOURCES: Final = 0xA700
+
+
+class StoreRefused(NetworkProtocol):
+    """The other end does not store this instance; the association is as good as before."""
+
+
+class StoreBusy(ModalityUnavailable):
+    """... because it is out of resources; that may pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Originator:
+    """Whose C-MOVE it is that an instance is sent for (PS3.7 §9.1.1.1)."""
+
+    aet: str
+    message_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The other end has it."""
+
+    status: int
+    """0, or that of a warning: what it changed of it."""
+    sent_bytes: int
+    """Of the data set as it is stored here."""
+
+
+@contextmanager
+def opened(storage: StorageArea, orthanc_id: str, attachment: Attachment) -> Iterator[Outgoing]:
+    """A stored instance, ready to be sent. Raises ``MissingFile``, ``CorruptedFile``,
+    ``BadFileFormat``."""
+    whole = FileRange(orthanc_id, attachment, 0, attachment.uncompressed_size)
+    with opened_file(storage, whole) as reader, reader.map() as view:
+        yield read(view)
+
+
+def store(
+    association: Association,
+    instance: Outgoing,
+    rules: Recoding,
+    originator: Originator | None = None,
+    priority: int = 0,
+) -> Stored:
+    """Send it and wait for the answer. ``priority``: 0 medium, 1 high, 2 low.
+
+    Raises ``NoAcceptableContext`` before anything is sent, ``StoreRefused``, ``StoreBusy``; these
+    leave the association as it was. ``ModalityUnavailable``, ``NetworkProtocol``,
+    ``BadFileFormat``: it is at its end (``Association.ended``).
+    """
+    message_id = ask(association, instance, rules, originator, priority)
+    return Stored(hear(association, instance, message_id), instance.size)
+
+
+def ask(
+    association: Association,
+    instance: Outgoing,
+    rules: Recoding,
+    originator: Originator | None,
+    priority: int,
+) -> int:
+    """The first half of ``store``: the number of the message, to be given to ``hear``."""
+    context = rules.choose(association.contexts, instance.kind)
+    message_id = association.next_message_id()
+    command = Command(
+        CommandField.C_STORE_RQ,
+        has_data_set=True,
+        affected_sop_class=instance.kind.sop_class,
+        message_id=message_id,
+        priority=priority,
+        affected_sop_instance=instance.sop_instance,
+        originator=originator.aet if originator else None,
+        originator_message_id=originator.message_id if originator else None,
+    )
+    data_set = instance.data_set(context.transfer_syntax)
+    if isinstance(data_set, memoryview):
+        association.send(context.id, command, data_set)
+    else:
+        association.send_pieces(context.id, command, data_set)
+    return message_id
+
+
+def hear(association: Association, instance: Outgoing, message_id: int) -> int:
+    """The second half: the status."""
+    answer = association.receive().command
+    named = answer.affected_sop_instance or instance.sop_instance
+    if (
+        answer.field is not CommandField.C_STORE_RSP
+        or answer.responded_to != message_id
+        or named != instance.sop_instance
+        or answer.status is None
+    ):
+        association.abort()
+        raise NetworkProtocol(f"{association} answers something else than was asked")
+    status = answer.status
+    if status == 0 or status & 0xF000 == 0xB000 or status in _WARNINGS:
+        return status
+    comment = (answer.error_comment or "")[: limits.ERROR_COMMENT_CHARACTERS]
+    words = f"{association} does not store it: {meaning(status)}{comment and f' ({comment})'}"
+    if status & 0xFF00 == _OUT_OF_RESOURCES:
+        raise StoreBusy(words)
+    raise StoreRefused(words)
+
+
+def meaning(status: int) -> str:
+    """A status of C-STORE in words (PS3.4 §B.2.3, PS3.7 Annex C)."""
+    family = 0xC000 if status & 0xF000 == 0xC000 else status & 0xFF00
+    known = _MEANINGS.get(status) or _FAMILIES.get(family) or "unknown reason"
+    return f"status 0x{status:04x}, {known}"

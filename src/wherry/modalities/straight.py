@@ -1,0 +1,61 @@
+"""One DICOM file that is not stored here, sent to a modality.
+
+Not here: those that are stored (``store``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from wherry.errors import BadFileFormat
+from wherry.modalities.association import ModalityUnavailable, Target
+from wherry.modalities.cstore import store
+from wherry.modalities.negotiation import Recoding, proposals, recoding
+from wherry.modalities.outgoing import Outgoing, read
+from wherry.modalities.pool import AssociationPool
+from wherry.model import Modality
+
+if TYPE_CHECKING:
+    from wherry.config import Config
+
+type_map = Callable[[], AbstractContextManager[memoryview]]
+
+
+def store_file(
+    config: Config, pool: AssociationPool, modality: Modality, target: Target, map: type_map
+) -> tuple[str, str]:
+    """Send the file that ``map`` gives; its SOP class and SOP instance UID. Blocking.
+
+    Raises ``BadFileFormat`` when it is none, and what ``cstore.store`` raises.
+    """
+    with map() as view:
+        try:
+            instance = read(view)
+        except BadFileFormat:
+            size = len(view)
+            raise BadFileFormat(
+                f"Cannot parse an invalid DICOM file (size: {size} bytes)"
+            ) from None
+        _send(pool, target, instance, recoding(config, modality))
+        return instance.kind.sop_class, instance.sop_instance
+
+
+def _send(pool: AssociationPool, target: Target, instance: Outgoing, rules: Recoding) -> None:
+    [proposal] = proposals([instance.kind], rules)
+    while True:
+        line = pool.open(target, proposal)
+        try:
+            store(line.association, instance, rules)
+        except ModalityUnavailable:
+            line.association.abort()
+            if not line.reused:
+                raise
+        except BaseException:
+            line.association.abort()
+            raise
+        else:
+            line.reused = False
+            pool.give_back(line)
+            return
