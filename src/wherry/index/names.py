@@ -38,14 +38,9 @@ class Name:
         first = first.rstrip(_NOTHING)
         if not first.strip("*"):
             return [Present()]
-        if equals:
-            return [Wildcard(first + "*")]
-        if first.endswith("*"):
-            found: list[Pattern] = [Wildcard(first)]
-        else:
-            whole = Wildcard(first) if _is_wildcard(first) else Exactly(frozenset((first,)))
-            found = [whole, *(Wildcard(f"{first}{what}*") for what in "^= ")]
-        if not first.isascii():
+        # One range of the index for what may follow: of several it would make none.
+        found: list[Pattern] = [Wildcard(first.rstrip("*") + "*")]
+        if not equals and not first.isascii():
             found.append(Wildcard("*=" + first.rstrip("*") + "*"))
         return found
 
