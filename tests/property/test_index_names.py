@@ -51,6 +51,8 @@ def found(database: sqlite3.Connection, pattern: Name, value: str) -> bool:
 @example(query="?", value="a =é")
 @example(query="a\\", value="")
 @example(query="*^", value="")
+@example(query="?*", value="^")
+@example(query="a^*", value="a^")
 def test_sql_finds_all_that_matches(database: sqlite3.Connection, query: str, value: str) -> None:
     for pattern in as_names(parse(PATIENT_NAME, query)):
         if not isinstance(pattern, Name):

@@ -281,6 +281,7 @@ def test_what_the_index_does_not_hold_comes_from_files(store: Face) -> None:
         PixelData="",
     ).data_sets
     shown = {tag: attribute.value for tag, attribute in one.items()}
+    assert shown[number("QueryRetrieveLevel")] == "IMAGE"
     assert shown[number("SOPClassUID")] == "1.2.840.10008.5.1.4.1.1.88.11"
     assert (shown[number("Rows")], shown[number("BitsAllocated")]) == ("8", "16")
     assert shown[number("PatientComments")] == "x" * 300

@@ -45,7 +45,6 @@ class Answers:
         self._reads_files = rooms.config.storage_access_on_find != "Never"
         self._title = rooms.config.dicom_aet
         self._empty = {tag: nothing(tag, key) for tag, key in question.keys.items()}
-        self._empty[QUERY_RETRIEVE_LEVEL] = question.keys[QUERY_RETRIEVE_LEVEL]
         self._named = [(tag, spelt(tag), key.vr) for tag, key in question.keys.items()]
 
     @property
@@ -94,6 +93,7 @@ class Answers:
         answer = dict(self._empty)
         if of_file:
             answer |= project(self._question.keys, of_file)
+        answer[QUERY_RETRIEVE_LEVEL] = self._question.keys[QUERY_RETRIEVE_LEVEL]
         for tag, name, vr in self._named:
             value = values.get(name)
             if isinstance(value, str):

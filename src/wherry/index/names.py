@@ -53,7 +53,8 @@ class Name:
             pairs = zip(asked, have, strict=False)
             return all(not group.rstrip(_NOTHING) or _same(group, one) for group, one in pairs)
         spellings = have[:1] if self.text.isascii() else have
-        return any(_same(self.text, one) for one in ("=".join(have).rstrip("="), *spellings))
+        whole = "=".join(have).rstrip("=")
+        return any(_same(self.text, one) for one in (value, whole, *spellings))
 
     @property
     def selective(self) -> int:
@@ -66,8 +67,8 @@ class Name:
     def is_certain(self) -> bool:
         """Whether the condition in SQL holds for nothing else."""
         is_short = len(self.text) <= limits.SEARCH_KEY_CHARACTERS
-        ends = self.text.endswith("*") and "=" not in self.text
-        return is_short and ends and self.text.isascii()
+        begins = self.text.endswith("*") and not {"=", "?"}.intersection(self.text)
+        return is_short and begins and self.text.isascii()
 
 
 def as_names(patterns: Iterable[Pattern]) -> list[Pattern]:
