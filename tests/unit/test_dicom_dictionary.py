@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from wherry.dicom import private
 from wherry.dicom.dictionary import Entry, OwnEntry, configure, lookup, lookup_private
 from wherry.dicom.json import to_json
 from wherry.dicom.tags import keyword_of, tag_of
+from wherry.dicom.usual import USUAL
 from wherry.errors import ConfigurationError, UnknownDicomTag
 
 
@@ -91,3 +94,24 @@ def test_a_server_refuses_an_encoding_that_does_not_exist(tmp_path: Path) -> Non
         serving(tmp_path, default_encoding="Nope"),
     ):
         pass
+
+
+def test_the_usual_tags_are_those_of_the_dictionary() -> None:
+    from pydicom.datadict import get_entry
+
+    for tag, (keyword, vr) in USUAL.items():
+        found_vr, _, _, retired, found = get_entry(tag)
+        assert (found, found_vr, bool(retired)) == (keyword, vr, keyword == "OtherPatientIDs")
+
+
+def test_queries_for_usual_tags_load_no_dictionary() -> None:
+    code = (
+        "import sys; from wherry.dicom.attributes import read, write, of_texts, vr_of;"
+        "from wherry.index.keys import is_name, is_datetime, moment;"
+        "from wherry.dicom.usual import USUAL;"
+        "[f(f'{t >> 16:04x},{t & 0xffff:04x}') for t in USUAL"
+        " for f in (is_name, is_datetime, moment)];"
+        "read(write(of_texts(dict.fromkeys(USUAL, '')), '1.2.840.10008.1.2'), '1.2.840.10008.1.2');"
+        "sys.exit('pydicom' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -3,7 +3,7 @@
 What: look-ups in the operator's own entries (configuration key ``Dictionary``), in pydicom's
 dictionary of public tags, and in that of private ones (``private``), with Orthanc's words for what
 is in none. Why: names in the JSON of tags, and VRs of implicit data sets. pydicom is imported at
-the first look-up.
+the first look-up of a tag that is not among the usual ones (``usual``).
 Not here: main tags and the way from a keyword to a tag (``tags``).
 """
 
@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from wherry.dicom import private
+from wherry.dicom.usual import USUAL
 
 UNKNOWN: Final = "Unknown Tag & Data"
 
@@ -81,6 +82,8 @@ def lookup(tag: int) -> Entry:
     """The entry of a tag that is not private; also of group lengths and repeating groups."""
     if (own := _Own.public.get(tag)) is not None:
         return own
+    if (usual := USUAL.get(tag)) is not None:
+        return Entry(*usual)
     from pydicom.datadict import get_entry
 
     try:
