@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,11 +22,28 @@ from typing import Any
 START_S = 60.0
 
 
+_RESERVED: list[int] = []
+"""Descriptors of locks, held as long as this process lives."""
+
+
 def free_port() -> int:
-    """A TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nobody listens on, and that is handed out to nobody else as long as this
+    process lives: a server that was killed finds it free again. Below the ports that the system
+    gives to outgoing connections."""
+    folder = Path(tempfile.gettempdir()) / "wherry-test-ports"
+    folder.mkdir(exist_ok=True)
+    for port in random.sample(range(20_000, 32_000), 12_000):
+        lock = os.open(folder / str(port), os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            os.close(lock)
+            continue
+        _RESERVED.append(lock)
+        return port
+    raise AssertionError("there is no free port")
 
 
 @dataclass
