@@ -385,7 +385,6 @@ def test_what_an_order_may_say_of_the_target(tmp_path: Path, scp: Scp) -> None:
         ({"Synchronous": 1}, 400, 15),
         ({"Permissive": "x"}, 400, 15),
         ({"Priority": "x"}, 400, 15),
-        ({"StorageCommitment": True}, 500, 2),
     ],
 )
 def test_orders_that_make_no_sense(
