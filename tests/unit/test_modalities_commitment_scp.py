@@ -161,8 +161,8 @@ def test_an_interruption_after_the_answer_does_not_tell_it_twice(face: Face) -> 
 
     def script(acceptor: Acceptor) -> None:
         acceptor.send(answer(hear(acceptor)))
-        release(acceptor)
         told.set()
+        release(acceptor)
 
     def stop() -> None:
         if told.is_set():
@@ -170,9 +170,6 @@ def test_an_interruption_after_the_answer_does_not_tell_it_twice(face: Face) -> 
 
     control = control_for()
     control.each_check = stop
-    with accepting(script) as port:
-        try:
-            run(face, port, control)
-        except Interrupted:
-            pass
+    with accepting(script) as port, pytest.raises(Interrupted):
+        run(face, port, control)
     assert control.saved[-1] == {"Reported": True}

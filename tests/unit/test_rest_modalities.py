@@ -900,6 +900,14 @@ def test_the_hook_for_storage_commitment(tmp_path: Path, scp: Scp) -> None:
     assert sorted(pairs) == [("1.2.840.10008.5.1.4.1.1.2", uid) for uid in UIDS[1:]]
 
 
+def test_more_than_can_be_committed_are_not_sent(
+    face: Face, scp: Scp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "COMMITMENT_INSTANCES", len(UIDS) - 1)
+    assert refused(face, StorageCommitment=True)[:2] == (400, 8)
+    assert scp.requests == []
+
+
 # --- straight -----------------------------------------------------------------------------------
 @pytest.mark.parametrize("packed", [False, True])
 def test_straight(face: Face, scp: Scp, packed: bool) -> None:
