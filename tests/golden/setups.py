@@ -37,6 +37,7 @@ def configuration(
     other = "B" if server == "A" else "A"
     return {
         "Name": f"golden-{server.lower()}",
+        "DicomServerEnabled": True,
         "DicomPort": dicom_ports[server],
         "DicomAet": "ORTHANC" + server,
         "RemoteAccessAllowed": True,

@@ -423,7 +423,7 @@ def test_an_archive_that_does_not_know_the_service(site: Site) -> None:
         status, answer = site.server.request("POST", "/modalities/archive/storage-commitment", body)
     finally:
         server.shutdown()
-    assert (status, json.loads(answer)["OrthancStatus"]) == (500, 9)
+    assert (status, json.loads(answer)["OrthancStatus"]) == (500, 2015)
 
 
 def test_ten_thousand_instances_both_ways(site: Site) -> None:

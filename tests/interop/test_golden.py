@@ -34,9 +34,10 @@ LATER = {
     "create-dicom",
     "dicomweb STOW",
     "modalities and DICOM network",
-    "storage commitment",
 }
 """Sections of the main profile that Wherry does not serve yet: not sent."""
+NOT_LATER = re.compile("storage commitment: .*|modalities and DICOM network: store, object")
+"""... but for these records; the second brings what the first ask about."""
 LATER_PATHS = re.compile(
     r"/(modalities|dicom-web|plugins/dicom-web)\b.*"
     r"|/.*/(numpy|matlab|preview|rendered|image-u?int(8|16)|modify|anonymize)\b.*"
@@ -123,6 +124,8 @@ def stand_in(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_later(record: dict[str, Any]) -> bool:
+    if NOT_LATER.fullmatch(f"{record['section']}: {record['name']}"):
+        return False
     path = record["request"]["path"]
     return record["section"] in LATER or LATER_PATHS.fullmatch(path) is not None
 

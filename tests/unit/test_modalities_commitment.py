@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.support.acceptor import Acceptor, accepting, bytes_of
+from tests.support.staged import study
 from wherry import limits
 from wherry.config import Config
 from wherry.dicom.attributes import write
@@ -26,12 +27,13 @@ from wherry.dicom.wire.commands import Command, CommandField
 from wherry.dicom.wire.pdu import Abort, ReleaseRequest, ReleaseResponse
 from wherry.dicom.wire.writing import encode
 from wherry.errors import NetworkProtocol
-from wherry.index import commitments
+from wherry.index import commitments, resources
 from wherry.index.commitments import FAILURE, PENDING, SUCCESS, AskedInstance, Commitment
 from wherry.index.database import Index
 from wherry.index.opening import IndexSettings, open_index
 from wherry.modalities import commitment
 from wherry.modalities.association import Association, ModalityUnavailable, Target
+from wherry.modalities.calling import target
 from wherry.model import Modality
 
 A, B = Reference("1.2.4", "1.2.3"), Reference("1.2.4", "1.2.5")
@@ -57,7 +59,8 @@ def known(index: Index, transaction: str = "2.25.1") -> Commitment | None:
 
 def ask(config: Config, index: Index, port: int, *, allow_event_report: bool = True) -> str:
     modality = Modality("m", "ARCHIVE", "127.0.0.1", port, allow_event_report=allow_event_report)
-    return commitment.ask(config, index, modality, ASKED, transaction="2.25.1", timeout_s=60)
+    goal = target(config, modality, timeout_s=60)
+    return commitment.ask(config, index, modality, goal, ASKED, "2.25.1")
 
 
 def requested(acceptor: Acceptor) -> Command:
@@ -245,6 +248,36 @@ def test_a_request_that_fails_is_forgotten(
     with accepting(script) as port, pytest.raises(NetworkProtocol):
         ask(config, index, port)
     assert known(index) is None
+
+
+def test_what_was_just_stored_is_asked_for_in_order_of_arrival(
+    config: Config, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the digests of the files that are here; other classes of the same name do not count."""
+    stored = study(3)
+    index.write(lambda tx: resources.add_instances(tx, stored, overwrite=False))
+    names = [(one.summary.sop_class_uid, one.summary.tags[3]["0008,0018"]) for one in stored]
+    calls: list[Sequence[AskedInstance]] = []
+
+    def noted(*given: object) -> str:
+        calls.append(given[-1])  # type: ignore[arg-type]
+        return "2.25.1"
+
+    monkeypatch.setattr(commitment, "ask", noted)
+    modality = Modality("m", "ARCHIVE", "127.0.0.1", 1)
+    goal = target(config, modality)
+    other = ("1.2.3", names[0][1])
+    wanted = [("1.2", "1.2.3"), names[2], names[0], other, names[2]]
+    assert commitment.ask_to_commit(config, index, modality, goal, wanted) == "2.25.1"
+    md5 = stored[0].attachment.uncompressed_md5
+    assert calls == [
+        [
+            AskedInstance(*names[0], (md5,)),
+            AskedInstance(*names[2], (md5,)),
+            AskedInstance("1.2", "1.2.3"),
+            AskedInstance(*other),
+        ]
+    ]
 
 
 def test_transactions_have_uids() -> None:

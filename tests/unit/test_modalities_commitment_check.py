@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.support.control import Control
 from tests.support.dicom_files import make_instance
 from tests.support.face import Face, serving
 from wherry import clock, limits
@@ -19,7 +19,7 @@ from wherry.dicom.commitment import (
 )
 from wherry.jobs.handler import Interrupted
 from wherry.modalities.commitment_check import CommitmentCheck
-from wherry.model import Attachment, Job, JobState
+from wherry.model import Attachment
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 ROOT = "1.2.826.0.1.3680043.10.1234.1.1"
@@ -27,31 +27,6 @@ ROOT = "1.2.826.0.1.3680043.10.1234.1.1"
 
 def reference(number: int, sop_class: str = CT) -> Reference:
     return Reference(sop_class, f"{ROOT}.{number}")
-
-
-class Control:
-    """Keeps what a run saves; interrupts it at a check of one's choice."""
-
-    def __init__(self, checkpoint: dict[str, Any] | None = None) -> None:
-        now = clock.now()
-        self.job = Job("j", "T", JobState.RUNNING, 0, {}, {}, checkpoint or {}, 0.0, now, now, 0.0)
-        self.saved: list[dict[str, Any]] = []
-        self.progress: list[float] = []
-        self.contents: list[Mapping[str, Any]] = []
-        self.checks = 0
-        self.interrupt_at = 0
-        self.each_check: Callable[[], None] = lambda: None
-
-    def check(self) -> None:
-        self.checks += 1
-        self.each_check()
-        if self.checks == self.interrupt_at:
-            raise Interrupted("stop")
-
-    def save(self, checkpoint: dict[str, Any], content: Mapping[str, Any], progress: float) -> None:
-        self.saved.append(checkpoint)
-        self.contents.append(content)
-        self.progress.append(progress)
 
 
 @pytest.fixture

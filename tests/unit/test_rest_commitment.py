@@ -35,9 +35,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What a modality would be asked; nobody is."""
     calls: list[dict[str, Any]] = []
 
-    def ask(*given: Any, timeout_s: int | None) -> str:
-        _, _, modality, instances = given
-        calls.append({"modality": modality.name, "asked": instances, "timeout_s": timeout_s})
+    def ask(*given: Any) -> str:
+        _, _, modality, goal, instances = given
+        calls.append({"modality": modality.name, "asked": instances, "timeout_s": goal.timeout_s})
         return "2.25.1"
 
     monkeypatch.setattr(commitment, "ask", ask)
@@ -141,7 +141,7 @@ def test_without_a_timeout_that_of_the_configuration_counts(
     face: Face, asked: list[dict[str, Any]]
 ) -> None:
     face.post_json(ASK, {"Resources": []})
-    assert (asked[0]["asked"], asked[0]["timeout_s"]) == ([], None)
+    assert (asked[0]["asked"], asked[0]["timeout_s"]) == ([], 10)
 
 
 def test_a_modality_that_is_not_there(face: Face) -> None:

@@ -385,7 +385,6 @@ def test_what_an_order_may_say_of_the_target(tmp_path: Path, scp: Scp) -> None:
         ({"Synchronous": 1}, 400, 15),
         ({"Permissive": "x"}, 400, 15),
         ({"Priority": "x"}, 400, 15),
-        ({"StorageCommitment": True}, 500, 2),
     ],
 )
 def test_orders_that_make_no_sense(
@@ -899,6 +898,14 @@ def test_the_hook_for_storage_commitment(tmp_path: Path, scp: Scp) -> None:
     [(name, called, pairs)] = asked
     assert (name, called) == ("there", "THEM")
     assert sorted(pairs) == [("1.2.840.10008.5.1.4.1.1.2", uid) for uid in UIDS[1:]]
+
+
+def test_more_than_can_be_committed_are_not_sent(
+    face: Face, scp: Scp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "COMMITMENT_INSTANCES", len(UIDS) - 1)
+    assert refused(face, StorageCommitment=True)[:2] == (400, 8)
+    assert scp.requests == []
 
 
 # --- straight -----------------------------------------------------------------------------------

@@ -30,7 +30,6 @@ from wherry.index import commitments, resources, sop_instances
 from wherry.index.commitments import AskedInstance
 from wherry.index.database import Index, Transaction
 from wherry.index.sop_instances import SopInstance
-from wherry.modalities import calling
 from wherry.modalities.association import Association, Context, Message, Target
 from wherry.modalities.commitment_reports import take_report
 from wherry.model import Level, Modality
@@ -44,7 +43,7 @@ _LOOK_S: Final = 0.02
 
 
 def new_transaction() -> str:
-    """A UID for a transaction. Who has to be able to repeat a request keeps it before."""
+    """A UID for a transaction. Who must be able to repeat a request keeps it before."""
     return f"2.25.{UUID(clock.new_uuid()).int}"
 
 
@@ -52,21 +51,17 @@ def ask(
     config: Config,
     index: Index,
     modality: Modality,
+    goal: Target,
     instances: Sequence[AskedInstance],
-    *,
     transaction: str = "",
-    local_aet: str = "",
-    timeout_s: int | None = None,
 ) -> str:
-    """Ask ``modality`` to commit these; the UID of the transaction, under which ``index`` will have
-    the report. Blocking.
+    """Ask ``modality``, which is called as ``goal`` says, to commit these; the UID of the
+    transaction, under which ``index`` will have the report. Blocking.
 
-    The transaction is known before the modality is, so that the report may come at any time; it is
-    forgotten when the request fails. ``timeout_s`` as of ``calling.target``. Raises
-    ``NetworkProtocol``, ``TooLarge``.
+    The transaction is known before the modality is asked, so that the report may come at any time;
+    it is forgotten when the request fails. Raises ``NetworkProtocol``, ``TooLarge``.
     """
     check_count(len(instances))
-    goal = calling.target(config, modality, local_aet=local_aet, timeout_s=timeout_s)
     transaction = transaction or new_transaction()
     keep = config.dimse.commitment_reports
     index.write(lambda tx: commitments.add(tx, transaction, modality.aet, instances, keep))
@@ -86,17 +81,14 @@ def ask_to_commit(
     config: Config,
     index: Index,
     modality: Modality,
-    target: Target,
-    stored: Sequence[tuple[str, str]],
+    goal: Target,
+    names: Sequence[tuple[str, str]],
 ) -> str:
-    """``ask`` for what was just sent to ``target``, pairs of SOP class and SOP instance. Raises as
-    that does."""
+    """``ask`` for instances (SOP class, SOP instance) that were sent to ``modality`` just now, in
+    the order in which they once came here."""
     with index.read() as tx:
-        instances = instances_named(tx, [Reference(*one) for one in stored])
-    timeout_s = None if target.timeout_s is None else int(target.timeout_s)
-    return ask(
-        config, index, modality, instances, local_aet=target.calling, timeout_s=timeout_s or 0
-    )
+        stored = instances_named(tx, [Reference(*one) for one in names])
+    return ask(config, index, modality, goal, stored)
 
 
 def instances_below(tx: Transaction, orthanc_ids: Sequence[str]) -> list[AskedInstance]:
@@ -111,11 +103,14 @@ def instances_below(tx: Transaction, orthanc_ids: Sequence[str]) -> list[AskedIn
 
 
 def instances_named(tx: Transaction, references: Sequence[Reference]) -> list[AskedInstance]:
-    """These, which may or may not be stored here, each once. Raises ``TooLarge``."""
+    """These, each once: those that are stored here in order of arrival, then the others. Raises
+    ``TooLarge``."""
     check_count(len(references))
+    wanted = dict.fromkeys(references)
     here = sop_instances.named(tx, [one.sop_instance for one in references])
-    stored = {one[:2]: one for one in _asked(here)}
-    return [stored.get(one, AskedInstance(*one)) for one in dict.fromkeys(references)]
+    found = {Reference(*one[:2]): one for one in _asked(here)}
+    stored = [one for reference, one in found.items() if reference in wanted]
+    return stored + [AskedInstance(*one) for one in wanted if one not in found]
 
 
 def check_count(instances: int) -> None:

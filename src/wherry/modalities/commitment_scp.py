@@ -42,9 +42,10 @@ from wherry.errors import Unavailable
 from wherry.index import commitment_requests
 from wherry.index.database import Index, Transaction
 from wherry.ingest.attaching import Attaching
+from wherry.jobs.crew import Crew
 from wherry.jobs.engine import JobEngine
-from wherry.jobs.handler import JobControl
-from wherry.modalities.association import Association, ModalityUnavailable
+from wherry.jobs.handler import Interrupted, JobControl
+from wherry.modalities.association import Association, ModalityUnavailable, Target
 from wherry.modalities.book import ModalityBook
 from wherry.modalities.calling import target
 from wherry.modalities.commitment_check import CommitmentCheck
@@ -146,26 +147,53 @@ class CommitmentScp:
         check = CommitmentCheck(
             self._index, self._attachments, references, order.content(), control
         )
-        failures = check.run()
-        control.check()
-        self._report(order, modality, _report(order.request, failures))
+        report = _report(order.request, check.run())
+        told = _Telling(self._goal(order, modality))
+        try:
+            Crew(1, control.check, told.abort).work([report], told.tell)
+        except Interrupted:
+            if told.done:  # lest it come twice
+                control.save({"Reported": True}, check.content(), 1.0)
+            raise
         control.save({"Reported": True}, check.content(), 1.0)
 
     def settle(self, job: Job) -> None:
         """The job holds nothing elsewhere."""
 
-    def _report(self, order: CommitmentOrder, modality: Modality, report: CommitmentReport) -> None:
-        """Raises ``ModalityUnavailable`` when it may take it later."""
+    def _goal(self, order: CommitmentOrder, modality: Modality) -> Target:
         patience_s = modality.timeout_s or self._config.dimse.scu_timeout_s
-        goal = target(
+        return target(
             self._config,
             modality,
             local_aet=order.called_aet,
             timeout_s=patience_s or limits.COMMITMENT_REPORT_S,
         )
+
+
+class _Telling:
+    """One report, over an association of its own; ``abort`` from any thread."""
+
+    def __init__(self, goal: Target) -> None:
+        self._goal = goal
+        self._association: Association | None = None
+        self.done = False
+        """The modality has said that it knows."""
+
+    def tell(self, report: CommitmentReport) -> None:
+        """Raises ``ModalityUnavailable`` when the modality may take it later."""
         roles = [Roles(PUSH_MODEL, scu=False, scp=True)]
-        with Association(goal, [(PUSH_MODEL, (EXPLICIT, IMPLICIT))], roles) as association:
+        proposed = [(PUSH_MODEL, (EXPLICIT, IMPLICIT))]
+        with Association(self._goal, proposed, roles, begun=self._begun) as association:
             send_report(association, report)
+            self.done = True
+
+    def abort(self) -> None:
+        """Nobody waits for it any more."""
+        if self._association is not None:
+            self._association.abort()
+
+    def _begun(self, association: Association) -> None:
+        self._association = association
 
 
 def send_report(association: Association, report: CommitmentReport) -> None:

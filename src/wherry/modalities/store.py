@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from wherry.errors import NotImplementedYet, WherryError
+from wherry.errors import WherryError
 from wherry.index import sending
 from wherry.index.database import Index
 from wherry.jobs.handler import Interrupted, JobControl
 from wherry.jobs.standing import Standing
 from wherry.modalities.association import ModalityUnavailable, Target
 from wherry.modalities.book import ModalityBook
+from wherry.modalities.commitment import check_count
 from wherry.modalities.cstore import StoreBusy
 from wherry.modalities.lanes import Lanes
 from wherry.modalities.lines import Lines
@@ -51,10 +52,9 @@ class ModalityStore:
         storage: StorageArea,
         modalities: ModalityBook,
         pool: AssociationPool,
-        commit: type_commit | None = None,
+        commit: type_commit,
         type: str = TYPE,
     ) -> None:
-        """``commit``: None = there is no storage commitment yet."""
         self.type = type
         self._config = config
         self._index = index
@@ -66,13 +66,13 @@ class ModalityStore:
     def run(self, control: JobControl) -> None:
         """Send everything that the job names; see ``JobHandler``."""
         order = from_parameters(control.job.parameters)
-        if order.storage_commitment and self._commit is None:
-            raise NotImplementedYet("Storage commitment is not done yet")
         modality = order.at(self._modalities.get(order.modality))
         target = order.target(self._config, modality)
         with self._index.read() as tx:
             instances = instances_of(tx, order)
             content = order.content(tx, target, len(instances))
+        if order.storage_commitment:
+            check_count(len(instances))
         names = [one.orthanc_id for one in instances]
         standing = Standing(names, content, control, sizes=False)
         standing.report()
@@ -121,7 +121,7 @@ class ModalityStore:
         standing: Standing,
     ) -> None:
         """Let the modality answer for what it has stored."""
-        if not order.storage_commitment or self._commit is None:
+        if not order.storage_commitment:
             return
         names = [instances[place].orthanc_id for place in standing.done()]
         with self._index.read() as tx:

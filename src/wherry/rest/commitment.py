@@ -23,6 +23,7 @@ from wherry.http.threads import in_thread
 from wherry.index.commitments import PENDING, AskedInstance, Commitment
 from wherry.index.database import Transaction
 from wherry.modalities import commitment
+from wherry.modalities.calling import target
 from wherry.modalities.commitment_removal import known, remove_committed
 from wherry.model import type_json
 
@@ -89,7 +90,8 @@ def _ask(
     modality = rooms.modalities.get(name)
     with rooms.index.read() as tx:
         instances = _instances(tx, resources, references)
-    return commitment.ask(rooms.config, rooms.index, modality, instances, timeout_s=timeout_s)
+    goal = target(rooms.config, modality, timeout_s=timeout_s)
+    return commitment.ask(rooms.config, rooms.index, modality, goal, instances)
 
 
 def _instances(
