@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.presentation import PresentationContext
+from pynetdicom.transport import AssociationSocket
 
 from tests.support.server import free_port
 from wherry.model import Modality
@@ -176,10 +177,19 @@ def playing(
             (evt.EVT_ABORTED, lambda event: player.ends.append("aborted")),
         ],
     )
-    # pynetdicom leaves a socket to the collector when its other end has reset the connection
-    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
-        try:
+    try:
+        with patch.object(AssociationSocket, "_shutdown_socket", _shut):
             yield player
-        finally:
-            server.shutdown()
-            gc.collect()
+    finally:
+        server.shutdown()
+
+
+_shutdown = AssociationSocket._shutdown_socket
+
+
+def _shut(self: AssociationSocket) -> None:
+    """pynetdicom leaves a socket to the collector when its other end has reset the connection."""
+    connection = self.socket
+    _shutdown(self)
+    if connection is not None:
+        connection.close()
