@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -154,6 +155,7 @@ def playing(
     syntaxes: Iterable[str] = (EXPLICIT, IMPLICIT),
     maximum_pdu_bytes: int = 16382,
     storage: Iterable[PresentationContext] = (),
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[Player]:
     """A modality that listens; ``storage``: what it can send by C-GET."""
     player = player or Player()
@@ -168,6 +170,7 @@ def playing(
     server = entity.start_server(
         ("127.0.0.1", player.port),
         block=False,
+        ssl_context=tls,
         evt_handlers=[
             (evt.EVT_C_FIND, player._find),
             (evt.EVT_C_MOVE, player._move),
