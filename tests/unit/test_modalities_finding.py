@@ -379,7 +379,7 @@ def test_nobody_there() -> None:
 # --- over TLS -------------------------------------------------------------------------------
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make certificates")
 def test_over_tls_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What TLS has read already is no news for the socket: nobody waits for that."""
+    """Looking meanwhile whether the answer is still wanted."""
     monkeypatch.setattr(limits, "ASSOCIATION_LOOK_S", 0.01)
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     made = ["-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate)]
