@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import gc
+import ssl
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.presentation import PresentationContext
+from pynetdicom.transport import AssociationSocket
 
 from tests.support.server import free_port
 from wherry.model import Modality
@@ -153,6 +155,7 @@ def playing(
     syntaxes: Iterable[str] = (EXPLICIT, IMPLICIT),
     maximum_pdu_bytes: int = 16382,
     storage: Iterable[PresentationContext] = (),
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[Player]:
     """A modality that listens; ``storage``: what it can send by C-GET."""
     player = player or Player()
@@ -167,6 +170,7 @@ def playing(
     server = entity.start_server(
         ("127.0.0.1", player.port),
         block=False,
+        ssl_context=tls,
         evt_handlers=[
             (evt.EVT_C_FIND, player._find),
             (evt.EVT_C_MOVE, player._move),
@@ -176,10 +180,19 @@ def playing(
             (evt.EVT_ABORTED, lambda event: player.ends.append("aborted")),
         ],
     )
-    # pynetdicom leaves a socket to the collector when its other end has reset the connection
-    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
-        try:
+    try:
+        with patch.object(AssociationSocket, "_shutdown_socket", _shut):
             yield player
-        finally:
-            server.shutdown()
-            gc.collect()
+    finally:
+        server.shutdown()
+
+
+_shutdown = AssociationSocket._shutdown_socket
+
+
+def _shut(self: AssociationSocket) -> None:
+    """pynetdicom leaves a socket to the collector when its other end has reset the connection."""
+    connection = self.socket
+    _shutdown(self)
+    if connection is not None:
+        connection.close()

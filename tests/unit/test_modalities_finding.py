@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
@@ -369,3 +374,28 @@ def test_a_modality_that_is_gone() -> None:
 def test_nobody_there() -> None:
     with pytest.raises(ModalityUnavailable, match="cannot be reached: Connection refused"):
         ask(1)
+
+
+# --- over TLS -------------------------------------------------------------------------------
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make certificates")
+def test_over_tls_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking meanwhile whether the answer is still wanted."""
+    monkeypatch.setattr(limits, "ASSOCIATION_LOOK_S", 0.01)
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = ["-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(
+        ["openssl", "req", "-x509", *made, "-subj", "/CN=player", "-days", "2"],
+        check=True,
+        capture_output=True,
+    )
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate, key)
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.load_verify_locations(certificate)
+    with playing(tls=server) as player:
+        player.find = lambda event: ((PENDING, answer(PatientID=str(n))) for n in range(300))
+        called = replace(target(player.port), tls=client)
+        with Finder(called) as finder:
+            found = [one[0x00100020].text for one in finder.find(Level.STUDY, QUERY)]
+        assert found == [str(n) for n in range(300)]

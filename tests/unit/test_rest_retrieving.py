@@ -198,6 +198,7 @@ def test_in_the_background(face: Face) -> None:
         ("player", "C-GET", {}, "get"),
         ("player", "C-GET", {"RetrieveMethod": "C-MOVE"}, "move"),
         ("player", "C-GET", {"TargetAet": "ORTHANC"}, "get"),
+        ("player", "C-GET", {"TargetAet": "orthanc"}, "get"),
         ("player", "C-GET", {"TargetAet": "OTHER"}, "move"),
         ("gets", "C-MOVE", {}, "get"),
         ("gets", "C-MOVE", {"RetrieveMethod": "SystemDefault"}, "get"),

@@ -13,7 +13,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from wherry import limits
-from wherry.config import Config
 from wherry.dicom.json import type_form
 from wherry.dicom.plain import from_stored, type_plain
 from wherry.errors import BadFileFormat, BadParameterType, ParameterOutOfRange
@@ -88,7 +87,7 @@ def retrieval_body(body: bytes) -> type_body:
     return {"TargetAet": text} if text else {}
 
 
-def method_of(wanted: object, target_aet: str, modality: Modality, config: Config) -> str:
+def method_of(wanted: object, target_aet: str, modality: Modality, rooms: Services) -> str:
     """The type of job that retrieves: as the client says, else the modality, else the
     configuration. What is to go to somebody else must be moved.
 
@@ -96,7 +95,8 @@ def method_of(wanted: object, target_aet: str, modality: Modality, config: Confi
     """
     if not isinstance(wanted, str):
         raise BadParameterType
-    elsewhere = target_aet not in ("", config.dicom_aet)
+    config = rooms.config
+    elsewhere = bool(target_aet) and not rooms.modalities.same_title(target_aet, config.dicom_aet)
     if wanted != _SYSTEM_DEFAULT:
         if wanted not in _METHODS:
             raise ParameterOutOfRange(f"Unknown RetrieveMethod: {wanted[:64]}")
@@ -118,9 +118,7 @@ async def _retrieve(
     target_aet = _title(body, "TargetAet")
     timeout_s = _timeout(body)
     modality = await in_thread(rooms.modalities.get, asked.modality)
-    method = method_of(
-        body.get("RetrieveMethod", _SYSTEM_DEFAULT), target_aet, modality, rooms.config
-    )
+    method = method_of(body.get("RetrieveMethod", _SYSTEM_DEFAULT), target_aet, modality, rooms)
     order = Retrieval(
         asked.modality,
         level_of(asked.level),
