@@ -415,7 +415,7 @@ by what arrives together."""
 
 MODALITY_STORE_ASSOCIATIONS: Final = 4
 """Associations over which one ``/modalities/{}/store`` sends at once, if the other end takes so
-many."""
+many (``Wherry.StoreAssociations``)."""
 
 MODALITY_STORE_SHARE: Final = 20
 MODALITY_STORE_SHARE_BYTES: Final = 32 * MIB

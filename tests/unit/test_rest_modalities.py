@@ -639,8 +639,11 @@ def test_an_idle_one_that_the_other_end_has_given_up(face: Face, scp: Scp, how: 
     assert len(scp.requests) == 2
 
 
-def test_an_idle_one_that_is_given_up_when_the_next_instance_comes(face: Face, scp: Scp) -> None:
+def test_an_idle_one_that_is_given_up_when_the_next_instance_comes(
+    face: Face, scp: Scp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It costs none of the attempts."""
+    monkeypatch.setattr(limits, "PEER_RETRIES", 0)
     store(face)
     [first] = scp.callers
 

@@ -54,16 +54,19 @@ class Lanes:
         standing: Standing,
         control: JobControl,
         *,
+        most: int,
         originator: Originator | None = None,
         permissive: bool = False,
     ) -> None:
-        """``instances``: all of the job; what is left of them, ``standing`` knows."""
+        """``instances``: all of the job; what is left of them, ``standing`` knows. ``most``:
+        associations at once."""
         self._storage = storage
         self._lines = lines
         self._rules = rules
         self._instances = instances
         self._standing = standing
         self._control = control
+        self._most = most
         self._originator = originator
         self._permissive = permissive
         left = standing.left()
@@ -93,7 +96,7 @@ class Lanes:
         count = len(self._queue)
         size = sum(self._instances[one].attachment.uncompressed_size for one in self._queue)
         worth = max(count / limits.MODALITY_STORE_SHARE, size / limits.MODALITY_STORE_SHARE_BYTES)
-        return max(1, min(limits.MODALITY_STORE_ASSOCIATIONS, count, int(worth)))
+        return max(1, min(self._most, count, int(worth)))
 
     # --- one lane -------------------------------------------------------------------------------
     def _drive(self, crew: Crew) -> None:

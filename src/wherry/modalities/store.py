@@ -81,6 +81,7 @@ class ModalityStore:
                 instances,
                 standing,
                 control,
+                most=self._config.wherry.store_associations,
                 originator=order.originator(target),
                 permissive=order.permissive,
             ).run()
