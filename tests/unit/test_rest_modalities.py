@@ -769,6 +769,14 @@ def test_nobody_is_there(face: Face) -> None:
     assert (reply.status, reply.json()["OrthancStatus"]) == (500, 9)
 
 
+def test_silence_is_waited_for_once(face: Face, scp: Scp) -> None:
+    scp.rule = lambda caller, received: None
+    code, error, details = refused(face, Timeout=1)
+    assert (code, error) == (500, 9)
+    assert "it took too long" in details
+    assert len(scp.requests) == 1
+
+
 def test_a_permissive_job_gives_up_who_is_out_of_reach_for_long(
     tmp_path: Path, scp: Scp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
