@@ -38,12 +38,12 @@ LATER = {
 }
 """Sections of the main profile that Wherry does not serve yet: not sent."""
 LATER_PATHS = re.compile(
-    r"/(modalities|queries|dicom-web|plugins/dicom-web)\b.*"
+    r"/(queries|dicom-web|plugins/dicom-web)\b.*"
+    r"|/modalities/b(/(query|find|move|get|storage-commitment).*)?"
     r"|/.*/(numpy|matlab|preview|rendered|image-u?int(8|16)|modify|anonymize)\b.*"
 )
 """The same in other sections."""
 STAND_INS = {
-    "/modalities/silent/store": "/peers/silent/store",
     "/studies/${CT_ST}/modify": "/studies/${CT_ST}/archive",
 }
 """Jobs of profile ``jobs`` that Wherry does not have yet, and what is sent instead of them."""
