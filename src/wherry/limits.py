@@ -434,7 +434,7 @@ the instances that are left: each may cost a timeout."""
 
 STORE_SAVED: Final = 50
 """Instances between two checkpoints of ``/peers/{}/store`` and ``/modalities/{}/store``, or a
-hundredth of all: so many are sent twice after a crash."""
+hundredth of all: so many are sent twice after a crash, twice as many to a modality."""
 
 STORE_TOLD: Final = 100
 """Instances that a permissive one names with the reason of their failure."""

@@ -25,9 +25,10 @@ from wherry import limits
 
 pytestmark = pytest.mark.crash
 
-STORED = 130
-STEP = limits.STORE_SAVED + limits.MODALITY_STORE_ASSOCIATIONS
-"""Instances that may be sent twice: those behind the last checkpoint, and those on their way."""
+STORED = 230
+STEP = 2 * limits.STORE_SAVED + limits.MODALITY_STORE_ASSOCIATIONS
+"""Instances that may be sent twice: those of a checkpoint that is being written, those behind it,
+and those on their way."""
 
 
 @pytest.fixture(scope="module")

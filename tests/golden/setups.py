@@ -42,7 +42,7 @@ def configuration(
         "DicomModalities": {
             other.lower(): ["ORTHANC" + other, "127.0.0.1", dicom_ports[other]],
             "unreachable": ["NOBODY", "127.0.0.1", 1],
-            "silent": ["SILENT", "127.0.0.1", ports["silent"]],
+            "silent": ["SILENT", "127.0.0.1", ports.get("silent", 2)],
         },
         "OrthancPeers": {
             other.lower(): [f"http://127.0.0.1:{ports[other]}/"],

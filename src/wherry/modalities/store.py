@@ -11,6 +11,7 @@ of one run (``lanes``).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from wherry.errors import NotImplementedYet, WherryError
@@ -71,7 +72,7 @@ class ModalityStore:
             instances = instances_of(tx, order)
             content = order.content(tx, target, len(instances))
         names = [one.orthanc_id for one in instances]
-        standing = Standing(names, content, control, sizes=False)
+        standing = Standing(names, content, control, sizes=False, behind=True)
         standing.report()
         try:
             Lanes(
@@ -95,6 +96,9 @@ class ModalityStore:
                 standing.save()
             control.report(standing.content(), None)
             raise
+        finally:
+            with suppress(Interrupted, WherryError):  # what counts is that nothing is written later
+                standing.settle()
 
     def settle(self, job: Job) -> None:
         """The job holds nothing elsewhere."""
