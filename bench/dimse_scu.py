@@ -217,7 +217,10 @@ def main() -> int:
                 senders = {}
                 for kind in kinds:
                     place = Path(scratch) / f"{case.set}-{kind}"
-                    server = stack.enter_context(Server(kind, place, free_port()))
+                    own = {"Wherry": {"StoreAssociations": given.associations}}
+                    overrides = own if kind == "wherry" else {}
+                    server = Server(kind, place, free_port(), overrides=overrides)
+                    stack.enter_context(server)
                     versions[kind] = server.api.version()
                     senders[kind] = Sender(server, case, given.data)
                 for number in range(1, given.rounds + 1):
@@ -242,6 +245,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cases", default="onco:500,small:2000", help="set:instances")
     parser.add_argument("--receiver", choices=RECEIVERS, default="plain")
     parser.add_argument("--nodelay", action="store_true", help="TCP_NODELAY=1 for everybody")
+    parser.add_argument("--associations", type=int, default=4, help="of Wherry, at most")
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--data", type=Path, default=DEFAULT_FOLDER)

@@ -539,7 +539,7 @@ by what arrives together."""
 
 MODALITY_STORE_ASSOCIATIONS: Final = 4
 """Associations over which one ``/modalities/{}/store`` sends at once, if the other end takes so
-many."""
+many (``Wherry.StoreAssociations``)."""
 
 MODALITY_STORE_SHARE: Final = 20
 MODALITY_STORE_SHARE_BYTES: Final = 32 * MIB
@@ -558,7 +558,7 @@ the instances that are left: each may cost a timeout."""
 
 STORE_SAVED: Final = 50
 """Instances between two checkpoints of ``/peers/{}/store`` and ``/modalities/{}/store``, or a
-hundredth of all: so many are sent twice after a crash."""
+hundredth of all: so many are sent twice after a crash, twice as many to a modality."""
 
 STORE_TOLD: Final = 100
 """Instances that a permissive one names with the reason of their failure."""

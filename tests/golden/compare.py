@@ -33,6 +33,8 @@ _ADDED_LATER = frozenset(
         "PatientLevelEnabled",
         "ReadOnly",
         "RequestedTags",
+        "Resources",
+        "RetrieveMethod",
         "StorageCompression",
         "TimezoneOffsetFromUTC",
         "UserData",

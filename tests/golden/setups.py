@@ -20,20 +20,10 @@ _OF_PROFILE: dict[str, dict[str, Any]] = {
 }
 
 
-def _slow_peer(ports: Mapping[str, int]) -> dict[str, Any]:
-    """A job for this peer runs for as long as the timeouts of its attempts, and then fails."""
-    return {
-        "OrthancPeers": {
-            "silent": {"Url": f"http://127.0.0.1:{ports['silent']}/", "Timeout": 2},
-        },
-        "Wherry": {"JobRetries": {"Default": {"Attempts": 0}}},
-    }
-
-
 def configuration(
     profile: str, server: str, ports: Mapping[str, int], dicom_ports: Mapping[str, int]
 ) -> dict[str, Any]:
-    """Without folders and the server's own HTTP port."""
+    """Without folders and the server's own HTTP port. Orthanc does not try jobs again."""
     other = "B" if server == "A" else "A"
     return {
         "Name": f"golden-{server.lower()}",
@@ -53,14 +43,14 @@ def configuration(
         "DicomModalities": {
             other.lower(): ["ORTHANC" + other, "127.0.0.1", dicom_ports[other]],
             "unreachable": ["NOBODY", "127.0.0.1", 1],
-            "silent": ["SILENT", "127.0.0.1", 2],
+            "silent": ["SILENT", "127.0.0.1", ports.get("silent", 2)],
         },
         "OrthancPeers": {
             other.lower(): [f"http://127.0.0.1:{ports[other]}/"],
             "auth": ["http://127.0.0.1:1/", "alice", "secret"],
             "unreachable": ["http://127.0.0.1:1/"],
         },
-        **(_slow_peer(ports) if profile == "jobs" else {}),
+        "Wherry": {"JobRetries": {"DicomModalityStore": {"Attempts": 0}}},
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
         **(_OF_PROFILE.get(profile, {}) if server == "A" else {}),
     }

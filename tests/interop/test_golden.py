@@ -33,20 +33,14 @@ LATER = {
     "anonymize and modify",
     "create-dicom",
     "dicomweb STOW",
-    "modalities and DICOM network",
 }
 """Sections of the main profile that Wherry does not serve yet: not sent."""
-NOT_LATER = re.compile("storage commitment: .*|modalities and DICOM network: store, object")
-"""... but for these records; the second brings what the first ask about."""
 LATER_PATHS = re.compile(
-    r"/(modalities|dicom-web|plugins/dicom-web)\b.*"
+    r"/(dicom-web|plugins/dicom-web)\b.*"
     r"|/.*/(numpy|matlab|preview|rendered|image-u?int(8|16)|modify|anonymize)\b.*"
 )
 """The same in other sections."""
-STAND_INS = {
-    "/modalities/silent/store": "/peers/silent/store",
-    "/studies/${CT_ST}/modify": "/studies/${CT_ST}/archive",
-}
+STAND_INS = {"/studies/${CT_ST}/modify": "/studies/${CT_ST}/archive"}
 """Jobs of profile ``jobs`` that Wherry does not have yet, and what is sent instead of them."""
 PROFILES = ["main", "auth", "variant", "revisions", "recycling", "jobs", "lifecycle", "stop"]
 """Not ``ingest`` (transcoding), which is not there yet either."""
@@ -124,8 +118,6 @@ def stand_in(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_later(record: dict[str, Any]) -> bool:
-    if NOT_LATER.fullmatch(f"{record['section']}: {record['name']}"):
-        return False
     path = record["request"]["path"]
     return record["section"] in LATER or LATER_PATHS.fullmatch(path) is not None
 

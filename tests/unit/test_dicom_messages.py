@@ -65,6 +65,21 @@ def test_a_data_set_in_pieces(maximum_length: int, sizes: list[int]) -> None:
     assert found == list(map(bytes, fragments(3, data_set, maximum_length)))
 
 
+@pytest.mark.parametrize("maximum_length", [256, 257, 16_383, 131_071, 0])
+def test_fragments_are_even(maximum_length: int) -> None:
+    """DCMTK refuses others."""
+    data_set = bytes(300_000)
+    whole = b"".join(message(1, COMMAND, data_set, maximum_length))
+    found = [len(piece) for piece, _ in taken_apart_whole(whole)]
+    assert sum(found) == 300_000
+    assert all(size % 2 == 0 for size in found)
+    assert max(found) <= (maximum_length or 131_072) - 6
+
+
+def taken_apart_whole(data: bytes) -> list[tuple[bytes, bool]]:
+    return taken_apart(data, len(data))[1:]
+
+
 def test_two_messages_and_a_pdu() -> None:
     answer = Command(CommandField.C_ECHO_RSP, responded_to=1, status=0)
     whole = b"".join(message(1, answer) * 2) + encode(Abort(0, 0))

@@ -83,7 +83,7 @@ def values(dataset: Dataset) -> dict[int, object]:
             if element.VR == "SQ":
                 found[element.tag] = [values(item) for item in element.value]
             elif isinstance(element.value, bytes):
-                found[element.tag] = element.value
+                found[element.tag] = element.value + bytes(len(element.value) % 2)
             else:
                 found[element.tag] = (str(element.VR), str(element.value))
     return found
@@ -235,6 +235,18 @@ def test_a_long_value_is_turned_round_in_pieces_and_never_copied_whole() -> None
         value = b"".join(pieces)[12:]
         assert value[0::2] == words[1::2]
         assert value[1::2] == words[0::2]
+
+
+def test_values_of_odd_length_are_padded() -> None:
+    data = bytes.fromhex("0800 1800 0300 0000 312e 32") + bytes.fromhex(
+        "1000 2000 0100 0000 411000 1140 0300 0000 010203"
+    )
+    padded = encoded(data, 0, IMPLICIT_LITTLE, explicit=True)
+    assert padded == (
+        bytes.fromhex("0800 1800 5549 0400 312e 3200")
+        + bytes.fromhex("1000 2000 4c4f 0200 4120")
+        + bytes.fromhex("1000 1140 554e 0000 0400 0000 01020300")
+    )
 
 
 @pytest.mark.parametrize(

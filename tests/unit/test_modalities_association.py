@@ -15,7 +15,12 @@ from wherry.dicom.preamble import EXPLICIT
 from wherry.dicom.wire.commands import Command, CommandField
 from wherry.dicom.wire.pdu import Abort, AssociateReject, ReleaseRequest
 from wherry.errors import NetworkProtocol, NoAcceptableContext, ParameterOutOfRange
-from wherry.modalities.association import Association, ModalityUnavailable, Target
+from wherry.modalities.association import (
+    Association,
+    ModalitySilent,
+    ModalityUnavailable,
+    Target,
+)
 
 CLASS = "1.2.840.10008.5.1.4.1.1.2"
 PROPOSED = [(CLASS, (EXPLICIT,))]
@@ -134,7 +139,7 @@ def test_titles_that_are_none(title: str) -> None:
 def test_the_other_end_is_silent() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         there = Target("THEM", "US", "127.0.0.1", silent.getsockname()[1], 0.05)
-        with pytest.raises(ModalityUnavailable, match="too long"):
+        with pytest.raises(ModalitySilent, match="too long"):
             Association(there, PROPOSED)
 
 

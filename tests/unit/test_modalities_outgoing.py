@@ -56,6 +56,10 @@ def test_every_file_of_pydicom_names_what_pydicom_finds() -> None:
             syntax = str(expected.file_meta.TransferSyntaxUID)
         except Exception:
             continue
+        if name.endswith("SC_rgb_jpeg.dcm"):  # implicit although it says JPEG
+            with pytest.raises(BadFileFormat, match="against its transfer syntax"):
+                read(memoryview(data))
+            continue
         with memoryview(data) as view:
             found = read(view)
         assert (found.kind, found.sop_instance) == (Kind(uids[0], syntax), uids[1]), name
@@ -107,14 +111,29 @@ def test_implicit_big_endian_has_no_transfer_syntax() -> None:
     assert found == expected
 
 
+def test_a_stream_of_odd_length_is_padded() -> None:
+    packed = next(
+        stream
+        for number in range(100)
+        if len(stream := deflated(data_set(PatientID="P" * number))) % 2
+    )
+    instance = read(memoryview(file(packed, DEFLATED)))
+    assert whole(instance, DEFLATED) == packed + b"\0"
+    assert len(whole(instance, EXPLICIT)) % 2 == 0
+
+
+def deflated(content: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(content) + packer.flush()
+
+
 @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT])
 def test_deflated(syntax: str) -> None:
     content = data_set(BitsAllocated=16, PixelData=bytes(3 * limits.MIB))
-    packer = zlib.compressobj(wbits=-15)
-    packed = packer.compress(content) + packer.flush()
+    packed = deflated(content)
     instance = read(memoryview(file(packed, DEFLATED)))
     assert (instance.kind, instance.sop_instance) == (Kind(CT, DEFLATED), "1.2.3")
-    assert whole(instance, DEFLATED) == packed
+    assert whole(instance, DEFLATED) == packed + bytes(len(packed) % 2)
     pieces = instance.data_set(syntax)
     assert not isinstance(pieces, memoryview)
     again = read(memoryview(file(b"".join(pieces), syntax)))
@@ -139,8 +158,9 @@ def test_the_class_may_be_in_the_meta_information_alone() -> None:
         file(data_set(SOPClassUID="")),
         file(b"\x08\x00"),
         file(b"\xff" * 100, DEFLATED),
+        file(data_set(ImplicitVRLittleEndian), "1.2.840.10008.1.2.4.50"),
     ],
-    ids=["text", "nothing", "no-instance", "no-class", "cut-off", "bad-deflate"],
+    ids=["text", "nothing", "no-instance", "no-class", "cut-off", "bad-deflate", "implicit-jpeg"],
 )
 def test_what_cannot_be_sent(data: bytes) -> None:
     with pytest.raises(BadFileFormat):

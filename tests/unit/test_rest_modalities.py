@@ -638,8 +638,11 @@ def test_an_idle_one_that_the_other_end_has_given_up(face: Face, scp: Scp, how: 
     assert len(scp.requests) == 2
 
 
-def test_an_idle_one_that_is_given_up_when_the_next_instance_comes(face: Face, scp: Scp) -> None:
+def test_an_idle_one_that_is_given_up_when_the_next_instance_comes(
+    face: Face, scp: Scp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It costs none of the attempts."""
+    monkeypatch.setattr(limits, "PEER_RETRIES", 0)
     store(face)
     [first] = scp.callers
 
@@ -763,6 +766,14 @@ def test_nobody_is_there(face: Face) -> None:
     assert content["FailedInstancesCount"] == 5
     reply = face.request("POST", "/modalities/there/echo")
     assert (reply.status, reply.json()["OrthancStatus"]) == (500, 9)
+
+
+def test_silence_is_waited_for_once(face: Face, scp: Scp) -> None:
+    scp.rule = lambda caller, received: None
+    code, error, details = refused(face, Timeout=1)
+    assert (code, error) == (500, 9)
+    assert "it took too long" in details
+    assert len(scp.requests) == 1
 
 
 def test_a_permissive_job_gives_up_who_is_out_of_reach_for_long(

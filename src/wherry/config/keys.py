@@ -289,6 +289,7 @@ SECTIONS: Final[dict[str, dict[str, Key]]] = {
         ),
         "TransferIdleTime": _number("transfer_idle_s", low=60, high=365 * _DAY_S),
         "JobRetries": _own(Kind.OBJECT),
+        "StoreAssociations": _number("store_associations", low=1, high=16),
         "ForbiddenPeerAddresses": _own(Kind.STRINGS),
         "StudyReceivedChanges": _flag("study_received_changes"),
         "Webhooks": _own(Kind.LIST),

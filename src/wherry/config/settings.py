@@ -72,6 +72,8 @@ class WherryConfig:
     """A transfer that nobody has touched for this long is discarded (``TransferIdleTime``)."""
     job_retries: JobRetries = field(default_factory=JobRetries)
     """How jobs are tried again after a temporary failure (``JobRetries``)."""
+    store_associations: int = limits.MODALITY_STORE_ASSOCIATIONS
+    """Over which one ``/modalities/{}/store`` sends at once (``StoreAssociations``)."""
     forbidden_peer_addresses: tuple[type_network, ...] = LINK_LOCAL
     """Networks that no request to a peer may lead into (``ForbiddenPeerAddresses``)."""
     webhooks: tuple[Webhook, ...] = ()

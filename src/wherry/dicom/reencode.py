@@ -6,10 +6,10 @@ where the byte order asks for it. Nothing is held but the piece at hand.
 Why not pydicom: it holds the whole file.
 Not here: pixel data that are compressed, deflated data sets.
 
-Sequences and items come out without a length, for theirs would change; group lengths are left out
-(they are retired, PS3.5 §7.2). Where the file does not tell a value representation, it is that of
-the dictionary, or UN, whose bytes mean the same (§6.2.2). Recursion is never deeper than
-``limits.DICOM_NESTING``.
+Sequences and items come out without a length, for theirs would change; values of an odd length,
+which may not be, are padded (§7.1.1); group lengths are left out (they are retired, §7.2). Where
+the file does not tell a value representation, it is that of the dictionary, or UN, whose bytes mean
+the same (§6.2.2). Recursion is never deeper than ``limits.DICOM_NESTING``.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from wherry.dicom.elements import (
     find,
 )
 from wherry.dicom.preamble import other_encoding
+from wherry.dicom.values import TEXT_VRS
 from wherry.errors import BadFileFormat
 
 type_piece = bytes | memoryview
@@ -45,6 +46,8 @@ _SIZES: Final = {"H": 2, "I": 4, "Q": 8}
 _BYTES: Final = frozenset(("OB", "OW", "OF", "OD", "OL", "OV"))
 """Their words need not be whole where the file does not tell the VR."""
 
+_SPACED: Final = TEXT_VRS - {"UI"}
+"""What is padded with a space (PS3.5 §6.2)."""
 _AMBIGUOUS: Final = {"OB or OW": "OW", "US or OW": "OW", "US or SS or OW": "OW", "NONE": "UN"}
 """What the dictionary leaves open: what implicit data sets hold (PS3.5 §A.1)."""
 _PIXEL_REPRESENTATION: Final = 0x00280103
@@ -209,7 +212,8 @@ class _Writer:
     def _element(self, tag: int, vr: str, length: int, source: Encoding) -> type_steps:
         start, self._position = self._position, self._position + length
         value = self._data[start : self._position]
-        head = self._head_of(tag, vr, length)
+        odd = length % 2
+        head = self._head_of(tag, vr, length + odd)
         word = _WORDS.get(vr) if source.big_endian else None
         if word is None:
             if length <= _SHORT_BYTES:
@@ -217,6 +221,8 @@ class _Writer:
             else:
                 yield head
                 yield value
+            if odd:
+                yield b" " if vr in _SPACED else b"\0"
             return
         yield head
         yield from _turned(value, word)

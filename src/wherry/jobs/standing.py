@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from functools import partial
 from typing import Final
 
 import orjson
 
 from wherry import clock, limits
+from wherry.jobs.behind import Behind
 from wherry.jobs.handler import JobControl
 from wherry.jobs.ranges import parse, to_text
 from wherry.model import type_json
@@ -35,9 +37,11 @@ class Standing:
         control: JobControl,
         *,
         sizes: bool,
+        behind: bool = False,
     ) -> None:
         """``instances``: their sorted identifiers; ``content``: the public one at the beginning;
-        ``sizes``: whether it tells the bytes that were sent."""
+        ``sizes``: whether it tells the bytes that were sent; ``behind``: while one checkpoint is
+        written the work goes on, up to the next one, so that twice as many may be sent again."""
         self._content = content
         self._sizes = sizes
         self._control = control
@@ -52,6 +56,7 @@ class Standing:
         self._save_after = max(limits.STORE_SAVED, self._count // _CHECKPOINTS)
         self._reported_at = float("-inf")
         self._saving = threading.Lock()
+        self._behind = Behind() if behind else None
         self._take_up(control.job.checkpoint)
 
     def left(self) -> list[int]:
@@ -81,18 +86,29 @@ class Standing:
 
     def save(self) -> None:
         """Returns when everything that was true before the call is durable."""
+        with self._saving:
+            self.settle()
+            self._write(self._checkpoint())
+
+    def settle(self) -> None:
+        """Wait for a checkpoint that is being written; raises what that raised."""
+        if self._behind is not None:
+            self._behind.wait()
+
+    def _checkpoint(self) -> dict[str, type_json]:
+        """As of now; what comes from now on is unsaved."""
         with self._lock:
-            checkpoint = {
+            self._unsaved = 0
+            return {
                 "Instances": self._digest,
                 "Done": to_text(self._done),
                 "Failed": to_text(self._failed),
                 "Told": list(self._told),
                 "SentBytes": self._sent_bytes,
             }
-            saved = self._unsaved
+
+    def _write(self, checkpoint: dict[str, type_json]) -> None:
         self._control.save(checkpoint, self.content(), self._share())
-        with self._lock:
-            self._unsaved -= saved
 
     def content(self) -> dict[str, type_json]:
         """The public content of the job."""
@@ -134,8 +150,13 @@ class Standing:
             self.report()
             return
         with self._saving:  # on a slow disk the others wait here, else more would be sent again
-            if self._due():
-                self.save()
+            if not self._due():
+                return
+            if self._behind is None:
+                self._write(self._checkpoint())
+            else:
+                self._behind.wait()
+                self._behind.begin(partial(self._write, self._checkpoint()))
 
     def _due(self) -> bool:
         with self._lock:

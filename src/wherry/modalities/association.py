@@ -70,6 +70,10 @@ class ModalityUnavailable(NetworkProtocol):
     temporary = True
 
 
+class ModalitySilent(ModalityUnavailable):
+    """... and it took as long as it may to find that out: trying again at once costs the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Whom to call, and as whom."""
@@ -313,7 +317,7 @@ class Association:
             self._dial()
         except OSError as error:
             self._close()
-            raise ModalityUnavailable(f"{self} cannot be reached: {_cause(error)}") from None
+            raise _kind(error)(f"{self} cannot be reached: {_cause(error)}") from None
         except ValueError:  # IDNA
             self._close()
             raise NetworkProtocol(f"{self} has no possible host name") from None
@@ -324,7 +328,7 @@ class Association:
             self._socket = target.tls.wrap_socket(self._socket, server_hostname=target.host)
         except OSError as error:
             self._close()
-            raise ModalityUnavailable(f"{self}: no TLS: {_cause(error)}") from None
+            raise _kind(error)(f"{self}: no TLS: {_cause(error)}") from None
 
     def _dial(self) -> None:
         """Connect to the first address that answers of those that the name has."""
@@ -379,7 +383,7 @@ class Association:
             while some := list(islice(buffers, at_once)):
                 _send_some(self._socket, some)
         except OSError as error:
-            raise ModalityUnavailable(f"{self} takes nothing more: {_cause(error)}") from None
+            raise _kind(error)(f"{self} takes nothing more: {_cause(error)}") from None
 
     def _next(self) -> type_pdu | Head | Piece:
         one, self._ahead = self._ahead, None
@@ -402,7 +406,7 @@ class Association:
             if not isinstance(self._socket, ssl.SSLSocket):  # some senders wait for it (Nagle)
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         except OSError as error:
-            raise ModalityUnavailable(f"{self} does not answer: {_cause(error)}") from None
+            raise _kind(error)(f"{self} does not answer: {_cause(error)}") from None
         if not size:
             raise ModalityUnavailable(f"{self} has ended the connection")
         return self._buffer[:size]
@@ -414,7 +418,7 @@ class Association:
             self.while_waiting()
             timeout_s = self._target.timeout_s
             if timeout_s is not None and clock.monotonic() - began >= timeout_s:
-                raise ModalityUnavailable(f"{self} does not answer: it took too long")
+                raise _kind(TimeoutError())(f"{self} does not answer: it took too long")
 
     def _readable(self, within_s: float) -> bool:
         if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
@@ -463,6 +467,10 @@ def _send_some(connection: socket.socket, buffers: list[type_buffer]) -> None:
         del buffers[:done]
         if sent:
             buffers[0] = memoryview(buffers[0])[sent:]
+
+
+def _kind(error: OSError) -> type[ModalityUnavailable]:
+    return ModalitySilent if isinstance(error, TimeoutError) else ModalityUnavailable
 
 
 def _cause(error: OSError) -> str:

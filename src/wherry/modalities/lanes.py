@@ -15,12 +15,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from wherry import limits
+from wherry import clock, limits
 from wherry.errors import BadFileFormat, NetworkProtocol, NoAcceptableContext, WherryError
 from wherry.jobs.crew import Crew
 from wherry.jobs.handler import JobControl
 from wherry.jobs.standing import Standing
-from wherry.modalities.association import ModalityUnavailable
+from wherry.modalities.association import ModalitySilent, ModalityUnavailable
 from wherry.modalities.cstore import (
     Originator,
     StoreBusy,
@@ -33,7 +33,6 @@ from wherry.modalities.lines import Lines
 from wherry.modalities.negotiation import Kind, Proposal, Recoding, proposals
 from wherry.modalities.order import Instance
 from wherry.modalities.pool import Line
-from wherry.peers.patience import Patience
 from wherry.storage.base import StorageArea
 
 _OF_THE_INSTANCE: Final = (StoreRefused, StoreBusy, NoAcceptableContext, BadFileFormat)
@@ -54,16 +53,19 @@ class Lanes:
         standing: Standing,
         control: JobControl,
         *,
+        most: int,
         originator: Originator | None = None,
         tolerated: Callable[[WherryError], bool],
     ) -> None:
-        """``instances``: all of the job; what is left of them, ``standing`` knows."""
+        """``instances``: all of the job; what is left of them, ``standing`` knows. ``most``:
+        associations at once."""
         self._storage = storage
         self._lines = lines
         self._rules = rules
         self._instances = instances
         self._standing = standing
         self._control = control
+        self._most = most
         self._originator = originator
         self._tolerated = tolerated
         left = standing.left()
@@ -93,7 +95,7 @@ class Lanes:
         count = len(self._queue)
         size = sum(self._instances[one].attachment.uncompressed_size for one in self._queue)
         worth = max(count / limits.MODALITY_STORE_SHARE, size / limits.MODALITY_STORE_SHARE_BYTES)
-        return max(1, min(limits.MODALITY_STORE_ASSOCIATIONS, count, int(worth)))
+        return max(1, min(self._most, count, int(worth)))
 
     # --- one lane -------------------------------------------------------------------------------
     def _drive(self, crew: Crew) -> None:
@@ -144,11 +146,8 @@ class Lanes:
     def _deliver(self, lane: _Lane, place: int, crew: Crew) -> bool:
         """Send one instance; False: this lane is of no use any more, and others are."""
         instance = self._instances[place]
-        retries = 0 if self._lines.failing else limits.PEER_RETRIES
         try:
-            stored = Patience(crew.pause, retries)(
-                lambda: self._store(lane, instance), also=(ModalityUnavailable,)
-            )
+            stored = self._patiently(lane, instance, crew)
         except WherryError as error:
             self._control.check()  # associations that we ended ourselves say nothing
             if lane.line is None and error.temporary and self._give_back(place):
@@ -160,6 +159,19 @@ class Lanes:
         else:
             self._standing.stored(place, stored.sent_bytes)
         return True
+
+    def _patiently(self, lane: _Lane, instance: Instance, crew: Crew) -> Stored:
+        """As many attempts as make sense: one, after others were in vain, or when one took as long
+        as it may."""
+        retries = 0 if self._lines.failing else limits.PEER_RETRIES
+        for attempt in range(retries):
+            try:
+                return self._store(lane, instance)
+            except ModalitySilent:
+                raise
+            except ModalityUnavailable:
+                crew.pause(limits.PEER_RETRY_S * 2**attempt * (0.75 + clock.random_share() / 2))
+        return self._store(lane, instance)
 
     def _give_back(self, place: int) -> bool:
         """Leave an instance to the other lanes, if there are any."""

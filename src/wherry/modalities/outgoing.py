@@ -64,8 +64,10 @@ class Outgoing:
         pieces may raise ``BadFileFormat``, ``CannotWriteFile``.
         """
         if syntax == self.kind.transfer_syntax:
-            return self._data[self._position :]
-        return self._anew(explicit=syntax == EXPLICIT)
+            if self.size % 2 == 0:
+                return self._data[self._position :]
+            return _even(iter((self._data[self._position :],)))
+        return _even(self._anew(explicit=syntax == EXPLICIT))
 
     def _anew(self, *, explicit: bool) -> Iterator[bytes | memoryview]:
         try:
@@ -97,6 +99,17 @@ class Outgoing:
                 yield from reencode(view, 0, EXPLICIT_LITTLE, explicit=False)
 
 
+def _even(pieces: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    """Padded if need be: a deflated stream may have any length (PS3.5 §A.5), what is sent may not
+    (PS3.8 §E.2)."""
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        yield piece
+    if size % 2:
+        yield b"\0"
+
+
 def read(data: memoryview) -> Outgoing:
     """A whole DICOM file. Raises ``BadFileFormat`` when it does not say what it is."""
     try:
@@ -119,8 +132,9 @@ def read(data: memoryview) -> Outgoing:
 
 def _real(data: memoryview, position: int, syntax: str, encoding: Encoding) -> tuple[str, Encoding]:
     """What the data set is written in, which is not always what the file says."""
-    is_native = syntax in (IMPLICIT, EXPLICIT, BIG_ENDIAN)
-    if is_native and looks_explicit(data, position) is not encoding.explicit:
+    if looks_explicit(data, position) is not encoding.explicit:
+        if syntax not in (IMPLICIT, EXPLICIT, BIG_ENDIAN):
+            raise UnreadableError("its data set is implicit, against its transfer syntax")
         encoding = other_encoding(encoding)
         syntax = BIG_ENDIAN if encoding.big_endian else _REAL[encoding.explicit]
     return ("" if encoding is IMPLICIT_BIG else syntax), encoding

@@ -11,6 +11,7 @@ of one run (``lanes``).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from wherry.errors import WherryError
@@ -74,7 +75,7 @@ class ModalityStore:
         if order.storage_commitment:
             check_count(len(instances))
         names = [one.orthanc_id for one in instances]
-        standing = Standing(names, content, control, sizes=False)
+        standing = Standing(names, content, control, sizes=False, behind=True)
         standing.report()
         try:
             Lanes(
@@ -84,6 +85,7 @@ class ModalityStore:
                 instances,
                 standing,
                 control,
+                most=self._config.wherry.store_associations,
                 originator=order.originator(target),
                 tolerated=self._tolerated(order),
             ).run()
@@ -97,6 +99,9 @@ class ModalityStore:
                 standing.save()
             control.report(standing.content(), None)
             raise
+        finally:
+            with suppress(Interrupted, WherryError):  # what counts is that nothing is written later
+                standing.settle()
 
     def settle(self, job: Job) -> None:
         """The job holds nothing elsewhere."""

@@ -123,7 +123,7 @@ def fragments(
     ends: bool = True,
 ) -> Iterator[type_buffer]:
     """The P-DATA-TFs of a command or a data set, one fragment each; ``ends``: nothing follows."""
-    size = min(maximum_length or limits.PDU_SENT_BYTES, limits.PDU_SENT_BYTES) - _PDV_BYTES
+    size = _fragment_bytes(maximum_length)
     view = memoryview(data)
     control = _COMMAND if is_command else 0
     for start in range(0, len(view) or 1, size):
@@ -134,12 +134,19 @@ def fragments(
         yield piece
 
 
+def _fragment_bytes(maximum_length: int) -> int:
+    """What a fragment may carry; an even number (PS3.8 §9.3.5.1, Annex E.2), which some insist
+    on."""
+    size = min(maximum_length or limits.PDU_SENT_BYTES, limits.PDU_SENT_BYTES) - _PDV_BYTES
+    return size - size % 2
+
+
 def fragments_of_pieces(
     context_id: int, pieces: Iterable[type_buffer], maximum_length: int
 ) -> Iterator[type_buffer]:
     """The P-DATA-TFs of a data set that comes in pieces of any size, each as full as it may be;
     the pieces are copied."""
-    size = min(maximum_length or limits.PDU_SENT_BYTES, limits.PDU_SENT_BYTES) - _PDV_BYTES
+    size = _fragment_bytes(maximum_length)
     waiting = bytearray()
     for piece in pieces:
         view = memoryview(piece)
