@@ -52,8 +52,9 @@ def records(name: str) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def two_servers(folder: Path, profile: str) -> Iterator[dict[str, int]]:
-    """The server under test and another that plays its peer, empty; their ports."""
+def two_servers(folder: Path, profile: str) -> Iterator[tuple[dict[str, int], dict[str, int]]]:
+    """The server under test and another that plays its peer, empty; their ports of HTTP and of
+    DICOM."""
     ports = {"A": free_port(), "B": free_port()}
     dicom_ports = {"A": free_port(), "B": free_port()}
     with ExitStack() as stack:
@@ -62,7 +63,7 @@ def two_servers(folder: Path, profile: str) -> Iterator[dict[str, int]]:
         for name, port in ports.items():
             config = configuration(profile, name, known, dicom_ports)
             stack.enter_context(running(Server(folder / name, config, port=port)))
-        yield ports
+        yield ports, dicom_ports
 
 
 def replay(
@@ -85,7 +86,7 @@ def test_made_here(tmp_path: Path) -> None:
     samples = Samples(scenario.samples())
     constants = samples.constants(scenario.NAMES)
     reasons = load_reasons()
-    with two_servers(tmp_path, "main") as ports:
+    with two_servers(tmp_path, "main") as (ports, _):
         player = Player(samples, constants, ports)
         found = replay(MADE_HERE, player, records(MADE_HERE), reasons)
     assert not found, "\n".join(found)
@@ -105,8 +106,10 @@ def test_with_samples(profile: str, tmp_path: Path) -> None:
     mine = [stand_in(r) for r in everything if r["profile"] == profile]
     played = [r for r in mine if not is_later(r)]
     reasons = load_reasons()
-    with two_servers(tmp_path, profile) as ports:
-        found = replay(WITH_SAMPLES, Player(samples, constants, ports), played, reasons)
+    with two_servers(tmp_path, profile) as (ports, dicom_ports):
+        player = Player(samples, constants, ports)
+        player.variables["B_DICOM"] = dicom_ports["B"]
+        found = replay(WITH_SAMPLES, player, played, reasons)
     assert not found, "\n".join(found)
 
 
