@@ -93,20 +93,8 @@ def store(
 
     Raises ``NoAcceptableContext`` before anything is sent, ``StoreRefused``, ``StoreBusy``; these
     leave the association as it was. ``ModalityUnavailable``, ``NetworkProtocol``,
-    ``BadFileFormat``: it is at its end (``Association.ended``).
+    ``BadFileFormat``: it is at its end (``Association.ended``), or should be brought to it.
     """
-    message_id = ask(association, instance, rules, originator, priority)
-    return Stored(hear(association, instance, message_id), instance.size)
-
-
-def ask(
-    association: Association,
-    instance: Outgoing,
-    rules: Recoding,
-    originator: Originator | None,
-    priority: int,
-) -> int:
-    """The first half of ``store``: the number of the message, to be given to ``hear``."""
     context = rules.choose(association.contexts, instance.kind)
     message_id = association.next_message_id()
     command = Command(
@@ -124,11 +112,11 @@ def ask(
         association.send(context.id, command, data_set)
     else:
         association.send_pieces(context.id, command, data_set)
-    return message_id
+    return Stored(_answer(association, instance, message_id), instance.size)
 
 
-def hear(association: Association, instance: Outgoing, message_id: int) -> int:
-    """The second half: the status."""
+def _answer(association: Association, instance: Outgoing, message_id: int) -> int:
+    """The status, when it is a good one."""
     answer = association.receive().command
     named = answer.affected_sop_instance or instance.sop_instance
     if (

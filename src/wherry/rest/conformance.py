@@ -41,8 +41,14 @@ def statement(config: Config) -> str:
 
 _NETWORK = """
 Wherry offers the services of the REST API of Orthanc, and transfers of whole studies, over
-HTTP/1.1 and HTTPS (TLS 1.2, TLS 1.3). It opens and accepts no DICOM associations (PS3.8), and
-has none of the web services of PS3.18, yet.
+HTTP/1.1 and HTTPS (TLS 1.2, TLS 1.3). It has none of the web services of PS3.18, yet.
+
+It opens DICOM associations (PS3.8, with TLS 1.2 and 1.3 if configured) as SCU of the Verification
+Service Class, and of the Storage Service Class for every object that it holds. Each SOP Class is
+proposed once with each transfer syntax in which there are objects, and once more with Explicit and
+Implicit VR Little Endian, in which native data sets are written anew if need be; compressed pixel
+data are not decompressed. Up to four associations are open to one application entity; they are kept
+for a few seconds. There is no asynchronous operations window. It accepts no associations, yet.
 """
 
 _STORED = """
