@@ -244,20 +244,20 @@ def test_orthanc_api_client(pair: Pair) -> None:
 @needs_orthanc
 @needs_dcmtk
 def test_pyorthanc(pair: Pair) -> None:
-    client = PyOrthanc(pair.wherry.url)
-    modality = Modality(client, "there")
-    found = modality.query({"Level": "Study", "Query": {"PatientName": "Doe*"}})
-    assert [one["StudyInstanceUID"] for one in found["answers"]] == [f"{UID}.1"]
-    content = modality.move(found["ID"], {"TargetAet": "WHERRY"})
-    assert content["RemoteAet"] == "ORTHANC"
-    assert len(client.get_instances()) == 4
-    modality.get("Study", {"StudyInstanceUID": f"{UID}.2"})
-    assert len(client.get_instances()) == 5
-    assert found["ID"] in client.get_queries()
-    with pytest.raises(httpx.HTTPError):
-        modality.query({"Level": "Study", "Query": {"Nope": ""}})
-    client.delete_queries_id(found["ID"])
-    assert found["ID"] not in client.get_queries()
+    with PyOrthanc(pair.wherry.url) as client:
+        modality = Modality(client, "there")
+        found = modality.query({"Level": "Study", "Query": {"PatientName": "Doe*"}})
+        assert [one["StudyInstanceUID"] for one in found["answers"]] == [f"{UID}.1"]
+        content = modality.move(found["ID"], {"TargetAet": "WHERRY"})
+        assert content["RemoteAet"] == "ORTHANC"
+        assert len(client.get_instances()) == 4
+        modality.get("Study", {"StudyInstanceUID": f"{UID}.2"})
+        assert len(client.get_instances()) == 5
+        assert found["ID"] in client.get_queries()
+        with pytest.raises(httpx.HTTPError):
+            modality.query({"Level": "Study", "Query": {"Nope": ""}})
+        client.delete_queries_id(found["ID"])
+        assert found["ID"] not in client.get_queries()
 
 
 # --- a server that dies ---------------------------------------------------------------------

@@ -148,8 +148,9 @@ def test_the_letters_decide_in_which_character_set_it_is_written() -> None:
     charsets.set_default("Greek")
     assert sent(Level.STUDY, PatientName="Διον*")["SpecificCharacterSet"] == "ISO_IR 126"
     assert sent(Level.STUDY, PatientName="Zoé*")["SpecificCharacterSet"] == "ISO_IR 192"
-    charsets.set_default("Korean")  # its letters need escapes
-    assert sent(Level.STUDY, PatientName="Hong*")["SpecificCharacterSet"] == "ISO_IR 192"
+    charsets.set_default("Korean")  # its letters need escapes, which are not written
+    assert sent(Level.STUDY, PatientName="홍*")["SpecificCharacterSet"] == "ISO_IR 192"
+    assert sent(Level.STUDY, PatientName="Hong*")["SpecificCharacterSet"] == "\\ISO 2022 IR 149"
 
 
 def test_the_character_set_of_the_client() -> None:
