@@ -271,6 +271,35 @@ def test_sequences_that_are_nested_too_deep() -> None:
         encoded(level * (limits.DICOM_NESTING + 1), 0, EXPLICIT_LITTLE, explicit=False)
 
 
+@pytest.mark.parametrize("source", SOURCES, ids=["implicit", "explicit", "big-endian"])
+def test_long_values_may_be_read_elsewhere(source: pydicom.uid.UID) -> None:
+    long = Dataset()
+    long.BitsAllocated = 16
+    long.PixelData = bytes(range(256)) * 8192
+    long["PixelData"].VR = "OW"
+    data = written(long, source)
+    position = read_preamble(data)[3]
+    blind = data[:-2_000_000] + bytes(2_000_000)
+    pieces = reencode(
+        memoryview(blind),
+        position,
+        SOURCES[source],
+        explicit=True,
+        read_at=lambda offset, size: data[offset : offset + size],
+    )
+    assert b"".join(pieces) == encoded(data, position, SOURCES[source], explicit=True)
+    with pytest.raises(UnreadableError):
+        b"".join(
+            reencode(
+                memoryview(data),
+                position,
+                SOURCES[source],
+                explicit=True,
+                read_at=lambda offset, size: data[offset : offset + size // 2],
+            )
+        )
+
+
 @pytest.mark.parametrize("explicit", [True, False])
 @pytest.mark.parametrize("name", sorted(DAMAGED))
 def test_damaged_files(name: str, explicit: bool) -> None:

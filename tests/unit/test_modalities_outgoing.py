@@ -14,7 +14,7 @@ from tests.support.dicom_files import make_instance
 from tests.support.pydicom_files import FILES, ROOT
 from wherry import limits
 from wherry.dicom.preamble import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
-from wherry.errors import BadFileFormat
+from wherry.errors import BadFileFormat, CorruptedFile
 from wherry.modalities.negotiation import Kind
 from wherry.modalities.outgoing import Outgoing, read
 
@@ -109,6 +109,27 @@ def test_implicit_big_endian_has_no_transfer_syntax() -> None:
     expected.SOPClassUID, expected.SOPInstanceUID, expected.Rows = CT, "1.2.3", 513
     found = pydicom.dcmread(io.BytesIO(file(whole(instance, EXPLICIT))))
     assert found == expected
+
+
+@pytest.mark.parametrize("odd", [0, 1])
+def test_what_is_long_comes_in_pieces(monkeypatch: pytest.MonkeyPatch, odd: int) -> None:
+    monkeypatch.setattr(limits, "MAPPED_AHEAD_BYTES", limits.MIB)
+    content = data_set(BitsAllocated=16, PixelData=bytes(range(256)) * 8192) + b"\0" * odd
+    data = file(content)
+    instance = read(memoryview(data), lambda offset, size: data[offset : offset + size])
+    pieces = instance.data_set(EXPLICIT)
+    assert not isinstance(pieces, memoryview)
+    found = list(pieces)
+    assert max(map(len, found)) == limits.READ_CHUNK_BYTES
+    assert b"".join(found) == content + b"\0" * odd
+
+
+def test_a_long_file_that_becomes_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAPPED_AHEAD_BYTES", 100)
+    data = file(data_set(BitsAllocated=16, PixelData=bytes(200)))
+    instance = read(memoryview(data), lambda offset, size: b"")
+    with pytest.raises(CorruptedFile):
+        whole(instance, EXPLICIT)
 
 
 def test_a_stream_of_odd_length_is_padded() -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from wherry import limits
@@ -34,6 +34,7 @@ from wherry.dicom.values import TEXT_VRS
 from wherry.errors import BadFileFormat
 
 type_piece = bytes | memoryview
+type_read_at = Callable[[int, int], bytes]
 
 _LONG: Final = frozenset(LONG_VRS)
 _WORDS: Final = {
@@ -53,8 +54,8 @@ _AMBIGUOUS: Final = {"OB or OW": "OW", "US or OW": "OW", "US or SS or OW": "OW",
 _PIXEL_REPRESENTATION: Final = 0x00280103
 _SHORT_BYTES: Final = 4 * limits.KIB
 """Up to here a value is joined with its head."""
-_TURNED_BYTES: Final = 256 * limits.KIB
-"""So much is turned round at once."""
+_PIECE_BYTES: Final = 256 * limits.KIB
+"""So much is read or turned round at once: a multiple of all words."""
 _SHORT_VALUE_BYTES: Final = 0xFFFF
 """What a length of 16 bits can say."""
 _CREATOR_BYTES: Final = 64
@@ -70,21 +71,28 @@ type_steps = Iterator[type_piece]
 
 
 def reencode(
-    data: memoryview, position: int, source: Encoding, *, explicit: bool
+    data: memoryview,
+    position: int,
+    source: Encoding,
+    *,
+    explicit: bool,
+    read_at: type_read_at | None = None,
 ) -> Iterator[type_piece]:
     """The data set that begins at ``position`` and is written as ``source``, in little endian with
-    explicit or implicit VRs; pieces, void when ``data`` is.
+    explicit or implicit VRs; pieces, void when ``data`` is. ``read_at``: another way to the bytes
+    of long values, at most so many from an offset.
 
     Raises ``UnreadableError`` where it is not what it says it is, ``BadFileFormat`` when a bound is
     passed: both in the middle of it.
     """
-    return _Writer(data, explicit).whole(position, source)
+    return _Writer(data, explicit, read_at).whole(position, source)
 
 
 class _Writer:
-    def __init__(self, data: memoryview, explicit: bool) -> None:
+    def __init__(self, data: memoryview, explicit: bool, read_at: type_read_at | None) -> None:
         self._data = data
         self._explicit = explicit
+        self._read_at = read_at
         self._position = 0
         self._left = limits.DICOM_ELEMENTS
 
@@ -211,21 +219,36 @@ class _Writer:
     # --- single elements ------------------------------------------------------------------------
     def _element(self, tag: int, vr: str, length: int, source: Encoding) -> type_steps:
         start, self._position = self._position, self._position + length
-        value = self._data[start : self._position]
         odd = length % 2
         head = self._head_of(tag, vr, length + odd)
         word = _WORDS.get(vr) if source.big_endian else None
-        if word is None:
-            if length <= _SHORT_BYTES:
-                yield head + value
-            else:
-                yield head
-                yield value
-            if odd:
-                yield b" " if vr in _SPACED else b"\0"
+        if word is not None and length % _SIZES[word]:
+            raise UnreadableError("a number that is not whole")
+        if length <= _SHORT_BYTES:
+            value = self._data[start : self._position]
+            yield head + (value if word is None else _turned(value, word))
+        else:
+            yield head
+            for piece in self._pieces(start, self._position, word is not None):
+                yield piece if word is None else _turned(piece, word)
+        if odd:
+            yield b" " if vr in _SPACED else b"\0"
+
+    def _pieces(self, start: int, end: int, short: bool) -> type_steps:
+        """Of a long value; ``short``: none may be longer than the others."""
+        if self._read_at is None and not short:
+            yield self._data[start:end]
             return
-        yield head
-        yield from _turned(value, word)
+        while start < end:
+            size = min(_PIECE_BYTES, end - start)
+            if self._read_at is None:
+                piece: type_piece = self._data[start : start + size]
+            else:
+                piece = self._read_at(start, size)
+            if len(piece) != size:
+                raise UnreadableError("the file became shorter meanwhile")
+            start += size
+            yield piece
 
     def _head_of(self, tag: int, vr: str, length: int) -> bytes:
         group, element = tag >> 16, tag & 0xFFFF
@@ -238,11 +261,8 @@ class _Writer:
         return _SHORT_HEAD.pack(group, element, vr.encode(), length)
 
 
-def _turned(value: memoryview, word: str) -> Iterator[bytes]:
+def _turned(value: type_piece, word: str) -> bytes:
     """The other byte order."""
-    if len(value) % _SIZES[word]:
-        raise UnreadableError("a number that is not whole")
-    for start in range(0, len(value), _TURNED_BYTES):
-        numbers = array(word, bytes(value[start : start + _TURNED_BYTES]))
-        numbers.byteswap()
-        yield numbers.tobytes()
+    numbers = array(word, bytes(value))
+    numbers.byteswap()
+    return numbers.tobytes()

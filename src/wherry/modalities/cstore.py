@@ -79,7 +79,8 @@ def opened(storage: StorageArea, orthanc_id: str, attachment: Attachment) -> Ite
     ``BadFileFormat``."""
     whole = FileRange(orthanc_id, attachment, 0, attachment.uncompressed_size)
     with opened_file(storage, whole) as reader, reader.map() as view:
-        yield read(view)
+        in_a_file = reader.fileno() is not None  # else it is unpacked where it is mapped
+        yield read(view, reader.read_at if in_a_file else None)
 
 
 def store(

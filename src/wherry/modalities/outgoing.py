@@ -1,8 +1,8 @@
 """A DICOM file as it is sent to another system: what it says it is, and its data set in the
 transfer syntax that the system takes.
 
-The data set lies behind the meta information and is not touched; what has to be written anew comes
-in pieces. Nothing of it is held whole in memory.
+The data set lies behind the meta information and is not touched; what is long, or has to be written
+anew, comes in pieces. Nothing of it is held whole in memory.
 
 Not here: the message around it (``cstore``), which transfer syntax is wanted (``negotiation``).
 """
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from wherry import limits
 from wherry.dicom.elements import (
     EXPLICIT_LITTLE,
     IMPLICIT_BIG,
@@ -32,9 +33,9 @@ from wherry.dicom.preamble import (
     other_encoding,
     read_preamble,
 )
-from wherry.dicom.reencode import reencode
+from wherry.dicom.reencode import reencode, type_read_at
 from wherry.dicom.tree import Selection
-from wherry.errors import BadFileFormat, CannotWriteFile
+from wherry.errors import BadFileFormat, CannotWriteFile, CorruptedFile
 from wherry.modalities.negotiation import Kind
 from wherry.storage.mapping import mapped
 
@@ -55,6 +56,7 @@ class Outgoing:
     _data: memoryview
     _position: int
     _encoding: Encoding
+    _read_at: type_read_at | None = None
 
     def data_set(self, syntax: str) -> memoryview | Iterator[bytes | memoryview]:
         """Its bytes in this transfer syntax: in one piece when nothing changes, else in many, which
@@ -64,15 +66,34 @@ class Outgoing:
         pieces may raise ``BadFileFormat``, ``CannotWriteFile``.
         """
         if syntax == self.kind.transfer_syntax:
+            if self._read_at is not None and self.size > limits.MAPPED_AHEAD_BYTES:
+                return _even(self._portions(self._read_at))
             if self.size % 2 == 0:
                 return self._data[self._position :]
             return _even(iter((self._data[self._position :],)))
         return _even(self._anew(explicit=syntax == EXPLICIT))
 
+    def _portions(self, read_at: type_read_at) -> Iterator[bytes]:
+        """Of a long file, which is not read ahead where it is mapped, and would count as memory."""
+        offset, end = self._position, self._position + self.size
+        while offset < end:
+            piece = read_at(offset, min(limits.READ_CHUNK_BYTES, end - offset))
+            if not piece:
+                raise CorruptedFile("A stored file became shorter while it was sent")
+            offset += len(piece)
+            yield piece
+
     def _anew(self, *, explicit: bool) -> Iterator[bytes | memoryview]:
         try:
             if self.kind.transfer_syntax != DEFLATED:
-                yield from reencode(self._data, self._position, self._encoding, explicit=explicit)
+                long = self.size > limits.MAPPED_AHEAD_BYTES
+                yield from reencode(
+                    self._data,
+                    self._position,
+                    self._encoding,
+                    explicit=explicit,
+                    read_at=self._read_at if long else None,
+                )
             elif explicit:
                 yield from inflate(self._data, self._position)
             else:
@@ -110,8 +131,9 @@ def _even(pieces: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
         yield b"\0"
 
 
-def read(data: memoryview) -> Outgoing:
-    """A whole DICOM file. Raises ``BadFileFormat`` when it does not say what it is."""
+def read(data: memoryview, read_at: type_read_at | None = None) -> Outgoing:
+    """A whole DICOM file; ``read_at``: another way to at most so many bytes of it from an offset,
+    for what is long. Raises ``BadFileFormat`` when it does not say what it is."""
     try:
         syntax, sop_class, encoding, position = read_preamble(data)
         if syntax == DEFLATED:
@@ -127,7 +149,8 @@ def read(data: memoryview) -> Outgoing:
     if not sop_class or not sop_instance:
         raise BadFileFormat("The file does not name its SOP class and its SOP instance")
     size = len(data) - position
-    return Outgoing(Kind(sop_class, syntax), sop_instance, size, data, position, encoding)
+    kind = Kind(sop_class, syntax)
+    return Outgoing(kind, sop_instance, size, data, position, encoding, read_at)
 
 
 def _real(data: memoryview, position: int, syntax: str, encoding: Encoding) -> tuple[str, Encoding]:

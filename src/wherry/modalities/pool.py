@@ -20,6 +20,11 @@ from wherry import clock, limits
 from wherry.modalities.association import Association, Target
 from wherry.modalities.negotiation import Proposal
 
+_RELEASE_S: Final = 2.0
+_RELEASE_AT_THE_END_S: Final = 0.5
+"""The other end has so long to confirm: nothing hangs on it, and a server that stops should not
+wait for it."""
+
 type_place = tuple[str, str, str, int, bool]
 
 
@@ -95,7 +100,7 @@ class AssociationPool:
     def close(self) -> None:
         """Release everything, and keep nothing from now on."""
         self._idle_s = 0
-        self._release(lambda one: True)
+        self._release(lambda one: True, _RELEASE_AT_THE_END_S)
 
     def _take(self, target: Target, proposal: Proposal) -> Line | None:
         place = _place(target)
@@ -114,13 +119,13 @@ class AssociationPool:
             self.let_go(target)
         return None
 
-    def _release(self, which: Callable[[_Idle], bool]) -> None:
+    def _release(self, which: Callable[[_Idle], bool], within_s: float = _RELEASE_S) -> None:
         with self._changed:
             gone = [one for one in self._idle if which(one)]
             self._idle = [one for one in self._idle if one not in gone]
             self._changed.notify_all()
         for one in gone:
-            one.line.association.release(_RELEASE_S)
+            one.line.association.release(within_s)
 
     def _watch(self) -> None:
         if self._thread is None:
@@ -140,10 +145,6 @@ class AssociationPool:
                     self._changed.wait(left_s)
                     continue
             self._release(_is_due)
-
-
-_RELEASE_S: Final = 2.0
-"""The other end has so long to confirm: nothing hangs on it."""
 
 
 def _place(target: Target) -> type_place:

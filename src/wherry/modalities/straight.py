@@ -5,9 +5,8 @@ Not here: those that are stored (``store``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from wherry.errors import BadFileFormat
 from wherry.modalities.association import ModalityUnavailable, Target
@@ -20,19 +19,27 @@ from wherry.model import Modality
 if TYPE_CHECKING:
     from wherry.config import Config
 
-type_map = Callable[[], AbstractContextManager[memoryview]]
+
+class File(Protocol):
+    """Where the file lies."""
+
+    def map(self) -> AbstractContextManager[memoryview]:
+        """All of it as one read-only buffer."""
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """At most so many bytes from an offset."""
 
 
 def store_file(
-    config: Config, pool: AssociationPool, modality: Modality, target: Target, map: type_map
+    config: Config, pool: AssociationPool, modality: Modality, target: Target, file: File
 ) -> tuple[str, str]:
-    """Send the file that ``map`` gives; its SOP class and SOP instance UID. Blocking.
+    """Send it; its SOP class and SOP instance UID. Blocking.
 
-    Raises ``BadFileFormat`` when it is none, and what ``cstore.store`` raises.
+    Raises ``BadFileFormat`` when it is no DICOM file, and what ``cstore.store`` raises.
     """
-    with map() as view:
+    with file.map() as view:
         try:
-            instance = read(view)
+            instance = read(view, file.read_at)
         except BadFileFormat:
             size = len(view)
             raise BadFileFormat(

@@ -29,11 +29,11 @@ from wherry.http.inflate import Inflating
 from wherry.http.services import Services, services
 from wherry.http.spool import Spool
 from wherry.http.threads import in_thread
-from wherry.index.sending import log_exports
+from wherry.index.sending import files_of, log_exports
 from wherry.modalities.book import check_manufacturer
 from wherry.modalities.calling import target
 from wherry.modalities.echo import echo as ask
-from wherry.modalities.order import StoreOrder, instances_of
+from wherry.modalities.order import StoreOrder
 from wherry.modalities.store import TYPE
 from wherry.modalities.straight import store_file
 from wherry.model import Modality, type_json
@@ -170,7 +170,7 @@ def _prepare(rooms: Services, order: StoreOrder, modality: Modality) -> dict[str
     """Look at what is to be sent, and log that it is; the public content of the job."""
     at = order.target(rooms.config, modality)
     with rooms.index.read() as tx:
-        content = order.content(tx, at, len(instances_of(tx, order)))
+        content = order.content(tx, at, len(files_of(tx, order.resources)))
     if rooms.config.log_exported_resources:
         log_exports(rooms.index, order.resources, order.modality)
     return content
@@ -190,7 +190,7 @@ async def store_straight(request: Request) -> Response:
             await in_thread(inflating.finish)
         else:
             await pump(request, spool.write, limit)
-        work = partial(store_file, rooms.config, rooms.associations, modality, at, spool.map)
+        work = partial(store_file, rooms.config, rooms.associations, modality, at, spool)
         sop_class, sop_instance = await rooms.transfers.patiently(work)
     finally:
         spool.close()
