@@ -97,6 +97,42 @@ def test_the_work_goes_on_while_a_checkpoint_is_written_and_waits_for_it_at_the_
     assert [saved["Done"] for saved in control.saved] == ["0-49", "0-99", "0-149"]
 
 
+def test_without_that_nobody_runs_ahead_of_a_checkpoint() -> None:
+    """Several threads; while one writes, the others come to their next step and wait."""
+    control = Control()
+    gate, entered = threading.Event(), threading.Semaphore(0)
+
+    def wait() -> None:
+        entered.release()
+        assert gate.wait(DEADLINE_S)
+
+    control.gate = wait
+    one = standing(control, behind=False)
+    places = iter(range(2 * limits.STORE_SAVED - 1))
+    lock = threading.Lock()
+    begun: list[int] = []
+
+    def work() -> None:
+        while True:
+            with lock:
+                place = next(places, None)
+                if place is None:
+                    return
+                begun.append(place)
+            one.stored(place, 1)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    assert entered.acquire(timeout=DEADLINE_S)
+    eventually(lambda: len(begun) >= limits.STORE_SAVED + 2, "the others at their next step")
+    assert len(begun) <= limits.STORE_SAVED + len(threads)
+    gate.set()
+    for thread in threads:
+        thread.join(DEADLINE_S)
+    assert len(begun) == 2 * limits.STORE_SAVED - 1
+
+
 def test_a_checkpoint_that_could_not_be_written_is_found_out() -> None:
     control = Control()
 

@@ -88,24 +88,40 @@ class Standing:
         """Returns when everything that was true before the call is durable."""
         with self._saving:
             self.settle()
-            self._write(self._checkpoint())
+            self._write_now()
 
     def settle(self) -> None:
         """Wait for a checkpoint that is being written; raises what that raised."""
         if self._behind is not None:
             self._behind.wait()
 
-    def _checkpoint(self) -> dict[str, type_json]:
-        """As of now; what comes from now on is unsaved."""
+    def _write_now(self) -> None:
+        """Others that come meanwhile find that a checkpoint is due, and wait for this one."""
+        checkpoint, count = self._checkpoint()
+        self._write(checkpoint)
+        self._count_as_saved(count)
+
+    def _write_behind(self, behind: Behind) -> None:
+        behind.wait()
+        checkpoint, count = self._checkpoint()
+        self._count_as_saved(count)
+        behind.begin(partial(self._write, checkpoint))
+
+    def _checkpoint(self) -> tuple[dict[str, type_json], int]:
+        """As of now, and how many instances in it are in none before."""
         with self._lock:
-            self._unsaved = 0
-            return {
+            checkpoint = {
                 "Instances": self._digest,
                 "Done": to_text(self._done),
                 "Failed": to_text(self._failed),
                 "Told": list(self._told),
                 "SentBytes": self._sent_bytes,
             }
+            return checkpoint, self._unsaved
+
+    def _count_as_saved(self, count: int) -> None:
+        with self._lock:
+            self._unsaved -= count
 
     def _write(self, checkpoint: dict[str, type_json]) -> None:
         self._control.save(checkpoint, self.content(), self._share())
@@ -153,10 +169,9 @@ class Standing:
             if not self._due():
                 return
             if self._behind is None:
-                self._write(self._checkpoint())
+                self._write_now()
             else:
-                self._behind.wait()
-                self._behind.begin(partial(self._write, self._checkpoint()))
+                self._write_behind(self._behind)
 
     def _due(self) -> bool:
         with self._lock:
