@@ -22,28 +22,39 @@ from typing import Any
 START_S = 60.0
 
 
-_RESERVED: list[int] = []
-"""Descriptors of locks, held as long as this process lives."""
-
-
 def free_port() -> int:
     """A TCP port that nobody listens on, and that is handed out to nobody else as long as this
     process lives: a server that was killed finds it free again. Below the ports that the system
     gives to outgoing connections."""
     folder = Path(tempfile.gettempdir()) / "wherry-test-ports"
     folder.mkdir(exist_ok=True)
-    for port in random.sample(range(20_000, 32_000), 12_000):
-        lock = os.open(folder / str(port), os.O_RDWR | os.O_CREAT)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", port))
-        except OSError:
-            os.close(lock)
-            continue
-        _RESERVED.append(lock)
-        return port
+    for _ in range(1000):
+        port = random.randrange(20_000, 32_000)
+        if _reserve(folder / str(port)) and _is_free(port):
+            return port
     raise AssertionError("there is no free port")
+
+
+def _reserve(path: Path) -> bool:
+    """Write this process into the file of a port, unless a living one stands there."""
+    with path.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        owner = file.read()
+        if owner and Path(f"/proc/{owner}").exists():
+            return False
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        return True
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 @dataclass
