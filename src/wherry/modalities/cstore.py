@@ -78,9 +78,13 @@ def opened(storage: StorageArea, orthanc_id: str, attachment: Attachment) -> Ite
     """A stored instance, ready to be sent. Raises ``MissingFile``, ``CorruptedFile``,
     ``BadFileFormat``."""
     whole = FileRange(orthanc_id, attachment, 0, attachment.uncompressed_size)
-    with opened_file(storage, whole) as reader, reader.map() as view:
-        in_a_file = reader.fileno() is not None  # else it is unpacked where it is mapped
-        yield read(view, reader.read_at if in_a_file else None)
+    with opened_file(storage, whole) as reader:
+        if reader.size <= limits.READ_WHOLE_BYTES:  # cheaper than to map it and to unmap it
+            yield read(memoryview(reader.read_at(0, reader.size)))
+            return
+        with reader.map() as view:
+            in_a_file = reader.fileno() is not None  # else it is unpacked where it is mapped
+            yield read(view, reader.read_at if in_a_file else None)
 
 
 def store(
