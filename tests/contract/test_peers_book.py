@@ -73,12 +73,15 @@ def test_senseless_entries_are_refused(book: PeerBook, name: str, entry: Any) ->
     assert book.names() == ["configured"]
 
 
-def test_unknown_peers_and_too_many(book: PeerBook, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_peers_and_too_many(
+    book: PeerBook, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(UnknownResource):
         book.get("nobody")
     with pytest.raises(InexistentItem):
         book.remove("nobody")
     monkeypatch.setattr(limits, "PEERS", 1)
+    book = PeerBook(Config(), index)
     book.put("a", ["http://a/"])
     with pytest.raises(TooLarge):
         book.put("b", ["http://b/"])

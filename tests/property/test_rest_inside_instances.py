@@ -57,9 +57,10 @@ def ask(face: Face, target: str, **headers: str) -> int:
 @given(st.lists(ANYTHING, max_size=5))
 def test_any_path(face: Face, one: str, steps: list[str]) -> None:
     path = "/".join(quote(step, safe="", errors="replace") for step in steps)
-    assert ask(face, f"{one}/content/{path}") in (200, 400, 404, 500)
-    assert ask(face, f"{one}/frames/{path}") in (200, 400, 404)
-    assert ask(face, f"/instances/{path}/content") in (200, 400, 404, 500)
+    # Steps upwards may lead to "/", which sends elsewhere (301).
+    assert ask(face, f"{one}/content/{path}") in (200, 301, 400, 404, 500)
+    assert ask(face, f"{one}/frames/{path}") in (200, 301, 400, 404)
+    assert ask(face, f"/instances/{path}/content") in (200, 301, 400, 404, 500)
 
 
 @settings(SETTINGS, max_examples=1000)  # one in ten is taken in
