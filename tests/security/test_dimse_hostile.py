@@ -16,10 +16,17 @@ import pytest
 from tests.support.dicom_files import make_instance
 from tests.support.dimse import dicom_server, store, target, travelling
 from tests.support.server import Server
+from wherry.dicom.attributes import Attribute, write
 from wherry.dicom.wire.commands import Command, CommandField
 from wherry.dicom.wire.commands import encode as encode_command
 from wherry.dicom.wire.messages import fragments, message
-from wherry.dicom.wire.pdu import AssociateRequest, ProposedContext, ReleaseRequest, UserInformation
+from wherry.dicom.wire.pdu import (
+    AssociateRequest,
+    ProposedContext,
+    ReleaseRequest,
+    Roles,
+    UserInformation,
+)
 from wherry.dicom.wire.writing import encode
 from wherry.modalities.association import Association
 from wherry.modalities.echo import echo
@@ -259,6 +266,38 @@ def test_cut_at_every_boundary_nothing_is_left(served: tuple[Server, int]) -> No
     _until(lambda: sockets(server) <= before)
     assert server.json("GET", "/instances") == []
     _until(lambda: server.files() == set())
+
+
+def test_a_caller_that_takes_an_instance_and_says_nothing(tmp_path: Path) -> None:
+    """A C-GET keeps a file open for its caller, but not for ever."""
+    get = "1.2.840.10008.5.1.4.1.2.2.3"
+    ask = AssociateRequest(
+        "ORTHANC",
+        "SILENT",
+        (ProposedContext(1, get, (EXPLICIT,)), ProposedContext(3, CT, (EXPLICIT,))),
+        UserInformation(16384, "1.2.3", "BAD", roles=(Roles(CT, scu=False, scp=True),)),
+    )
+    data = make_instance()
+    file = travelling(data)
+    assert file is not None
+    query = {
+        0x00080018: Attribute("UI", file.sop_instance),
+        0x00080052: Attribute("CS", "IMAGE"),
+    }
+    command = Command(
+        CommandField.C_GET_RQ, has_data_set=True, affected_sop_class=get, message_id=1, priority=0
+    )
+    config = {"DicomAlwaysAllowGet": True, "DicomScpTimeout": 2}
+    with dicom_server(tmp_path, **config) as (server, port), call(port) as connection:
+        assert server.request("POST", "/instances", data)[0] == 200
+        connection.sendall(encode(ask))
+        assert answer(connection)[0] == ACCEPT
+        connection.sendall(whole(message(1, command, write(query, EXPLICIT))))
+        kinds = []
+        while (kind := answer(connection)[0]) != 0:
+            kinds.append(kind)
+        assert set(kinds[:-1]) == {4}
+        assert kinds[-1] == ABORT
 
 
 def test_as_many_as_there_is_room_for(tmp_path: Path) -> None:

@@ -343,9 +343,11 @@ class Association(asyncio.BufferedProtocol):
                 except BaseException:
                     self._protest(NetworkProtocol("A message could not be sent whole"))
                     raise
-            return await answer
+            return await self._heard_of(answer)
         finally:
             self._answers.pop(command.message_id, None)
+            if not answer.cancel() and not answer.cancelled():
+                answer.exception()  # seen, also when the message was not even sent whole
 
     @property
     def contexts(self) -> Sequence[Context]:
@@ -364,6 +366,14 @@ class Association(asyncio.BufferedProtocol):
             raise NetworkProtocol("The caller is gone")
         self._transport.write(b"".join(buffers))
         self._heard = self._loop.time()
+
+    async def _heard_of(self, answer: asyncio.Future[Command]) -> Command:
+        """Wait for the caller as long as for anything else: it keeps a file open meanwhile."""
+        try:
+            return await asyncio.wait_for(answer, self._rooms.config.dimse.scp_timeout_s or None)
+        except TimeoutError:
+            self._protest(NetworkProtocol("An instance was sent, and nothing came back"))
+            raise NetworkProtocol("The caller does not answer") from None
 
     async def _room_to_write(self) -> None:
         timeout = self._rooms.config.dimse.scp_timeout_s or None

@@ -40,7 +40,7 @@ FIND_CLASSES: Final = {
 
 RETRIEVE_AE_TITLE: Final = 0x00080054
 
-_LEVELS: Final = {
+LEVELS: Final = {
     "PATIENT": Level.PATIENT,
     "PATIENTS": Level.PATIENT,
     "STUDY": Level.STUDY,
@@ -100,7 +100,7 @@ def question(request: Request) -> Question:
 
 def _level(keys: dict[int, Attribute], lowest: Level) -> Level:
     text = keys.get(QUERY_RETRIEVE_LEVEL, Attribute("CS", "")).text.strip()
-    level = _LEVELS.get(text.upper())
+    level = LEVELS.get(text.upper())
     if level is None or level > lowest:
         raise BadRequest(f"No QueryRetrieveLevel that there is: {text[:16]}")
     return level

@@ -11,11 +11,14 @@ from typing import Any, Final
 
 from wherry import limits
 from wherry.dicom.attributes import Attribute, read, type_attributes
+from wherry.dimse.identifier import QUERY_RETRIEVE_LEVEL, spelt
+from wherry.dimse.question import LEVELS
 from wherry.dimse.requests import Request
 from wherry.errors import BadRequest
 from wherry.index import search
 from wherry.index.database import Transaction
 from wherry.index.search_terms import Criteria
+from wherry.modalities.levels import UNIQUE_KEYS
 from wherry.model import Level
 
 WARNING: Final = 0xB000
@@ -24,22 +27,7 @@ NONE_SENT: Final = 0xA702
 """Unable to perform sub-operations."""
 UNKNOWN_DESTINATION: Final = 0xA801
 
-_LEVEL: Final = 0x00080052
 _FAILED_UIDS: Final = 0x00080058
-_LEVELS: Final = {
-    "PATIENT": Level.PATIENT,
-    "STUDY": Level.STUDY,
-    "SERIES": Level.SERIES,
-    "IMAGE": Level.INSTANCE,
-    "INSTANCE": Level.INSTANCE,
-}
-_UNIQUE: Final = {
-    Level.PATIENT: 0x00100020,
-    Level.STUDY: 0x0020000D,
-    Level.SERIES: 0x0020000E,
-    Level.INSTANCE: 0x00080018,
-}
-"""The unique keys of the levels (§C.6.1.1, §C.6.2.1)."""
 
 
 def meant(request: Request, tx: Transaction) -> tuple[str, ...]:
@@ -49,19 +37,18 @@ def meant(request: Request, tx: Transaction) -> tuple[str, ...]:
     when they are there. Raises ``BadFileFormat``, ``BadRequest``, ``ParameterOutOfRange``.
     """
     keys = read(request.data_set, request.context.transfer_syntax)
-    level = _LEVELS.get(_text(keys, _LEVEL).upper())
+    level = LEVELS.get(_text(keys, QUERY_RETRIEVE_LEVEL).upper())
     if level is None:
         raise BadRequest("No QueryRetrieveLevel that there is")
-    if not _text(keys, _UNIQUE[level]):
+    if not _text(keys, UNIQUE_KEYS[level]):
         raise BadRequest(f"What is to be retrieved at level {level.title} is not named")
     tags = []
     for at in Level:
-        text = _text(keys, _UNIQUE[at]) if at <= level else ""
+        text = _text(keys, UNIQUE_KEYS[at]) if at <= level else ""
         if set(text) & set("*?"):
             raise BadRequest("A retrieval names what it wants, without wildcards")
         if text:
-            tag = _UNIQUE[at]
-            tags.append((f"{tag >> 16:04x},{tag & 0xFFFF:04x}", text))
+            tags.append((spelt(UNIQUE_KEYS[at]), text))
     return tuple(search.find(tx, Criteria(level, tuple(tags), case_sensitive=True)))
 
 

@@ -11,14 +11,16 @@ Not here: the line itself (``association``).
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from wherry import clock, limits
 from wherry.dicom.meta import meta_information
 from wherry.dicom.wire.commands import Command
-from wherry.errors import CorruptedFile, MismatchedDataSet
+from wherry.errors import CorruptedFile
 from wherry.http.threads import in_thread, post, promise, type_settle
-from wherry.model import Origin, Summary
+from wherry.modalities.arriving import check_identity
+from wherry.model import Origin
 
 if TYPE_CHECKING:
     from wherry.dimse.requests import Caller, Context
@@ -89,7 +91,7 @@ class Arrival:
         stored, settle = promise()
         ingest = self._rooms.ingest
         if self._staging is not None or not ingest.store(
-            self._gathered, self._origin, settle, self._check
+            self._gathered, self._origin, settle, partial(check_identity, self._command)
         ):
             post(self._stage, settle)
         await stored
@@ -137,7 +139,7 @@ class Arrival:
             staging.write(self._gathered)
             staged = staging.finish()
             try:
-                self._check(staged.summary)
+                check_identity(self._command, staged.summary)
             except BaseException:
                 self._rooms.ingest.discard([staged])
                 raise
@@ -145,15 +147,3 @@ class Arrival:
         except BaseException as error:
             staging.abort()
             settle(None, error)
-
-    def _check(self, summary: Summary) -> None:
-        """That the data set is what the command says (PS3.4 §B.2.3: status A900)."""
-        command = self._command
-        for named, found in (
-            (command.affected_sop_class, summary.sop_class_uid),
-            (command.affected_sop_instance, summary.sop_instance_uid),
-        ):
-            if named != found:
-                raise MismatchedDataSet(
-                    f"The command says {(named or '')[:64]}, the data set {found[:64]}"
-                )

@@ -9,6 +9,7 @@ Not here: the same on associations that others ask for (``dimse.storing``), whic
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 from wherry import limits
@@ -67,7 +68,7 @@ class Arrival:
             raise self._error
         waiting = _Waiting()
         if self._staging is not None or not self._ingest.store(
-            self._gathered, self._origin, waiting.done, self._check
+            self._gathered, self._origin, waiting.done, partial(check_identity, self._command)
         ):
             self._stage(waiting)
         return waiting.result()
@@ -94,23 +95,23 @@ class Arrival:
             self.abort()
             raise
         try:
-            self._check(staged.summary)
+            check_identity(self._command, staged.summary)
         except BaseException:
             self._ingest.discard([staged])
             raise
         self._ingest.submit(staged, waiting.done)
 
-    def _check(self, summary: Summary) -> None:
-        """That the data set is what the command says (PS3.4 §B.2.3)."""
-        command = self._command
-        for named, found in (
-            (command.affected_sop_class, summary.sop_class_uid),
-            (command.affected_sop_instance, summary.sop_instance_uid),
-        ):
-            if named != found:
-                raise MismatchedDataSet(
-                    f"The command says {(named or '')[:64]}, the data set {found[:64]}"
-                )
+
+def check_identity(command: Command, summary: Summary) -> None:
+    """That a data set is what its C-STORE says (PS3.4 §B.2.3). Raises ``MismatchedDataSet``."""
+    for named, found in (
+        (command.affected_sop_class, summary.sop_class_uid),
+        (command.affected_sop_instance, summary.sop_instance_uid),
+    ):
+        if named != found:
+            raise MismatchedDataSet(
+                f"The command says {(named or '')[:64]}, the data set {found[:64]}"
+            )
 
 
 class _Waiting:

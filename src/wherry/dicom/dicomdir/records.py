@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from wherry import limits
-from wherry.dicom.charsets import assumed, character_set, default
+from wherry.dicom.charsets import TERMS, assumed, character_set, default
 from wherry.dicom.dicomdir import keys, values
 from wherry.dicom.dicomdir.writing import element
 from wherry.dicom.elements import UnreadableError, type_data
@@ -44,27 +44,6 @@ _WANTED_OF_LEAF: Final = {
     kind: frozenset((keys.OBSERVERS, *(key.tag for key in wanted)))
     for kind, wanted in keys.LEAF.items()
 }
-
-_TERMS: Final = {
-    "Utf8": "ISO_IR 192",
-    "Latin1": "ISO_IR 100",
-    "Latin2": "ISO_IR 101",
-    "Latin3": "ISO_IR 109",
-    "Latin4": "ISO_IR 110",
-    "Latin5": "ISO_IR 148",
-    "Cyrillic": "ISO_IR 144",
-    "Arabic": "ISO_IR 127",
-    "Greek": "ISO_IR 126",
-    "Hebrew": "ISO_IR 138",
-    "Thai": "ISO_IR 166",
-    "Japanese": "ISO_IR 13",
-    "Chinese": "GB18030",
-    "JapaneseKanji": "\\ISO 2022 IR 87",
-    "Korean": "\\ISO 2022 IR 149",
-    "SimplifiedChinese": "\\ISO 2022 IR 58",
-}
-"""What the directory declares for text of a file that declares nothing, by the name of the
-encoding that this server assumes of it. Windows-1251 and ASCII have no term."""
 
 
 class Instance:
@@ -147,7 +126,7 @@ class Instance:
         any byte may be text that needs it; a length in a sequence may look like that."""
         charset = self._charset
         if not charset and not all([raw.isascii() for _, _, raw in found]):  # noqa: C419  (faster)
-            charset = _TERMS.get(default(), "").encode()
+            charset = _assumed_term().encode()
         if charset:
             found.append((_CHARACTER_SET, "CS", charset))
         found.append((_RECORD_TYPE, "CS", kind.encode()))
@@ -185,3 +164,8 @@ class Instance:
             (date.tag, date.vr, day or date.absent or b""),
             (time.tag, time.vr, moment or time.absent or b""),
         ]
+
+
+def _assumed_term() -> str:
+    """What the directory declares for text of a file that declares nothing: ASCII needs no term."""
+    return "" if default() == "Ascii" else TERMS.get(default(), "")
