@@ -385,6 +385,8 @@ class JobOutput:
     """Last part of its route: ``archive``."""
     uuid: str
     """Name in the storage area."""
+    place: str
+    """Where the storage area put it."""
     size: int
     media_type: str
     file_name: str

@@ -54,9 +54,8 @@ from wherry.peers.store import PeerStore
 from wherry.presence import Presence
 from wherry.receiving import Receiving
 from wherry.storage.base import StorageArea
+from wherry.storage.building import storage_area
 from wherry.storage.cache import FileCache
-from wherry.storage.counting import CountingStorage
-from wherry.storage.filesystem import FilesystemStorage
 from wherry.transfers.service import TransferService
 from wherry.webhooks.events import JOB_TYPE
 from wherry.webhooks.job import WebhookJobs
@@ -156,8 +155,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
         _make_folder(config.storage_directory, "StorageDirectory")
         presence = Presence(index)
         presence.register()
-        files = FilesystemStorage(config.storage_directory, presence.id)
-        storage = CountingStorage(files, metrics)
+        storage = storage_area(config, presence.id, metrics)
         janitor = Janitor(index, storage)
         ingest = Ingest(
             index,

@@ -106,7 +106,9 @@ def test_bad_sql_is_a_database_error(index: Index) -> None:
 
 def test_statements_with_lists_and_many_rows(index: Index) -> None:
     def work(tx: Transaction) -> None:
-        tx.insert("deleted_files", ("uuid",), [(f"u{number:03d}",) for number in range(150)])
+        tx.insert(
+            "deleted_files", ("uuid", "place"), [(f"u{number:03d}", "") for number in range(150)]
+        )
         tx.many("UPDATE deleted_files SET uuid = ? WHERE uuid = ?", [("a", "u001"), ("b", "u002")])
 
     index.write(work)

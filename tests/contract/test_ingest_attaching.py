@@ -59,9 +59,9 @@ class Shop:
         self.study, self.instance = stored.identifiers.study, stored.identifiers.instance
 
     def put(self, data: bytes = TEXT, number: int = 1024, **claim: Revision) -> Attachment:
-        deposit = self.ingest.attachments.deposit()
+        deposit = self.ingest.attachments.deposit(number)
         deposit.write(data)
-        return self.ingest.attachments.attach(Level.STUDY, self.study, number, deposit, **claim)
+        return self.ingest.attachments.attach(Level.STUDY, self.study, deposit, **claim)
 
     def recompress(self, *, compress: bool) -> None:
         self.ingest.attachments.recompress(Level.INSTANCE, self.instance, 1, compress=compress)
@@ -137,10 +137,10 @@ def test_what_is_refused_leaves_nothing(shop: Shop) -> None:
     before = shop.files()
     with pytest.raises(BadRevision):
         shop.put(b"other", claimed=Revision(1, first.uncompressed_md5))
-    deposit = shop.ingest.attachments.deposit()
+    deposit = shop.ingest.attachments.deposit(1024)
     deposit.write(b"x")
     with pytest.raises(UnknownResource):
-        shop.ingest.attachments.attach(Level.STUDY, "nope", 1024, deposit)
+        shop.ingest.attachments.attach(Level.STUDY, "nope", deposit)
     assert shop.files() == before
     shop.tidy()
 
@@ -166,11 +166,11 @@ def test_a_commit_of_unknown_outcome_keeps_the_file(
         real(work)  # type: ignore[arg-type]
         raise DatabaseError("the connection broke")
 
-    deposit = shop.ingest.attachments.deposit()
+    deposit = shop.ingest.attachments.deposit(1024)
     deposit.write(TEXT)
     monkeypatch.setattr(shop.index, "write", lose_the_answer)
     with pytest.raises(DatabaseError):
-        shop.ingest.attachments.attach(Level.STUDY, shop.study, 1024, deposit)
+        shop.ingest.attachments.attach(Level.STUDY, shop.study, deposit)
     monkeypatch.undo()
     with shop.index.read() as tx:
         attached = attachments.get(tx, Level.STUDY, shop.study, 1024)
@@ -191,20 +191,20 @@ def test_what_cannot_be_synced_leaves_nothing(shop: Shop, monkeypatch: pytest.Mo
 
 
 def test_a_process_taken_for_dead_attaches_nothing(shop: Shop) -> None:
-    deposit = shop.ingest.attachments.deposit()
+    deposit = shop.ingest.attachments.deposit(1024)
     deposit.write(TEXT)
     reclaim(shop.index, shop.storage, [ME], "process-2")
     with pytest.raises(BadSequenceOfCalls):
-        shop.ingest.attachments.attach(Level.STUDY, shop.study, 1024, deposit)
+        shop.ingest.attachments.attach(Level.STUDY, shop.study, deposit)
     assert shop.files() == shop.rows()
     assert shop.content(shop.put()) == TEXT  # with names of its own again
 
 
 def test_a_crash_before_the_commit_is_swept(shop: Shop) -> None:
     attached = shop.put()
-    deposit = shop.ingest.attachments.deposit()
+    deposit = shop.ingest.attachments.deposit(1025)
     deposit.write(TEXT)
-    lost = deposit.finish(1025)
+    lost = deposit.finish()
     assert lost.uuid[:PREFIX_LENGTH] in shop.blocks()
     reclaim(shop.index, shop.storage, [ME], "process-2")
     assert lost.uuid not in shop.files()
@@ -273,8 +273,8 @@ def test_what_is_verified_is_what_the_disk_has(shop: Shop, monkeypatch: pytest.M
     opened = shop.storage.open
 
     class Reader:
-        def __init__(self, uuid: str) -> None:
-            self.inner = opened(uuid)
+        def __init__(self, uuid: str, place: str) -> None:
+            self.inner = opened(uuid, place)
             self.size = self.inner.size
             self.close = self.inner.close
 

@@ -246,9 +246,9 @@ def test_a_file_that_became_needless_goes(house: House) -> None:
     declare(house, second, replace(STUDY, attachments=STUDY.attachments[:1]))
     attach(house, second, 0, REPORT)
     before = house.files()
-    deposit = house.ingest.attachments.deposit()
+    deposit = house.ingest.attachments.deposit(1100)
     deposit.write(b"ours")
-    house.ingest.attachments.attach(Level.STUDY, IDS.study, 1100, deposit)
+    house.ingest.attachments.attach(Level.STUDY, IDS.study, deposit)
     house.reception.commit(second)
     assert bytes_of(house, found(house)[0].attachments[0]) == b"ours"
     assert len(house.files()) == len(before)

@@ -26,7 +26,7 @@ from wherry.ingest.recovery import Janitor
 from wherry.jobs.engine import JobEngine
 from wherry.jobs.shop import Rules
 from wherry.model import Attachment, Identifiers, JobOutput, Origin
-from wherry.storage.base import FileReader, FileWriter, type_buffer
+from wherry.storage.base import ANYWHERE, FileReader, FileWriter, type_buffer
 from wherry.storage.filesystem import FilesystemStorage
 
 MOMENT = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
@@ -62,11 +62,11 @@ class Watched(FilesystemStorage):
         self.opened = 0
         """Readers and writers that are not closed."""
 
-    def open(self, uuid: str) -> FileReader:
+    def open(self, uuid: str, place: str = ANYWHERE) -> FileReader:
         self.happens("open", uuid)
-        return _Reader(self, uuid, super().open(uuid))
+        return _Reader(self, uuid, super().open(uuid, place))
 
-    def reopen(self, uuid: str) -> FileWriter:
+    def reopen(self, uuid: str, offset: int = 0) -> FileWriter:
         self.happens("reopen", uuid)
         return _Writer(self, super().reopen(uuid))
 
@@ -74,7 +74,7 @@ class Watched(FilesystemStorage):
 class _Reader:
     def __init__(self, storage: Watched, uuid: str, inner: FileReader) -> None:
         self._storage, self._uuid, self._inner = storage, uuid, inner
-        self.size = inner.size
+        self.size, self.place = inner.size, inner.place
         self._is_open = True
         storage.opened += 1
 
@@ -102,7 +102,7 @@ class _Reader:
 class _Writer:
     def __init__(self, storage: Watched, inner: FileWriter) -> None:
         self._storage, self._inner = storage, inner
-        self.uuid = inner.uuid
+        self.uuid, self.place = inner.uuid, inner.place
         self._is_open = True
         storage.opened += 1
 

@@ -66,12 +66,12 @@ def test_packed(
     monkeypatch.setattr(limits, "PACKED_IN_MEMORY_BYTES", held)
     data = CONTENTS[name]
     names = Names()
-    deposit = Deposit(storage, names, compress=True, max_bytes=1_000_000)
+    deposit = Deposit(storage, names, 4400, compress=True, max_bytes=1_000_000)
     for start in range(0, len(data), piece):
         deposit.write(data[start : start + piece])
     with deposit.content() as view:
         assert bytes(view) == data
-    attachment = deposit.finish(4400)
+    attachment = deposit.finish()
     (file,) = files(tmp_path)
     stored = file.read_bytes()
     assert file.name == attachment.uuid
@@ -100,7 +100,7 @@ def test_plain(storage: FilesystemStorage, tmp_path: Path, name: str) -> None:
         deposit.write(data[start : start + 7_000])
     with deposit.content() as view:
         assert bytes(view) == data
-    attachment = deposit.finish(1)
+    attachment = deposit.finish()
     assert files(tmp_path)[0].read_bytes() == data
     assert attachment.compression == 1
     assert attachment.uncompressed_md5 == attachment.compressed_md5 == md5(data)
@@ -135,7 +135,7 @@ def test_a_file_that_cannot_be_made(
 ) -> None:
     names = Names()
 
-    def refuse(uuid: str) -> None:
+    def refuse(*_: object) -> None:
         raise StorageFull
 
     monkeypatch.setattr(storage, "create", refuse)

@@ -389,12 +389,12 @@ def test_a_file_that_is_replaced_between_two_looks(
     real = storage.open
     before = store.file().name
 
-    def too_late(uuid: str) -> object:
+    def too_late(uuid: str, place: str) -> object:
         if uuid == before and store.text(f"{store.dicom}/is-compressed") == "0":
             monkeypatch.setattr(storage, "open", real)
             store.post(f"{store.dicom}/compress")
             raise MissingFile
-        return real(uuid)
+        return real(uuid, place)
 
     monkeypatch.setattr(storage, "open", too_late)
     assert store.get(f"{store.dicom}/data").body == store.data

@@ -71,7 +71,13 @@ class ArchiveJobs:
         draft.make()
         key, keep = (PASSING, None) if order.passing else (OUTPUT, self._keep)
         output = JobOutput(
-            control.job.id, key, draft.uuid, draft.size, "application/zip", order.file_name
+            control.job.id,
+            key,
+            draft.uuid,
+            draft.place,
+            draft.size,
+            "application/zip",
+            order.file_name,
         )
 
         def publish(tx: Transaction) -> None:
@@ -108,6 +114,7 @@ class _Draft:
         self._done_bytes = 0
         self.block = ""
         self.uuid = ""
+        self.place = ""
 
     @property
     def size(self) -> int:
@@ -164,6 +171,7 @@ class _Draft:
         self._done_bytes = self._contents.size_of(self._making.next)
         self._saved_at, self._saved_bytes = clock.monotonic(), self.size
         writer = self._storage.reopen(self.uuid)
+        self.place = writer.place
         try:
             with closing(self._making):
                 self._add_all(writer)

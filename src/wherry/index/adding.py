@@ -123,7 +123,7 @@ def _make_room(
 
 def _distinct(
     batch: Sequence[StagedInstance], overwrite: bool
-) -> tuple[dict[str, StagedInstance], list[str]]:
+) -> tuple[dict[str, StagedInstance], list[tuple[str, str]]]:
     """One file for each instance: the first, with ``overwrite`` the last; and the files of the
     others that ``overwrite`` makes useless."""
     wanted: dict[str, StagedInstance] = {}
@@ -133,7 +133,7 @@ def _distinct(
         first = wanted.setdefault(key, staged)
         if first is not staged and overwrite:
             if first.attachment.uuid != staged.attachment.uuid:
-                superseded.append(first.attachment.uuid)
+                superseded.append((first.attachment.uuid, first.attachment.place))
             wanted[key] = staged
     return wanted, superseded
 

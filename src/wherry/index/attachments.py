@@ -138,7 +138,7 @@ def _exchange(
             "DELETE FROM attachments WHERE resource = ? AND content_type = ?",
             (row, old.content_type),
         )
-        deletions.add(tx, [old.uuid])
+        deletions.add(tx, [(old.uuid, old.place)])
         counters.disk_bytes -= old.compressed_size
         counters.uncompressed_bytes -= old.uncompressed_size
     if new is not None:

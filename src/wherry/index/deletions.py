@@ -1,7 +1,8 @@
 """The journal of files to remove: written with the change that makes them useless.
 
 The files go after the commit; a crash between the two leaves the journal, and whoever reads it
-next finishes the work.
+next finishes the work. A file is known by its name and its place: one that was moved is removed
+where it was.
 """
 
 from __future__ import annotations
@@ -10,21 +11,23 @@ from collections.abc import Iterable
 
 from wherry.index.database import Transaction
 
+type_file = tuple[str, str]
+"""UUID and place."""
 
-def add(tx: Transaction, uuids: Iterable[str]) -> None:
-    """These files are needed no more. A name that is in the journal already stays once."""
+
+def add(tx: Transaction, files: Iterable[type_file]) -> None:
+    """These files are needed no more. One that is in the journal already stays once."""
     tx.many(
-        "INSERT INTO deleted_files (uuid) VALUES (?) ON CONFLICT DO NOTHING",
-        [(uuid,) for uuid in uuids],
+        "INSERT INTO deleted_files (uuid, place) VALUES (?, ?) ON CONFLICT DO NOTHING", list(files)
     )
 
 
-def pending(tx: Transaction, limit: int) -> list[str]:
+def pending(tx: Transaction, limit: int) -> list[type_file]:
     """At most ``limit`` files that wait for their removal."""
-    rows = tx.all("SELECT uuid FROM deleted_files ORDER BY uuid LIMIT ?", (limit,))
-    return [row[0] for row in rows]
+    rows = tx.all("SELECT uuid, place FROM deleted_files ORDER BY uuid, place LIMIT ?", (limit,))
+    return [(uuid, place) for uuid, place in rows]
 
 
-def done(tx: Transaction, uuids: Iterable[str]) -> None:
+def done(tx: Transaction, files: Iterable[type_file]) -> None:
     """These files are gone."""
-    tx.run("DELETE FROM deleted_files WHERE uuid IN ?", (list(uuids),))
+    tx.many("DELETE FROM deleted_files WHERE uuid = ? AND place = ?", list(files))

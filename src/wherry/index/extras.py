@@ -271,7 +271,7 @@ class _Writing:
             "DELETE FROM attachments WHERE resource = ? AND content_type = ?",
             [(row, file.content_type) for row, file in self._old],
         )
-        deletions.add(self._tx, [file.uuid for _, file in self._old])
+        deletions.add(self._tx, [(file.uuid, file.place) for _, file in self._old])
         new = [rows.attachment(file, row) for row, file in self._new]
         self._tx.insert("attachments", rows.ATTACHMENT, new)
         counters = totals.load(self._tx)

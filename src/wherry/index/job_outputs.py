@@ -15,7 +15,7 @@ from wherry.index import deletions
 from wherry.index.database import Transaction
 from wherry.model import JobOutput
 
-_COLUMNS = ("job_id", "key", "uuid", "size", "media_type", "file_name")
+_COLUMNS = ("job_id", "key", "uuid", "place", "size", "media_type", "file_name")
 
 
 def add(tx: Transaction, output: JobOutput, keep: int | None) -> None:
@@ -24,6 +24,7 @@ def add(tx: Transaction, output: JobOutput, keep: int | None) -> None:
         output.job_id,
         output.key,
         output.uuid,
+        output.place,
         output.size,
         output.media_type,
         output.file_name,
@@ -56,6 +57,6 @@ def remove_lost(tx: Transaction) -> bool:
 
 
 def _forget(tx: Transaction, condition: str, params: Sequence[Any]) -> bool:
-    rows = tx.all(f"DELETE FROM job_outputs WHERE {condition} RETURNING uuid", params)
-    deletions.add(tx, [row[0] for row in rows])
+    rows = tx.all(f"DELETE FROM job_outputs WHERE {condition} RETURNING uuid, place", params)
+    deletions.add(tx, rows)
     return bool(rows)

@@ -137,7 +137,8 @@ def _purge(
     )
     assert sizes is not None
     tx.run(
-        f"INSERT INTO deleted_files (uuid) SELECT uuid FROM attachments WHERE resource{scope}",
+        "INSERT INTO deleted_files (uuid, place)"
+        f" SELECT uuid, place FROM attachments WHERE resource{scope}",
         (param,),
     )
     for table in _SATELLITES:

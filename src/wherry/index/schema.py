@@ -15,7 +15,7 @@ from importlib import resources
 
 from wherry.index.database import Transaction
 
-VERSION = "0012"
+VERSION = "0013"
 """The version that this program reads and writes: the number of the last migration."""
 
 _WORDS = {

@@ -49,15 +49,14 @@ class Attaching:
         self._max_bytes = max_bytes
         self._bounds = bounds
 
-    def deposit(self) -> Deposit:
+    def deposit(self, content_type: int) -> Deposit:
         """Begin a new file; ``attach`` it, or ``abort`` it."""
-        return self._deposit(self._compress, self._max_bytes)
+        return self._deposit(content_type, self._compress, self._max_bytes)
 
     def attach(
         self,
         level: Level,
         orthanc_id: str,
-        content_type: int,
         deposit: Deposit,
         *,
         claimed: Revision | None = None,
@@ -76,7 +75,7 @@ class Attaching:
                 tx, level, orthanc_id, attachment, claimed=claimed, required=required
             )
 
-        attached = self._commit(deposit, content_type, work)
+        attached = self._commit(deposit, work)
         assert attached is not None
         return attached
 
@@ -123,7 +122,7 @@ class Attaching:
         ``read`` is told how many bytes were read, every now and then; what it raises passes
         through. Raises ``MissingFile``.
         """
-        stored = self._storage.open(attachment.uuid)
+        stored = self._storage.open(attachment.uuid, attachment.place)
         if stored.size != attachment.compressed_size:
             stored.close()
             return False
@@ -138,18 +137,23 @@ class Attaching:
         except CorruptedFile:
             return False
 
-    def _deposit(self, compress: bool, max_bytes: int) -> Deposit:
-        return Deposit(self._storage, self._files.names, compress=compress, max_bytes=max_bytes)
+    def _deposit(self, content_type: int, compress: bool, max_bytes: int) -> Deposit:
+        return Deposit(
+            self._storage,
+            self._files.names,
+            content_type,
+            compress=compress,
+            max_bytes=max_bytes,
+        )
 
     def _commit(
         self,
         deposit: Deposit,
-        content_type: int,
         work: Callable[[Transaction, Attachment], Attachment | None],
     ) -> Attachment | None:
         """Finish the file, then one transaction; the file stays only if ``work`` answers it."""
         try:
-            written = deposit.finish(content_type)
+            written = deposit.finish()
         except BaseException:
             deposit.abort()
             raise
@@ -161,10 +165,10 @@ class Attaching:
         try:
             committed = self._index.write(owned)
         except BaseException:
-            self._files.give_up([written.uuid])
+            self._files.give_up([written])
             raise
         if committed is None:
-            self._files.give_up([written.uuid])
+            self._files.give_up([written])
         else:
             self._files.settle(written.uuid)
         self._janitor.wake()
@@ -172,7 +176,7 @@ class Attaching:
 
     def _rewrite(self, level: Level, orthanc_id: str, known: Attachment, *, compress: bool) -> bool:
         """Whether the new file took the place of ``known``."""
-        deposit = self._deposit(compress, known.uncompressed_size)
+        deposit = self._deposit(known.content_type, compress, known.uncompressed_size)
         try:
             self._copy(known, deposit)
         except BaseException:
@@ -183,7 +187,7 @@ class Attaching:
             done = attachments.exchange(tx, level, orthanc_id, known, attachment)
             return attachment if done else None
 
-        return self._commit(deposit, known.content_type, work) is not None
+        return self._commit(deposit, work) is not None
 
     def _copy(self, known: Attachment, deposit: Deposit) -> None:
         """Its plain bytes, if they are what they were."""

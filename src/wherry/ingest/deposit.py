@@ -15,7 +15,7 @@ from typing import Protocol
 
 from wherry import limits
 from wherry.errors import StorageFull, TooLarge
-from wherry.model import Attachment
+from wherry.model import DICOM_CONTENT, Attachment
 from wherry.storage.base import FileWriter, StorageArea, type_buffer
 from wherry.storage.content import STORED_PLAIN, STORED_ZLIB
 from wherry.storage.packed import PREFIX_BYTES, Packer, new_packer, prefix, unpacked
@@ -35,9 +35,17 @@ class Deposit:
     an exception of any other method, ``abort``."""
 
     def __init__(
-        self, storage: StorageArea, names: Names, *, compress: bool, max_bytes: int
+        self,
+        storage: StorageArea,
+        names: Names,
+        content_type: int = DICOM_CONTENT,
+        *,
+        compress: bool,
+        max_bytes: int,
     ) -> None:
         self._storage = storage
+        self.content_type = content_type
+        """Number of the attachment that it will be."""
         self._names = names
         self._max_bytes = max_bytes
         self._packing = _Packing() if compress else None
@@ -76,7 +84,7 @@ class Deposit:
                 with unpacked(_InMemory(stored), self.size, self._file().uuid) as plain:
                     yield plain
 
-    def finish(self, content_type: int) -> Attachment:
+    def finish(self) -> Attachment:
         """Sync the file and say what the index wants to know. Raises ``CannotWriteFile``."""
         self._end()
         writer = self._file()
@@ -85,12 +93,13 @@ class Deposit:
         md5 = self.md5
         attachment = Attachment(
             uuid=writer.uuid,
-            content_type=content_type,
+            content_type=self.content_type,
             uncompressed_size=self.size,
             uncompressed_md5=md5,
             compressed_size=self.size if packing is None else packing.size,
             compressed_md5=md5 if packing is None else packing.md5(writer),
             compression=STORED_PLAIN if packing is None else STORED_ZLIB,
+            place=writer.place,
         )
         writer.close()
         self._writer = None
@@ -101,7 +110,7 @@ class Deposit:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
-            self._storage.delete(writer.uuid)
+            self._storage.delete(writer.uuid, writer.place)
             self._names.settle(writer.uuid)
 
     def _end(self) -> None:
@@ -117,7 +126,7 @@ class Deposit:
                 raise StorageFull("No space left in the storage area")
             uuid = self._names.take()
             try:
-                self._writer = self._storage.create(uuid)
+                self._writer = self._storage.create(uuid, self.content_type)
             except BaseException:
                 self._names.settle(uuid)
                 raise

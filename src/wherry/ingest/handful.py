@@ -98,21 +98,21 @@ class Handfuls:
 
     def _store(self, handful: list[_Arrival]) -> None:
         files: list[SmallFile] = []
-        batch: list[StagedInstance] = []
+        summaries: list[Summary] = []
         kept: list[_Arrival] = []
         for arrival in handful:
             try:
-                file, staged = self._examine(arrival)
+                file, summary = self._examine(arrival)
             except BaseException as error:
                 arrival.done(None, error)
             else:
                 files.append(file)
-                batch.append(staged)
+                summaries.append(summary)
                 kept.append(arrival)
         if not kept:
             return
         try:
-            stored = self._write(files, batch)
+            stored = self._write(kept, files, summaries)
         except BaseException as error:
             if len(kept) == 1:
                 kept[0].done(None, error)
@@ -123,7 +123,7 @@ class Handfuls:
         for arrival, result in zip(kept, stored, strict=True):
             arrival.done(result, None)
 
-    def _examine(self, arrival: _Arrival) -> tuple[SmallFile, StagedInstance]:
+    def _examine(self, arrival: _Arrival) -> tuple[SmallFile, Summary]:
         data = arrival.data
         if len(data) > self._max_bytes:
             raise TooLarge(f"An instance may have at most {self._max_bytes} bytes")
@@ -134,19 +134,25 @@ class Handfuls:
             raise StorageFull("No space left in the storage area")
         md5 = _md5(data).hexdigest()
         uuid = self._names.take()
-        return (
-            SmallFile(uuid, data, md5),
-            staged_instance(uuid, len(data), md5, summary, arrival.origin),
-        )
+        return SmallFile(uuid, data, md5), summary
 
-    def _write(self, files: list[SmallFile], batch: list[StagedInstance]) -> list[Stored]:
+    def _write(
+        self, handful: list[_Arrival], files: list[SmallFile], summaries: list[Summary]
+    ) -> list[Stored]:
         try:
-            self._storage.put(files)
+            places = self._storage.put(files)
         except BaseException:
             for file in files:
                 self._names.settle(file.uuid)
             raise
-        return self._commit(batch)
+        return self._commit(
+            [
+                staged_instance(file.uuid, place, len(file.data), file.md5, summary, arrival.origin)
+                for arrival, file, summary, place in zip(
+                    handful, files, summaries, places, strict=True
+                )
+            ]
+        )
 
 
 def _cost(arrival: _Arrival) -> int:

@@ -113,7 +113,7 @@ class Ingest:
         try:
             stored = self._index.write(lambda tx: self._add(tx, batch))
         except BaseException:
-            self._files.give_up(_uuids(batch))
+            self._files.give_up([staged.attachment for staged in batch])
             raise
         self._settle(batch, stored)
         return stored
@@ -163,7 +163,7 @@ class Ingest:
     def discard(self, staged: Iterable[StagedInstance]) -> None:
         """Remove files that will not be committed."""
         for instance in staged:
-            self._files.remove(instance.attachment.uuid)
+            self._files.remove(instance.attachment)
 
     def wake_janitor(self) -> None:
         """Files were added to the journal of deletions."""
@@ -216,7 +216,7 @@ class Ingest:
         error: BaseException | None,
     ) -> None:
         if stored is None:
-            self._files.give_up(_uuids(batch))
+            self._files.give_up([staged.attachment for staged in batch])
             return
         outcomes = list(zip(batch, stored, strict=True))
         kept = [(one, result) for one, result in outcomes if isinstance(result, Stored)]
@@ -224,7 +224,7 @@ class Ingest:
         with left_to_next_start():
             for one, result in outcomes:
                 if isinstance(result, WherryError):
-                    self._files.remove(one.attachment.uuid)
+                    self._files.remove(one.attachment)
 
     def _settle(self, batch: Sequence[StagedInstance], stored: Sequence[Stored]) -> None:
         """After a commit: drop the files of instances that were there already.
@@ -236,7 +236,7 @@ class Ingest:
                 if result.status is StoreStatus.SUCCESS:
                     self._files.settle(staged.attachment.uuid)
                 else:
-                    self._files.remove(staged.attachment.uuid)
+                    self._files.remove(staged.attachment)
         self._wake_janitor_for_old_files()
 
     def _wake_janitor_for_old_files(self) -> None:

@@ -16,6 +16,7 @@ from wherry.index import staging
 from wherry.index.database import Index, Transaction
 from wherry.index.staging import PREFIX_LENGTH
 from wherry.ingest.names import NameBlocks
+from wherry.model import Attachment
 from wherry.storage.base import StorageArea
 
 log = logging.getLogger(__name__)
@@ -63,12 +64,12 @@ class NewFiles:
         """After the commit of this file."""
         self.names.settle(uuid)
 
-    def remove(self, uuid: str) -> None:
+    def remove(self, file: Attachment) -> None:
         """This file will not be committed."""
-        self._storage.delete(uuid)
-        self.names.settle(uuid)
+        self._storage.delete(file.uuid, file.place)
+        self.names.settle(file.uuid)
 
-    def give_up(self, uuids: Collection[str]) -> None:
+    def give_up(self, files: Collection[Attachment]) -> None:
         """After a failed commit: remove the files, unless the commit was done after all.
 
         A connection that breaks during COMMIT leaves that open; what cannot be asked now stays
@@ -76,12 +77,12 @@ class NewFiles:
         """
         with left_to_next_start():
             with self._index.read() as tx:
-                attached = staging.attached(tx, uuids)
-            for uuid in uuids:
-                if uuid in attached:
-                    self.settle(uuid)
+                attached = staging.attached(tx, [file.uuid for file in files])
+            for file in files:
+                if file.uuid in attached:
+                    self.settle(file.uuid)
                 else:
-                    self.remove(uuid)
+                    self.remove(file)
 
 
 @contextmanager

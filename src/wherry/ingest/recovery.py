@@ -114,8 +114,8 @@ def reclaim(index: Index, storage: StorageArea, dead: Collection[str], heir: str
     return sum(sweep_block(index, storage, prefix) for prefix in index.write(seize))
 
 
-def _forget(uuids: list[str], tx: Transaction) -> None:
-    deletions.done(tx, uuids)
+def _forget(files: list[deletions.type_file], tx: Transaction) -> None:
+    deletions.done(tx, files)
 
 
 class Janitor:
@@ -157,10 +157,10 @@ class Janitor:
     def _clear_journal(self) -> None:
         while not self._stopping:
             with self._index.read() as tx:
-                uuids = deletions.pending(tx, _PORTION)
-            if not uuids:
+                files = deletions.pending(tx, _PORTION)
+            if not files:
                 return
-            for uuid in uuids:
-                self._storage.delete(uuid)
-            self._storage.sync_removals(uuids)
-            self._index.write(partial(_forget, uuids))
+            for uuid, place in files:
+                self._storage.delete(uuid, place)
+            self._storage.sync_removals(uuid for uuid, _ in files)
+            self._index.write(partial(_forget, files))

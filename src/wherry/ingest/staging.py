@@ -12,9 +12,9 @@ from collections.abc import Callable
 from wherry import clock
 from wherry.dicom.scan import scan
 from wherry.errors import TooLarge
-from wherry.ingest.deposit import Deposit, Names, md5_of
+from wherry.ingest.deposit import Deposit, Names
 from wherry.model import DICOM_CONTENT, Attachment, Origin, StagedInstance, Summary
-from wherry.storage.base import FileWriter, StorageArea, type_buffer
+from wherry.storage.base import StorageArea, type_buffer
 
 
 class Staging:
@@ -60,7 +60,7 @@ class Staging:
                     raise TooLarge(f"An instance may have at most {self._max_bytes} bytes")
                 summary = scan(_bytes(self._first))
                 self._flush_first()
-            attachment = self._deposit.finish(DICOM_CONTENT)
+            attachment = self._deposit.finish()
         return _staged(attachment, summary, self._origin)
 
     def abort(self) -> None:
@@ -100,7 +100,7 @@ def _staged(attachment: Attachment, summary: Summary, origin: Origin) -> StagedI
 
 
 def staged_instance(
-    uuid: str, size: int, md5: str, summary: Summary, origin: Origin
+    uuid: str, place: str, size: int, md5: str, summary: Summary, origin: Origin
 ) -> StagedInstance:
     """A verified, uncompressed file as the index wants to know it."""
     attachment = Attachment(
@@ -110,18 +110,6 @@ def staged_instance(
         uncompressed_md5=md5,
         compressed_size=size,
         compressed_md5=md5,
+        place=place,
     )
     return _staged(attachment, summary, origin)
-
-
-def examine(writer: FileWriter, origin: Origin, md5: str | None = None) -> StagedInstance:
-    """Read back a fully written file: its summary, its size and, unless given, its MD5.
-
-    Raises ``BadFileFormat`` and ``InexistentTag``; the file stays.
-    """
-    with writer.map() as view:
-        summary = scan(view)
-        size = len(view)
-        if md5 is None:
-            md5 = md5_of(view)
-    return staged_instance(writer.uuid, size, md5, summary, origin)

@@ -18,6 +18,8 @@ from wherry.storage.mapping import mapped
 class LocalFile:
     """A ``FileReader`` over an open file, closed at the end of a ``with``."""
 
+    place = ""
+
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._fd = file.fileno()

@@ -284,5 +284,5 @@ def _output(rooms: Services, job: Job) -> Response:
     if found is None:
         raise InexistentItem("The archive was made, but is not kept: see JobsHistorySize")
     headers = {"Content-Disposition": f'filename="{inert_name(found.file_name)}"'}
-    reader = rooms.storage.open(found.uuid)
+    reader = rooms.storage.open(found.uuid, found.place)
     return file_answer(reader, 0, found.size, found.media_type, headers)

@@ -53,15 +53,21 @@ class _Arrival:
         self, rooms: Services, level: Level, orthanc_id: str, number: int, claim: Revision | None
     ) -> None:
         self._rooms = rooms
-        self._place = (level, orthanc_id, number)
+        self._resource = (level, orthanc_id)
         self._claim = claim
         self._required = rooms.config.check_revisions
-        self.deposit = rooms.ingest.attachments.deposit()
+        self.deposit = rooms.ingest.attachments.deposit(number)
 
     def check(self) -> None:
         """Raises at once what would be raised in the end."""
         with self._rooms.index.read() as tx:
-            attachments.check(tx, *self._place, claimed=self._claim, required=self._required)
+            attachments.check(
+                tx,
+                *self._resource,
+                self.deposit.content_type,
+                claimed=self._claim,
+                required=self._required,
+            )
 
     def attach(self, decoder: Inflating | None, settle: type_settle) -> None:
         """After the last byte; ``settle`` learns the end."""
@@ -69,7 +75,7 @@ class _Arrival:
             if decoder is not None:
                 decoder.finish()
             attached = self._rooms.ingest.attachments.attach(
-                *self._place, self.deposit, claimed=self._claim, required=self._required
+                *self._resource, self.deposit, claimed=self._claim, required=self._required
             )
         except BaseException as error:
             self.deposit.abort()

@@ -155,7 +155,7 @@ def data(request: Request, level: Level) -> Response:
 
 def compressed_data(request: Request, level: Level) -> Response:
     """GET …/attachments/{name}/compressed-data: the bytes as they are stored."""
-    found, reader = _opened(request, level, lambda storage, of: storage.open(of.uuid))
+    found, reader = _opened(request, level, lambda storage, of: storage.open(of.uuid, of.place))
     return _content(request, found, reader, found.compressed_size, "application/octet-stream", {})
 
 

@@ -116,7 +116,7 @@ def output(request: Request, key: str = "") -> Response:
         raise InexistentItem(f"Job has no such output: {key}")
     headers = {"Content-Disposition": f'filename="{inert_name(found.file_name)}"'}
     try:
-        reader = rooms.storage.open(found.uuid)
+        reader = rooms.storage.open(found.uuid, found.place)
     except MissingFile:  # it has just made room for another one
         raise InexistentItem(f"Job has no such output: {key}") from None
     return content_answer(

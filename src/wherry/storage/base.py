@@ -2,7 +2,8 @@
 
 All methods are blocking and may be called from any thread. ``uuid`` is always the name of an
 attachment: 36 characters, lower-case hex and dashes; anything else is a ``ParameterOutOfRange``
-(so no name can leave the storage area).
+(so no name can leave the storage area). ``place`` is what the storage area said of the file when it
+was written: where it lies, and in which form. The index keeps it, and nobody else reads it.
 
 Not here: what a file means, whether anybody may see it (``index``), when to sync (``ingest``).
 """
@@ -11,11 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
+
+from wherry.model import DICOM_CONTENT
 
 type_buffer = bytes | bytearray | memoryview
 type_read = Callable[[memoryview], int]
 """Fills the beginning of a buffer; the number of bytes, 0 at the end."""
+
+ANYWHERE: Final = "*"
+"""The place of a file of which nothing is recorded: all places are looked at, those of new files
+first."""
 
 
 class SmallFile(NamedTuple):
@@ -33,6 +40,10 @@ class FileWriter(Protocol):
     @property
     def uuid(self) -> str:
         """Name of the file."""
+
+    @property
+    def place(self) -> str:
+        """Where the file is, and in which form; known from the beginning."""
 
     def write(self, data: type_buffer) -> None:
         """Append ``data``; it may wait in a buffer until ``sync`` or ``map``. Not together with
@@ -74,6 +85,10 @@ class FileReader(Protocol):
     def size(self) -> int:
         """Length in bytes."""
 
+    @property
+    def place(self) -> str:
+        """Where the file is, and in which form."""
+
     def read_at(self, offset: int, size: int) -> bytes:
         """At most ``size`` bytes from ``offset``; fewer only at the end of the file."""
 
@@ -93,13 +108,19 @@ class FileReader(Protocol):
 class StorageArea(Protocol):
     """A flat set of files, each named by a UUID."""
 
-    def create(self, uuid: str) -> FileWriter:
-        """Open a new, empty file. Raises ``CannotWriteFile`` when the name is taken."""
+    @property
+    def shares_files(self) -> bool:
+        """Whether several writers may fill one file: ``reopen``, and ``write_at`` before other
+        bytes are there."""
 
-    def put(self, files: Sequence[SmallFile]) -> None:
-        """Create small files, together at most ``limits.SMALL_RECORD_BYTES`` with their names;
-        they survive a power cut, if need be by way of a log. When it raises (``StorageFull``,
-        ``CannotWriteFile``), none of them is there."""
+    def create(self, uuid: str, content_type: int = DICOM_CONTENT) -> FileWriter:
+        """Open a new, empty file. ``content_type`` of the attachment that it will be. Raises
+        ``CannotWriteFile`` when the name is taken, here or by ``FileWriter.sync``."""
+
+    def put(self, files: Sequence[SmallFile]) -> list[str]:
+        """Create small DICOM files, together at most ``limits.SMALL_RECORD_BYTES`` with their
+        names; their places. They survive a power cut, if need be by way of a log. When it raises
+        (``StorageFull``, ``CannotWriteFile``), none of them is there."""
 
     def logs(self) -> Iterable[str]:
         """Processes that left a log of small files, and those that are writing one."""
@@ -114,9 +135,9 @@ class StorageArea(Protocol):
         """Others may have taken the log of this process away: ``put`` works without from now."""
 
     def reopen(self, uuid: str, offset: int = 0) -> FileWriter:
-        """Open a file for ``write_at``, or for ``write`` from ``offset`` on, creating it when it is
-        not there. Ranges that do not overlap may be written in parallel, each by a writer of its
-        own."""
+        """Only where ``shares_files``. Open a file for ``write_at``, or for ``write`` from
+        ``offset`` on, creating it when it is not there. Ranges that do not overlap may be written
+        in parallel, each by a writer of its own."""
 
     def take_buffer(self) -> memoryview:
         """A buffer of ``limits.DIRECT_BUFFER_BYTES``, for ``FileWriter.adopt`` or to be given
@@ -128,17 +149,17 @@ class StorageArea(Protocol):
     def sync(self, uuids: Iterable[str]) -> None:
         """Make these files, and their names, survive a power cut. Raises ``MissingFile``."""
 
-    def open(self, uuid: str) -> FileReader:
+    def open(self, uuid: str, place: str = ANYWHERE) -> FileReader:
         """Open for reading. Raises ``MissingFile``."""
 
-    def delete(self, uuid: str) -> None:
+    def delete(self, uuid: str, place: str = ANYWHERE) -> None:
         """Remove the file; no error when it is not there. Survives a power cut only after
         ``sync_removals``."""
 
     def sync_removals(self, names: Iterable[str]) -> None:
         """Make removals survive a power cut: of files with these UUIDs or prefixes of them."""
 
-    def size(self, uuid: str) -> int:
+    def size(self, uuid: str, place: str = ANYWHERE) -> int:
         """Length in bytes. Raises ``MissingFile``."""
 
     def list(self, prefix: str) -> Iterator[str]:

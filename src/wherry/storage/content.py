@@ -21,11 +21,13 @@ def open_content(storage: StorageArea, attachment: Attachment) -> FileReader:
     """The uncompressed bytes of an attachment. Raises ``MissingFile``; its methods raise
     ``CorruptedFile`` when a compressed file is damaged."""
     if attachment.compression == STORED_PLAIN:
-        return storage.open(attachment.uuid)
+        return storage.open(attachment.uuid, attachment.place)
     if attachment.compression != STORED_ZLIB:
         raise CorruptedFile(f"The stored file {attachment.uuid} has an unknown compression")
     return PackedReader(
-        storage.open(attachment.uuid), attachment.uncompressed_size, attachment.uuid
+        storage.open(attachment.uuid, attachment.place),
+        attachment.uncompressed_size,
+        attachment.uuid,
     )
 
 

@@ -11,7 +11,15 @@ from contextlib import AbstractContextManager
 
 from wherry import clock
 from wherry.metrics import Metrics
-from wherry.storage.base import FileReader, FileWriter, SmallFile, StorageArea, type_buffer
+from wherry.model import DICOM_CONTENT
+from wherry.storage.base import (
+    ANYWHERE,
+    FileReader,
+    FileWriter,
+    SmallFile,
+    StorageArea,
+    type_buffer,
+)
 
 CREATE = "orthanc_storage_create_duration_ms"
 READ = "orthanc_storage_read_duration_ms"
@@ -27,16 +35,21 @@ class CountingStorage:
         self._inner = inner
         self._metrics = metrics
 
-    def create(self, uuid: str) -> FileWriter:
+    @property
+    def shares_files(self) -> bool:
+        return self._inner.shares_files
+
+    def create(self, uuid: str, content_type: int = DICOM_CONTENT) -> FileWriter:
         started = clock.monotonic()
-        writer = self._inner.create(uuid)
+        writer = self._inner.create(uuid, content_type)
         return _Writer(writer, self._metrics, clock.monotonic() - started)
 
-    def put(self, files: Sequence[SmallFile]) -> None:
+    def put(self, files: Sequence[SmallFile]) -> list[str]:
         started = clock.monotonic()
-        self._inner.put(files)
+        places = self._inner.put(files)
         self._metrics.observe(CREATE, (clock.monotonic() - started) * 1000)
         self._metrics.add(WRITTEN_BYTES, sum(len(file.data) for file in files))
+        return places
 
     def logs(self) -> Iterable[str]:
         return self._inner.logs()
@@ -65,19 +78,19 @@ class CountingStorage:
     def sync(self, uuids: Iterable[str]) -> None:
         self._inner.sync(uuids)
 
-    def open(self, uuid: str) -> FileReader:
-        return _Reader(self._inner.open(uuid), self._metrics)
+    def open(self, uuid: str, place: str = ANYWHERE) -> FileReader:
+        return _Reader(self._inner.open(uuid, place), self._metrics)
 
-    def delete(self, uuid: str) -> None:
+    def delete(self, uuid: str, place: str = ANYWHERE) -> None:
         started = clock.monotonic()
-        self._inner.delete(uuid)
+        self._inner.delete(uuid, place)
         self._metrics.observe(REMOVE, (clock.monotonic() - started) * 1000)
 
     def sync_removals(self, names: Iterable[str]) -> None:
         self._inner.sync_removals(names)
 
-    def size(self, uuid: str) -> int:
-        return self._inner.size(uuid)
+    def size(self, uuid: str, place: str = ANYWHERE) -> int:
+        return self._inner.size(uuid, place)
 
     def list(self, prefix: str) -> Iterator[str]:
         return self._inner.list(prefix)
@@ -101,6 +114,10 @@ class _Writer:
     @property
     def uuid(self) -> str:
         return self._inner.uuid
+
+    @property
+    def place(self) -> str:
+        return self._inner.place
 
     def write(self, data: type_buffer) -> None:
         started = clock.monotonic()
@@ -152,6 +169,10 @@ class _Reader:
     @property
     def size(self) -> int:
         return self._inner.size
+
+    @property
+    def place(self) -> str:
+        return self._inner.place
 
     def read_at(self, offset: int, size: int) -> bytes:
         started = clock.monotonic()

@@ -14,11 +14,13 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import Final
 
 from wherry import clock
 from wherry.errors import CannotWriteFile, MissingFile, ParameterOutOfRange, StorageFull
+from wherry.model import DICOM_CONTENT
 from wherry.storage import smalllog
-from wherry.storage.base import FileReader, FileWriter, SmallFile, type_buffer
+from wherry.storage.base import ANYWHERE, FileReader, FileWriter, SmallFile, type_buffer
 from wherry.storage.direct import Buffers, Stream, start_writeback, write_all
 from wherry.storage.mapping import mapped
 from wherry.storage.smalllog import SmallLog
@@ -31,6 +33,9 @@ _SYNC_TOGETHER = 64
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _Sync = Callable[[str], None]
 
+PLACE: Final = ""
+"""Of a file in a file system, as it is."""
+
 
 def _write_error(error: OSError) -> CannotWriteFile:
     if error.errno in _FULL:
@@ -38,8 +43,15 @@ def _write_error(error: OSError) -> CannotWriteFile:
     return CannotWriteFile(f"The storage area refused the bytes ({os.strerror(error.errno or 0)})")
 
 
+def _check_place(uuid: str, place: str) -> None:
+    if place not in (PLACE, ANYWHERE):
+        raise MissingFile(f"The stored file {uuid} is in {place!r}, which is not configured")
+
+
 class _Writer:
     """A file of the storage area open for writing."""
+
+    place = PLACE
 
     def __init__(self, uuid: str, fd: int, stream: Stream, sync_folder: _Sync) -> None:
         self.uuid = uuid
@@ -92,6 +104,8 @@ class _Writer:
 class _Reader:
     """A file of the storage area open for reading."""
 
+    place = PLACE
+
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self.size = os.fstat(fd).st_size
@@ -142,6 +156,8 @@ def _fsync(fd: int) -> None:
 class FilesystemStorage:
     """The ``StorageArea`` on a local or mounted POSIX file system."""
 
+    shares_files = True
+
     def __init__(self, root: Path, owner: str = "") -> None:
         """``owner`` names the process in its log of small files."""
         try:
@@ -156,7 +172,7 @@ class FilesystemStorage:
         self._log_folder = f"{self._root}/small-files-log"
         self._log: SmallLog | None = SmallLog(self._log_folder, owner or clock.new_uuid())
 
-    def create(self, uuid: str) -> FileWriter:
+    def create(self, uuid: str, content_type: int = DICOM_CONTENT) -> FileWriter:
         fd = self._open(uuid, _NEW)
         return _Writer(uuid, fd, Stream(fd, self._buffers), self._sync_folder)
 
@@ -170,11 +186,15 @@ class FilesystemStorage:
     def give_back(self, buffer: memoryview) -> None:
         self._buffers.give_back(buffer)
 
-    def put(self, files: Sequence[SmallFile]) -> None:
+    def put(self, files: Sequence[SmallFile]) -> list[str]:
         log = self._log
         if log is None:
             self._put_synced(files)
-            return
+        else:
+            self._put_logged(files, log)
+        return [PLACE] * len(files)
+
+    def _put_logged(self, files: Sequence[SmallFile], log: SmallLog) -> None:
         made = []
         try:
             for file in files:
@@ -280,13 +300,15 @@ class FilesystemStorage:
         finally:
             os.close(fd)
 
-    def open(self, uuid: str) -> FileReader:
+    def open(self, uuid: str, place: str = ANYWHERE) -> FileReader:
+        _check_place(uuid, place)
         try:
             return _Reader(os.open(self._path(uuid), os.O_RDONLY | os.O_CLOEXEC))
         except FileNotFoundError as error:
             raise MissingFile(f"The stored file {uuid} is missing") from error
 
-    def delete(self, uuid: str) -> None:
+    def delete(self, uuid: str, place: str = ANYWHERE) -> None:
+        _check_place(uuid, place)
         try:
             os.unlink(self._path(uuid))  # noqa: PTH108
         except FileNotFoundError:
@@ -299,7 +321,8 @@ class FilesystemStorage:
             with suppress(MissingFile):  # a folder that was never made holds no name to forget
                 self._sync_path(f"{self._root}/{folder}")
 
-    def size(self, uuid: str) -> int:
+    def size(self, uuid: str, place: str = ANYWHERE) -> int:
+        _check_place(uuid, place)
         try:
             return os.stat(self._path(uuid)).st_size  # noqa: PTH116
         except FileNotFoundError as error:

@@ -70,6 +70,7 @@ class PackedReader:
         """``size``: of the plain bytes, from the index; ``name``: of the file, for errors."""
         self._packed = packed
         self.size = size
+        self.place = packed.place
         self._name = name
         self._stream = _Stream(packed, size, name)
 

@@ -203,7 +203,7 @@ class Commits:
         log.debug("Transfer %s is committed: %d instances", transfer.id, len(batch))
         for staged, result in zip(batch, stored, strict=True):
             if result.status is not StoreStatus.SUCCESS:
-                self._storage.delete(staged.attachment.uuid)
+                self._storage.delete(staged.attachment.uuid, staged.attachment.place)
         if unused:  # files of attachments that were here before
             remove_strays(self._index, self._storage, transfer.block)
         return True

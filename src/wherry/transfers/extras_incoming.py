@@ -62,7 +62,7 @@ class IncomingAttachment:
         try:
             with self._attempt.alive():
                 self._verify()
-                self._acknowledge(self._deposit.finish(self._row.content_type))
+                self._acknowledge(self._deposit.finish())
         except BaseException:
             self.abort()
             raise
@@ -94,4 +94,4 @@ class IncomingAttachment:
             return transfer_extras.stage(tx, transfer_id, self._row, text)
 
         if not self._index.write(work):
-            self._storage.delete(file.uuid)
+            self._storage.delete(file.uuid, file.place)

@@ -165,6 +165,7 @@ class ExtrasReception:
         deposit = Deposit(
             self._storage,
             BlockNames(transfer.block),
+            row.content_type,
             compress=self._ingest.compress,
             max_bytes=row.size,
         )

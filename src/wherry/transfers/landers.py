@@ -92,14 +92,23 @@ class Ground:
         self._own.append(file.uuid)
         return file
 
-    def put(self, instances: Sequence[tuple[InstanceRow, memoryview]]) -> list[str]:
-        """New files of small instances, which survive by way of the log."""
+    def settle_bytes(self, file: FileWriter) -> None:
+        """A new file is written: it is synced together with others of the bucket where that is
+        cheaper."""
+        if self.storage.shares_files:
+            file.flush()
+            self.landed.unsynced.add(file.uuid)
+        else:
+            file.sync()
+
+    def put(self, instances: Sequence[tuple[InstanceRow, memoryview]]) -> list[tuple[str, str]]:
+        """New files of small instances, which survive by way of the log: names and places."""
         files = [SmallFile(name_in(self._block), data, one.md5) for one, data in instances]
         self.landed.standing = self.landed.standing or self._standing()
-        self.storage.put(files)
+        places = self.storage.put(files)
         uuids = [file.uuid for file in files]
         self._own += uuids
-        return uuids
+        return list(zip(uuids, places, strict=True))
 
     def follower(self, instance: InstanceRow) -> Follower:
         """What follows the parts of an instance, and names their file."""
@@ -115,14 +124,14 @@ class Ground:
             self.landed.unsynced.add(found.uuid)
         return found
 
-    def verified(self, instance: InstanceRow, summary: Summary, uuid: str) -> None:
+    def verified(self, instance: InstanceRow, summary: Summary, uuid: str, place: str) -> None:
         """This file is this instance."""
-        staged = staged_instance(uuid, instance.size, instance.md5, summary, ORIGIN)
+        staged = staged_instance(uuid, place, instance.size, instance.md5, summary, ORIGIN)
         if self._compress:
             staged = packed(self.storage, staged)
             self._own.append(staged.attachment.uuid)
             self.landed.unsynced.discard(uuid)
-            self.storage.delete(uuid)
+            self.storage.delete(uuid, place)
             self._own.remove(uuid)
         self.landed.verified.append((instance, staged))
 
@@ -252,9 +261,9 @@ class _Handful(_Buffered):
             check_md5(piece.instance, small_md5(data))
             summaries.append(checked_summary(piece.instance, data))
             instances.append((piece.instance, data))
-        uuids = self._ground.put(instances)
-        for (instance, _), summary, uuid in zip(instances, summaries, uuids, strict=True):
-            self._ground.verified(instance, summary, uuid)
+        files = self._ground.put(instances)
+        for (instance, _), summary, file in zip(instances, summaries, files, strict=True):
+            self._ground.verified(instance, summary, *file)
         self.close()
 
 
@@ -274,11 +283,10 @@ class _Whole(_Buffered):
         try:
             buffer, self._buffer = self._buffer, None
             file.adopt(buffer, self.size)
-            file.flush()
+            self._ground.settle_bytes(file)
         finally:
             file.close()
-        self._ground.landed.unsynced.add(file.uuid)
-        self._ground.verified(self._instance, summary, file.uuid)
+        self._ground.verified(self._instance, summary, file.uuid, file.place)
 
 
 class _Large:
@@ -304,7 +312,7 @@ class _Large:
             self._file.sync()
         finally:
             self.close()
-        self._ground.verified(self._instance, summary, self._file.uuid)
+        self._ground.verified(self._instance, summary, self._file.uuid, self._file.place)
 
     def close(self) -> None:
         self._file.close()

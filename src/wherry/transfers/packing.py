@@ -38,17 +38,19 @@ def packed(storage: StorageArea, staged: StagedInstance) -> StagedInstance:
     ``CorruptedFile`` when that has changed since it was verified, ``CannotWriteFile``."""
     plain = staged.attachment
     names = BlockNames(plain.uuid[:PREFIX_LENGTH])
-    deposit = Deposit(storage, names, compress=True, max_bytes=plain.uncompressed_size)
+    deposit = Deposit(
+        storage, names, plain.content_type, compress=True, max_bytes=plain.uncompressed_size
+    )
     try:
-        with closing(storage.open(plain.uuid)) as reader:
+        with closing(storage.open(plain.uuid, plain.place)) as reader:
             for offset in range(0, plain.uncompressed_size, limits.READ_CHUNK_BYTES):
                 deposit.write(reader.read_at(offset, limits.READ_CHUNK_BYTES))
-        attachment = deposit.finish(plain.content_type)
+        attachment = deposit.finish()
     except BaseException:
         deposit.abort()
         raise
     if attachment.uncompressed_md5 != plain.uncompressed_md5:
-        storage.delete(attachment.uuid)
+        storage.delete(attachment.uuid, attachment.place)
         name = staged.summary.identifiers.instance
         raise CorruptedFile(f"Instance {name}: its file has changed")
     return replace(staged, attachment=attachment)

@@ -49,7 +49,7 @@ def verify(
             summary = checked_summary(instance, view)
     finally:
         reader.close()
-    staged = staged_instance(uuid, instance.size, md5, summary, ORIGIN)
+    staged = staged_instance(uuid, reader.place, instance.size, md5, summary, ORIGIN)
     return packed(storage, staged) if compress else staged
 
 
