@@ -87,6 +87,25 @@ class Ingest:
         self._handfuls.add(data, origin, done, check)
         return True
 
+    def store_now(self, data: type_buffer, origin: Origin, check: type_check) -> Stored:
+        """Make an instance durable and visible in the thread of the caller. Raises what ``check``,
+        ``Staging`` and ``commit`` raise; then nothing of it is left."""
+        if not self.compress and len(data) <= limits.SMALL_FILE_BYTES:
+            return self._handfuls.store(data, origin, check)
+        staging = self.stage(origin)
+        staging.write(data)
+        return self.finish_now(staging, check)
+
+    def finish_now(self, staging: Staging, check: type_check) -> Stored:
+        """The same with an instance that is staged."""
+        staged = staging.finish()
+        try:
+            check(staged.summary)
+        except BaseException:
+            self.discard([staged])
+            raise
+        return self.commit([staged])[0]
+
     def stage(self, origin: Origin) -> Staging:
         """Begin one instance. Blocking methods, one thread at a time."""
         return Staging(
