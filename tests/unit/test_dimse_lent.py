@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import struct
 import threading
@@ -61,6 +62,7 @@ class Bench:
             self.mine = socket.create_connection(listener.getsockname(), timeout=30)
             self.theirs = listener.accept()[0]
         self.stored: list[bytes] = []
+        self.digested = 0
         self.refusal: Exception | None = None
         agreement = SimpleNamespace(
             caller=Caller("CALLER", "ORTHANC", "10.1.1.1", None),
@@ -73,7 +75,9 @@ class Bench:
             cast(Services, rooms), cast(Agreement, agreement), Messages(16384), self.theirs
         )
 
-    def store_now(self, data: bytearray, origin: Any, check: Any) -> None:
+    def store_now(self, data: bytearray, origin: Any, check: Any, md5: str) -> None:
+        assert md5 in ("", hashlib.md5(data).hexdigest())
+        self.digested += bool(md5)
         assert origin.remote_aet == "CALLER"
         if self.refusal is not None:
             raise self.refusal
@@ -115,6 +119,18 @@ def test_one_after_the_other(bench: Bench) -> None:
     assert all(one[128:132] == b"DICM" for one in bench.stored)
     assert bench.answers() == [(1, 0), (2, 0), (3, 0)]
     assert bench.lent._socket.fileno() == -1
+
+
+def test_longer_ones_are_digested_as_they_come(bench: Bench) -> None:
+    sizes = [100, 300_000, 128 * 1024, 600_000]
+    sender = threading.Thread(
+        target=lambda: bench.mine.sendall(b"".join(c_store(1, bytes(size)) for size in sizes))
+    )
+    sender.start()
+    assert bench.lent.run() == Left()
+    sender.join()
+    assert [len(one) > size for one, size in zip(bench.stored, sizes, strict=True)] == [True] * 4
+    assert bench.digested == 3
 
 
 @pytest.mark.parametrize("portion", [1, 7, 100_000])

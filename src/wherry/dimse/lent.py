@@ -11,6 +11,7 @@ Not here: which associations are lent (``association``).
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ from wherry.errors import NetworkProtocol, WherryError
 from wherry.modalities.arriving import check_identity
 
 if TYPE_CHECKING:
+    from hashlib import _Hash
+
     from wherry.dimse.negotiation import Agreement
     from wherry.dimse.requests import Context
     from wherry.http.services import Services
@@ -43,6 +46,16 @@ class Begun:
     context: Context
     command: Command
     gathered: bytearray
+    digest: _Hash | None = None
+    """Of a longer one, taken while the rest is on the line."""
+
+    def add(self, data: memoryview) -> None:
+        """The next bytes."""
+        self.gathered += data
+        if self.digest is not None:
+            self.digest.update(data)
+        elif len(self.gathered) > limits.SMALL_FILE_BYTES:
+            self.digest = hashlib.md5(self.gathered, usedforsecurity=False)
 
 
 @dataclass(slots=True)
@@ -114,7 +127,7 @@ class Lent:
     def _take(self, one: type_found) -> bool:
         """Whether it was for this thread."""
         if isinstance(one, Piece) and self._begun is not None:
-            self._begun.gathered += one.data
+            self._begun.add(one.data)
             if one.last:
                 begun, self._begun = self._begun, None
                 self._store(begun)
@@ -140,9 +153,10 @@ class Lent:
 
     def _store(self, begun: Begun) -> None:
         """Make it durable and visible, and say so."""
-        ingest = self._rooms.ingest
+        check = partial(check_identity, begun.command)
+        md5 = "" if begun.digest is None else begun.digest.hexdigest()
         try:
-            ingest.store_now(begun.gathered, self._origin, partial(check_identity, begun.command))
+            self._rooms.ingest.store_now(begun.gathered, self._origin, check, md5)
         except WherryError as error:
             answer = response(begun.command, error.dimse_status, comment=str(error))
         else:
