@@ -183,7 +183,7 @@ def test_instances_that_share_a_commit_make_room_one_after_the_other(
     janitor.close()
     with index.read() as tx:
         left = resources.list_ids(tx, Level.PATIENT)
-        journaled = set(deletions.pending(tx, 10))
+        journaled = {uuid for uuid, _ in deletions.pending(tx, 10)}
     assert left == [one.summary.identifiers.patient for one in batch[3:]]
     kept = {one.attachment.uuid for one in batch[3:]}
     assert files(storage, tmp_path) - journaled == kept
@@ -352,7 +352,7 @@ def test_clearing_up_that_fails_keeps_nobody_waiting(
     ingest.commit([stage(ingest, make_instance())])
     again, batched = stage(ingest, make_instance()), stage(ingest, make_instance())
 
-    def fail(_self: object, _uuid: str) -> None:
+    def fail(_self: object, *_: str) -> None:
         raise CannotWriteFile("no")
 
     monkeypatch.setattr(FilesystemStorage, "delete", fail)
