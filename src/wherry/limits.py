@@ -220,6 +220,12 @@ it is back, and until it does, others are refused at once instead of waiting in 
 OBJECT_WORKER_THREADS: Final = 16
 """Threads for requests, at least, when files are far away: they wait instead of working."""
 
+REMOVALS: Final = 8
+"""Files that the janitor removes at once where each is a request."""
+
+REMOVALS_AGAIN_S: Final = 10.0
+"""The janitor tries again after so long what a storage area out of reach has kept it from."""
+
 # --- DICOM ---------------------------------------------------------------------------------
 DICOM_HEADER_BYTES: Final = 64 * MIB
 """Bytes of a *deflated* data set inflated to reach its pixel data."""
