@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from tests.support.azurite import Azurite
+from tests.support.google import Google
 from tests.support.swift import ACCESS_KEY, REGION, SECRET_KEY, Swift
-from wherry.config.objects import AzureConfig, S3Config
+from wherry.config.objects import AzureConfig, GoogleConfig, S3Config
 from wherry.metrics import Metrics
 from wherry.storage.base import StorageArea
 from wherry.storage.counting import CountingStorage
@@ -37,7 +38,7 @@ class Ground:
     request: pytest.FixtureRequest
 
     def service(self, name: str) -> Any:
-        """A fixture of the session: ``s3_service``, ``azure_service``."""
+        """A fixture of the session: ``s3_service``, ``azure_service``, ``google_service``."""
         return self.request.getfixturevalue(name)
 
 
@@ -79,12 +80,24 @@ def azure(ground: Ground, *, sealed: bool = False) -> ObjectStorage:
     return object_storage(config, ground.folder, sealed=sealed)
 
 
+def gcs(ground: Ground, *, sealed: bool = False) -> ObjectStorage:
+    """By the client of Google; see ``tests.support.google`` for what that shows."""
+    service: Google = ground.service("google_service")
+    config = GoogleConfig(
+        root_path=f"some/{uuid.uuid4()}",
+        service_account_file=service.account_file,
+        bucket_name=service.swift.make(_BUCKET),
+    )
+    return object_storage(config, ground.folder, sealed=sealed)
+
+
 MAKERS: dict[str, type_maker] = {
     "filesystem": filesystem,
     "counted": counted,
     "s3": s3,
     "s3-legacy": partial(s3, legacy=True),
     "azure": azure,
+    "gcs": gcs,
 }
 SHARING = ("filesystem", "counted")
 """Those whose files several writers may fill (``StorageArea.shares_files``)."""
