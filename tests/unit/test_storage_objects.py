@@ -23,7 +23,7 @@ from wherry.errors import (
 )
 from wherry.storage.objects.azure import AzureContainer
 from wherry.storage.objects.client import Bucket, Client
-from wherry.storage.objects.failures import failure, is_out_of_reach
+from wherry.storage.objects.failures import failure, is_missing, is_out_of_reach
 from wherry.storage.objects.names import Names, uuid_of
 from wherry.storage.objects.storage import ObjectStorage
 
@@ -137,6 +137,12 @@ def test_complaints(error: Exception, kind: type[WherryError], out_of_reach: boo
     assert type(ours) is kind
     assert "SECRET" not in ours.details
     assert is_out_of_reach(error) is out_of_reach
+
+
+def test_a_bucket_that_is_gone_is_no_removal() -> None:
+    gone = "status code: 404 Not Found: <Error><Code>NoSuchBucket</Code></Error>"
+    assert not is_missing(FileNotFoundError(gone))
+    assert is_missing(FileNotFoundError(gone.replace("Bucket", "Key")))
 
 
 def test_a_refused_connection_has_written_nothing() -> None:
