@@ -362,6 +362,10 @@ a live sender is never silent so long, because running requests count as touches
 MANIFEST_PORTION: Final = 1_000
 """Rows of an ended transfer that are removed at once: 20 ms."""
 
+LATE_FILES_S: Final = 600
+"""So long after the death of a process an object may still appear that it was sending: a store may
+take its time."""
+
 TRANSFER_GRACE_S: Final = 600
 """After the end of a transfer its names stay journaled this long, because a request in another
 process may still make a file."""
@@ -645,6 +649,10 @@ SIP_BYTES: Final = 16 * KIB
 
 LET_GO_S: Final = 5.0
 """How long a sender that comes back waits for its old connection to be given up."""
+
+BUCKET_STORES: Final = 8
+"""Files, or handfuls of small ones, of one bucket that are on their way to where files are not
+shared; each holds a MiB."""
 
 BUCKET_BUFFER_BYTES: Final = 8 * MIB
 """Compressed bytes of one bucket that a sender gathers before it sends them; larger buckets are
