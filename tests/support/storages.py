@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support.azurite import Azurite
+from tests.support.memory import MemoryStorage
 from tests.support.swift import ACCESS_KEY, REGION, SECRET_KEY, Swift
 from wherry.config.objects import AzureConfig, S3Config
 from wherry.metrics import Metrics
@@ -79,12 +80,17 @@ def azure(ground: Ground, *, sealed: bool = False) -> ObjectStorage:
     return object_storage(config, ground.folder, sealed=sealed)
 
 
+def memory(_: Ground) -> StorageArea:
+    return MemoryStorage()
+
+
 MAKERS: dict[str, type_maker] = {
     "filesystem": filesystem,
     "counted": counted,
     "s3": s3,
     "s3-legacy": partial(s3, legacy=True),
     "azure": azure,
+    "memory": memory,
 }
 SHARING = ("filesystem", "counted")
 """Those whose files several writers may fill (``StorageArea.shares_files``)."""
