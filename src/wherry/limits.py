@@ -167,6 +167,17 @@ ANSWER_IDLE_S: Final = 60.0
 ANSWER_LEAST_BYTES: Final = 64 * KIB
 """About 1 KiB a second: slower than any line that a DICOM file is sent over."""
 
+# --- Sealed files -----------------------------------------------------------------------------
+SEALED_CHUNK_BYTES: Final = 128 * KIB
+"""Plain bytes that are sealed together: a range costs what it touches of them, and a file that is
+written holds two. A small instance is one (docs/decisions/encryption.md)."""
+
+KEY_RING_LOOK_S: Final = 60.0
+"""Between two looks whether there is a newer key for new files."""
+
+KEY_RING_MISS_S: Final = 1.0
+"""Between two looks for a key that nobody knows: a damaged file asks for one, too."""
+
 # --- Compressed attachments ------------------------------------------------------------------
 PACKED_IN_MEMORY_BYTES: Final = 2 * MIB
 """Compressed bytes of a new file that are held until its end, when the size is known that stands
