@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from tests.support.sealed import sealed_keys
 from wherry.metrics import Metrics
 from wherry.storage.base import StorageArea
 from wherry.storage.counting import CountingStorage
 from wherry.storage.filesystem import FilesystemStorage
+from wherry.storage.sealed.area import SealedStorage
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,24 @@ def counted(ground: Ground) -> StorageArea:
     return CountingStorage(filesystem(ground), Metrics())
 
 
+def _sealed(ground: Ground, container: str) -> StorageArea:
+    keys = sealed_keys(container)
+    return SealedStorage(filesystem(ground), keys)
+
+
+def sealed_w1(ground: Ground) -> StorageArea:
+    return _sealed(ground, "W1")
+
+
+def sealed_a1(ground: Ground) -> StorageArea:
+    return _sealed(ground, "A1")
+
+
 MAKERS: dict[str, type_maker] = {
     "filesystem": filesystem,
     "counted": counted,
+    "sealed W1": sealed_w1,
+    "sealed A1": sealed_a1,
 }
 
 

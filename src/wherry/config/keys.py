@@ -293,6 +293,7 @@ SECTIONS: Final[dict[str, dict[str, Key]]] = {
         "ForbiddenPeerAddresses": _own(Kind.STRINGS),
         "StudyReceivedChanges": _flag("study_received_changes"),
         "Webhooks": _own(Kind.LIST),
+        "StorageEncryption": _own(Kind.OBJECT),
     },
     "PostgreSQL": {
         "EnableIndex": Key(Kind.BOOLEAN, "enable_index"),

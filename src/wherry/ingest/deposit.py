@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Protocol
+from typing import Protocol
 
 from wherry import limits
 from wherry.errors import StorageFull, TooLarge
@@ -19,7 +19,6 @@ from wherry.model import DICOM_CONTENT, Attachment
 from wherry.storage.base import FileWriter, StorageArea, type_buffer
 from wherry.storage.content import STORED_PLAIN, STORED_ZLIB
 from wherry.storage.packed import PREFIX_BYTES, Packer, new_packer, prefix, unpacked
-from wherry.storage.scratch import fill, nameless
 
 _MD5_PIECE_BYTES = 4 * limits.MIB
 
@@ -49,7 +48,7 @@ class Deposit:
         """Number of the attachment that it will be."""
         self._names = names
         self._max_bytes = max_bytes
-        self._packing = _Packing(in_place=storage.shares_files) if compress else None
+        self._packing = _Packing() if compress else None
         self._writer: FileWriter | None = None
         self._digest = hashlib.md5(usedforsecurity=False)
         self._ended = False
@@ -108,8 +107,6 @@ class Deposit:
 
     def abort(self) -> None:
         """Remove the file. Safe to call at any time before ``finish`` is done, also twice."""
-        if self._packing is not None:
-            self._packing.drop()
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
@@ -137,14 +134,10 @@ class Deposit:
 
 
 class _Packing:
-    """The packed side of a file: the size that stands first is known last. Until then what is too
-    much for memory goes to its place in the file, or to a nameless one when the file can only be
-    written from its beginning to its end."""
+    """The packed side of a file: the size that stands first is known last."""
 
-    def __init__(self, *, in_place: bool) -> None:
+    def __init__(self) -> None:
         self._packer: Packer = new_packer()
-        self._in_place = in_place
-        self._aside: IO[bytes] | None = None
         self._waiting: list[bytes] = []
         self._digest: str | None = None
         self.waiting_bytes = 0
@@ -156,16 +149,10 @@ class _Packing:
         self._keep(self._packer.compress(data))
 
     def pour(self, writer: FileWriter) -> None:
-        """Write what waits, or put it aside; the place of the prefix stays free."""
-        if self._in_place:
-            at = self.size
-            for piece in self._waiting:
-                writer.write_at(piece, at)
-                at += len(piece)
-        else:
-            self._aside = self._aside or nameless()
-            fill(self._aside, self._waiting)
-        self.size += self.waiting_bytes
+        """Write what waits; the place of the prefix stays free."""
+        for piece in self._waiting:
+            writer.write_at(piece, self.size)
+            self.size += len(piece)
         self._waiting.clear()
         self.waiting_bytes = 0
 
@@ -179,32 +166,12 @@ class _Packing:
         self._keep(self._packer.flush())
         if self.size > PREFIX_BYTES:
             self.pour(writer)
-            if self._aside is None:
-                writer.write_at(prefix(plain_size), 0)
-            else:
-                self._bring(writer, self._aside, prefix(plain_size))
+            writer.write_at(prefix(plain_size), 0)
             return
         stored = b"".join((prefix(plain_size), *self._waiting))
         writer.write(stored)
         self.size = len(stored)
         self._digest = hashlib.md5(stored, usedforsecurity=False).hexdigest()
-
-    def _bring(self, writer: FileWriter, aside: IO[bytes], head: bytes) -> None:
-        """Write what was put aside, which is known as a whole now."""
-        digest = hashlib.md5(usedforsecurity=False)
-        with aside:
-            aside.seek(0)
-            piece = head
-            while piece:
-                digest.update(piece)
-                writer.write(piece)
-                piece = aside.read(limits.READ_CHUNK_BYTES)
-        self._digest = digest.hexdigest()
-
-    def drop(self) -> None:
-        """Nobody wants it."""
-        if self._aside is not None:
-            self._aside.close()
 
     def md5(self, writer: FileWriter) -> str:
         """Of the stored file; one that was poured is read again for it."""

@@ -65,8 +65,7 @@ class FileWriter(Protocol):
         Raises as ``write`` does."""
 
     def write_at(self, data: type_buffer, offset: int) -> None:
-        """Write at ``offset`` bytes; ranges that do not overlap may be written in parallel. Where
-        ``shares_files`` is False, only at the end of what is there already."""
+        """Write at ``offset`` bytes; ranges that do not overlap may be written in parallel."""
 
     def map(self) -> AbstractContextManager[memoryview]:
         """The bytes written so far as one read-only buffer, without reading them into memory."""

@@ -123,10 +123,14 @@ def rewrapped(ring: type_ring, config: EncryptionConfig) -> type_ring:
 
 
 def merged(ring: type_ring, other: type_ring) -> type_ring:
-    """``ring``, and the keys that only ``other`` has, by age."""
+    """``ring``, and before it the keys that only ``other`` has: new files take none of them."""
     known = {key.id for key in ring}
-    more = [key for key in other if key.id not in known]
-    return tuple(sorted((*ring, *more), key=lambda key: key.created)) if more else ring
+    return (*(key for key in other if key.id not in known), *ring)
+
+
+def unwrap_all(ring: type_ring, config: EncryptionConfig) -> list[RingKey]:
+    """Raises ``ConfigurationError``: a master key is missing, or is another one."""
+    return [RingKey(key.id, unwrap(key, config)) for key in ring]
 
 
 def unwrap(key: WrappedKey, config: EncryptionConfig) -> bytes:

@@ -1,6 +1,8 @@
 """A file on its way in: plain bytes are gathered to portions, sealed and handed to the file of
 the storage area below. Two portions are in memory, however large the file is.
 
+What comes in another order than it stands in the file waits in a nameless one until the end.
+
 A portion is sealed when more bytes come, for the last one of a file is marked as such: the end is
 written by ``sync``.
 """
@@ -8,15 +10,17 @@ written by ``sync``.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import IO, Protocol
 
 from wherry import limits
 from wherry.config.encryption import MasterKey
 from wherry.errors import BadSequenceOfCalls
 from wherry.storage.base import FileWriter, type_buffer
-from wherry.storage.scratch import spread
+from wherry.storage.mapping import mapped
+from wherry.storage.scratch import nameless, read_all, spread, write_at
 from wherry.storage.sealed import a1, w1
 
 
@@ -109,6 +113,8 @@ class SealedWriter:
         self._give_back = give_back
         self.place = place
         self._buffer = memoryview(bytearray(sealer.portion_bytes))
+        self._aside: IO[bytes] | None = None
+        self._lock = threading.Lock()
         self._filled = 0
         self._sealed_plain = 0
         self._begun = False
@@ -153,22 +159,29 @@ class SealedWriter:
         pass  # half a portion cannot be read anyway
 
     def write_at(self, data: type_buffer, offset: int) -> None:
-        if offset != self._sealed_plain + self._filled:
-            raise BadSequenceOfCalls("A sealed file is written from its beginning to its end")
-        self.write(data)
+        with self._lock:
+            if self._aside is None:
+                self._aside = nameless()
+        write_at(self._aside, data, offset)
 
     @contextmanager
     def map(self) -> Iterator[memoryview]:
-        if not self._sealed_plain:
+        if self._aside is not None:
+            with mapped(self._aside.fileno()) as view:
+                yield view
+        elif not self._sealed_plain:
             yield self._buffer[: self._filled].toreadonly()
-            return
-        with self._inner.map() as sealed:
-            pieces = self._pieces(sealed)
-            if self._sealed_plain + self._filled <= limits.UNPACKED_IN_MEMORY_BYTES:
-                yield memoryview(b"".join(pieces))
-            else:
-                with spread(pieces) as view:
-                    yield view
+        else:
+            with self._inner.map() as sealed, self._shown(self._pieces(sealed)) as view:
+                yield view
+
+    @contextmanager
+    def _shown(self, pieces: Iterable[type_buffer]) -> Iterator[memoryview]:
+        if self._sealed_plain + self._filled <= limits.UNPACKED_IN_MEMORY_BYTES:
+            yield memoryview(b"".join(pieces))
+        else:
+            with spread(pieces) as view:
+                yield view
 
     def _pieces(self, sealed: memoryview) -> Iterator[type_buffer]:
         yield from self._sealer.opened(sealed)
@@ -177,11 +190,16 @@ class SealedWriter:
 
     def sync(self) -> None:
         if not self._ended:
+            if self._aside is not None:
+                for piece in read_all(self._aside):
+                    self.write(piece)
             self._emit(self._buffer[: self._filled], last=True)
             self._ended = True
         self._inner.sync()
 
     def close(self) -> None:
+        if self._aside is not None:
+            self._aside.close()
         self._inner.close()
 
     def _emit(self, plain: type_buffer, *, last: bool = False) -> None:
