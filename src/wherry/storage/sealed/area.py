@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
+from wherry import limits
 from wherry.errors import CorruptedFile
 from wherry.model import DICOM_CONTENT
 from wherry.storage.base import ANYWHERE, FileReader, FileWriter, SmallFile, StorageArea
@@ -27,9 +28,13 @@ A1 = "A1"
 class SealedStorage:
     """``inner``, with its files sealed by ``keys``."""
 
-    def __init__(self, inner: StorageArea, keys: Keys) -> None:
+    def __init__(
+        self, inner: StorageArea, keys: Keys, chunk_bytes: int = limits.SEALED_CHUNK_BYTES
+    ) -> None:
+        """``chunk_bytes``: plain bytes of a chunk of new files."""
         self._inner = inner
         self._keys = keys
+        self._chunk_bytes = chunk_bytes
         self.logs = inner.logs
         self.logged = inner.logged
         self.restore = inner.restore
@@ -131,7 +136,7 @@ class SealedStorage:
     def _sealer(self, uuid: str) -> Sealer:
         if self._keys.container == A1:
             return A1Sealer(self._keys.master)
-        return W1Sealer(w1.begin(self._keys, uuid))
+        return W1Sealer(w1.begin(self._keys, uuid, self._chunk_bytes))
 
     def _seal(self, sealer: Sealer) -> str:
         return f"{self._keys.container}={sealer.mark}" if sealer.mark else self._keys.container

@@ -27,7 +27,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
-from wherry import limits
 from wherry.errors import CorruptedFile
 from wherry.storage.sealed.chunks import TAG_BYTES, ChunkKey
 from wherry.storage.sealed.keys import Keys
@@ -49,7 +48,7 @@ class Opened(NamedTuple):
     """What the index remembers of it, in hexadecimal digits."""
 
 
-def begin(keys: Keys, uuid: str, chunk_bytes: int = limits.SEALED_CHUNK_BYTES) -> Opened:
+def begin(keys: Keys, uuid: str, chunk_bytes: int) -> Opened:
     """The header of a new file, with a data key that no other file has."""
     ring_key = keys.current()
     data_key = os.urandom(_KEY_BYTES)
