@@ -62,12 +62,13 @@ def test_in_the_section_of_the_object_storage(tmp_path: Path) -> None:
     (tmp_path / "key").write_text(KEY)
     path = tmp_path / "c.json"
     told = {"StorageEncryption": {"MasterKey": [1, "key"]}}
-    path.write_text(json.dumps({"GoogleCloudStorage": told}))
+    bucket = {"BucketName": "b", "Region": "r"}
+    path.write_text(json.dumps({"AwsS3Storage": told | bucket}))
     config, _ = load([path], {})
     assert config.encryption is not None
     for wrong in (
-        {"GoogleCloudStorage": told, "Wherry": told},
-        {"GoogleCloudStorage": {}, "Wherry": told},
+        {"AwsS3Storage": told | bucket, "Wherry": told},
+        {"AwsS3Storage": bucket, "Wherry": told},
     ):
         path.write_text(json.dumps(wrong))
         with pytest.raises(ConfigurationError):
