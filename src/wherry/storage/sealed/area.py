@@ -7,12 +7,12 @@ lie beside each other. A file of which nothing is recorded is known by its first
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
 from wherry import limits
-from wherry.errors import CorruptedFile
+from wherry.digests import small_md5
+from wherry.errors import BadSequenceOfCalls, CorruptedFile
 from wherry.model import DICOM_CONTENT
 from wherry.storage.base import ANYWHERE, FileReader, FileWriter, SmallFile, StorageArea
 from wherry.storage.places import Place
@@ -66,6 +66,8 @@ class SealedStorage:
         return SealedWriter(writer, sealer, place, self._inner.give_back)
 
     def reopen(self, uuid: str, offset: int = 0) -> FileWriter:
+        if self._keys.container:
+            raise BadSequenceOfCalls("A sealed file has one writer")
         return self._inner.reopen(uuid, offset)
 
     def put(self, files: Sequence[SmallFile]) -> list[str]:
@@ -75,7 +77,7 @@ class SealedStorage:
         for file in files:
             sealer = self._sealer(file.uuid)
             data = sealed_whole(sealer, file.data)
-            sealed.append(SmallFile(file.uuid, data, hashlib.md5(data).hexdigest()))
+            sealed.append(SmallFile(file.uuid, data, small_md5(data)))
             seals.append(self._seal(sealer))
         places = self._inner.put(sealed)
         return [_with_seal(place, seal) for place, seal in zip(places, seals, strict=True)]
