@@ -234,6 +234,12 @@ it is back, and until it does, others are refused at once instead of waiting in 
 OBJECT_WORKER_THREADS: Final = 16
 """Threads for requests, at least, when files are far away: they wait instead of working."""
 
+REMOVALS: Final = 8
+"""Files that the janitor removes at once where each is a request."""
+
+REMOVALS_AGAIN_S: Final = 10.0
+"""The janitor tries again after so long what a storage area out of reach has kept it from."""
+
 # --- DICOM ---------------------------------------------------------------------------------
 DICOM_HEADER_BYTES: Final = 64 * MIB
 """Bytes of a *deflated* data set inflated to reach its pixel data."""
@@ -640,6 +646,10 @@ SIP_BYTES: Final = 16 * KIB
 
 LET_GO_S: Final = 5.0
 """How long a sender that comes back waits for its old connection to be given up."""
+
+BUCKET_STORES: Final = 8
+"""Files, or handfuls of small ones, of one bucket that are on their way to where files are not
+shared; each holds a MiB."""
 
 BUCKET_BUFFER_BYTES: Final = 8 * MIB
 """Compressed bytes of one bucket that a sender gathers before it sends them; larger buckets are

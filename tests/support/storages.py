@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support.azurite import Azurite
+from tests.support.memory import MemoryStorage
 from tests.support.sealed import sealed_keys
 from tests.support.swift import ACCESS_KEY, REGION, SECRET_KEY, Swift
 from wherry.config.objects import AzureConfig, S3Config
@@ -85,6 +86,10 @@ def azure(ground: Ground, *, sealed: bool = False) -> ObjectStorage:
     return object_storage(config, ground.folder, sealed=sealed)
 
 
+def memory(_: Ground) -> StorageArea:
+    return MemoryStorage()
+
+
 MAKERS: dict[str, type_maker] = {
     "filesystem": filesystem,
     "counted": counted,
@@ -93,8 +98,10 @@ MAKERS: dict[str, type_maker] = {
     "azure": azure,
     "sealed": partial(sealed, container="W1"),
     "sealed-a1": partial(sealed, container="A1"),
+    "sealed-memory": partial(sealed, container="W1", inner=memory),
     "sealed-s3": partial(sealed, container="W1", inner=partial(s3, sealed=True)),
     "sealed-azure": partial(sealed, container="A1", inner=partial(azure, sealed=True)),
+    "memory": memory,
 }
 SHARING = ("filesystem", "counted")
 """Those whose files several writers may fill (``StorageArea.shares_files``)."""

@@ -9,6 +9,7 @@ Not here: names, files.
 
 from __future__ import annotations
 
+import mmap
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -80,12 +81,11 @@ class Client:
         if not replace and self._is_there(key):
             raise CannotWriteFile("The object storage has a file of this name already")
         size = max(self._bucket.part_bytes, -(-len(data) // _PARTS))
-        pieces = (data[start : start + size] for start in range(0, len(data), size))
         with self._some_parts() as parts, self._asking(writing=True):
             obstore.put(
                 self._store,
                 key,
-                pieces,
+                _pieces(data, size, 2 * parts),
                 use_multipart=True,
                 chunk_size=size,
                 max_concurrency=parts,
@@ -164,6 +164,17 @@ class Client:
             self._large.release(taken)
 
 
+def _pieces(data: memoryview, size: int, under_way: int) -> Iterator[memoryview]:
+    """Parts of a file that is mapped: those that are sent for certain need not stay in memory."""
+    content = data.obj
+    for start in range(0, len(data), size):
+        behind = start - under_way * size
+        if behind >= 0 and isinstance(content, mmap.mmap):
+            page = behind - behind % mmap.PAGESIZE
+            content.madvise(mmap.MADV_DONTNEED, page, size)
+        yield data[start : start + size]
+
+
 @dataclass
 class _Outcome:
     error: Exception | None = None
@@ -200,5 +211,5 @@ class _Health:
                 return
             now = clock.monotonic()
             if now < self._rests_until:
-                raise StorageUnavailable(self._trouble)
+                raise StorageUnavailable(self._trouble, nothing_done=True)
             self._rests_until = now + limits.OBJECT_RETRY_S

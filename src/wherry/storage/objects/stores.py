@@ -154,6 +154,7 @@ class _Listing:
     def __call__(self, folder: str, prefix: str) -> Iterator[str]:
         for page in obstore.list(self._store, folder or None, offset=prefix):
             for found in page:
-                if not found["path"].startswith(prefix):
+                if found["path"].startswith(prefix):
+                    yield found["path"]
+                elif found["path"] > prefix:  # a store that begins earlier is waited for
                     return
-                yield found["path"]
