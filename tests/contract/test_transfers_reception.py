@@ -18,6 +18,7 @@ import pytest
 
 from tests.support.dicom_files import make_instance, make_series
 from tests.support.memory import MemoryStorage, type_files
+from tests.support.sealed import sealed_keys
 from wherry import clock, limits
 from wherry.dicom.scan import scan
 from wherry.errors import (
@@ -44,6 +45,8 @@ from wherry.model import Bucket, Chunk, Level, Manifest, ManifestInstance
 from wherry.storage.base import SmallFile, StorageArea
 from wherry.storage.content import open_content
 from wherry.storage.filesystem import FilesystemStorage
+from wherry.storage.sealed.area import SealedStorage
+from wherry.storage.sealed.keys import Keys
 from wherry.storage.smalllog import SmallLog
 from wherry.transfers import buckets as layout
 from wherry.transfers import incoming
@@ -57,10 +60,12 @@ UNIT = 3000
 
 
 class Area:
-    """Where several processes store: a folder, or what has no folders and shares no files."""
+    """Where several processes store: a folder, also of sealed files, or what has no folders and
+    shares no files."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, keys: Keys | None = None) -> None:
         self._folder = folder
+        self._keys = keys
         self._kept: type_files = {}
 
     @property
@@ -69,7 +74,10 @@ class Area:
         return self._folder
 
     def storage(self, name: str) -> StorageArea:
-        return FilesystemStorage(self._folder, name) if self._folder else MemoryStorage(self._kept)
+        if self._folder is None:
+            return MemoryStorage(self._kept)
+        files = FilesystemStorage(self._folder, name)
+        return files if self._keys is None else SealedStorage(files, self._keys)
 
     def files(self) -> set[str]:
         return (
@@ -77,9 +85,11 @@ class Area:
         )
 
 
-@pytest.fixture(params=["folder", "objects"])
+@pytest.fixture(params=["folder", "objects", "sealed"])
 def area(request: pytest.FixtureRequest, tmp_path: Path) -> Area:
-    return Area(tmp_path / "storage" if request.param == "folder" else None)
+    if request.param == "objects":
+        return Area(None)
+    return Area(tmp_path / "storage", sealed_keys() if request.param == "sealed" else None)
 
 
 in_a_folder = pytest.mark.parametrize("area", ["folder"], indirect=True)

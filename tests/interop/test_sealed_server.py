@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+import uuid
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from tests.support.dicom_files import make_instance
 from tests.support.dimse import dcmtk, dicom_server, travelling
 from tests.support.sealed import key_file, new_master
 from tests.support.server import Server, running
+from tests.support.swift import Swift
+from tests.support.transfers import TRANSFERS, content, fill, send
 from wherry import limits
 from wherry.config.encryption import MasterKey
 
@@ -117,6 +120,71 @@ def test_nothing_is_readable_where_it_lies(
         server.json("DELETE", f"/studies/{study}")
         while server.files():
             server.get("/system")
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("container", ["W1", "A1"])
+def test_studies_travel(tmp_path: Path, container: str, compressed: bool) -> None:
+    """From a server in clear to a sealed one and back to another, in buckets that hold several
+    instances, one, and a part of one."""
+    config = encrypted(tmp_path / "keys", Container=container)
+    sealed = Server(tmp_path / "sealed", {**TRANSFERS, **config, "StorageCompression": compressed})
+    other = Server(tmp_path / "other", TRANSFERS)
+    with running(sealed), running(Server(tmp_path / "clear", TRANSFERS)) as clear, running(other):
+        for server, peer in ((clear, sealed), (sealed, other)):
+            there = json.dumps({"Url": f"{peer.url}/"}).encode()
+            assert server.request("PUT", "/peers/there", there)[0] == 200
+        fill(clear)
+        for sender, compression in ((clear, "gzip"), (sealed, "none")):
+            job = send(sender, Compression=compression)
+            assert job["State"] == "Success", job
+        assert content(sealed) == content(other) == content(clear)
+        assert NAME not in everywhere(sealed)
+        assert NAME in everywhere(clear)
+
+
+@pytest.mark.parametrize("container", ["W1", "A1"])
+def test_objects(tmp_path: Path, s3_service: Swift, container: str) -> None:
+    bucket = s3_service.make(f"sealed-{uuid.uuid4()}")
+    keys = encrypted(tmp_path / "keys", Container=container)
+    section = {**s3_service.section(bucket), **keys.pop("Wherry"), "RootPath": "root"}
+    server = Server(tmp_path / "server", {"AwsS3Storage": section, **keys})
+    files = [make_instance(number=n, pixel_bytes=size) for n, size in enumerate((512, LARGE))]
+
+    def objects() -> dict[str, bytes]:
+        found = (one["path"] for page in s3_service.store(bucket).list() for one in page)
+        return {path: bytes(s3_service.store(bucket).get(path).bytes()) for path in found}
+
+    with running(server):
+        sent = {upload(server, data): data for data in files}
+        for _ in range(2):
+            for instance, data in sent.items():
+                assert server.get(f"/instances/{instance}/file") == (200, data)
+                part = {"Range": "bytes=400-499"}
+                path = f"/instances/{instance}/attachments/dicom/data"
+                assert server.request("GET", path, headers=part) == (206, data[400:500])
+            server.stop()
+            server.start()
+        assert not server.files()
+        lying = objects()
+        names = {name.removeprefix("root/")[36:] for name in lying if "wherry-keys" not in name}
+        assert names == {".dcm.enc"}
+        assert ("root/wherry-keys/ring.json" in lying) == (container == "W1")
+        assert not any(NAME in data or PATIENT in data for data in lying.values())
+
+
+def test_an_archive_is_made_by_a_job(tmp_path: Path) -> None:
+    files = [make_instance(number=number, pixel_bytes=300_032) for number in range(3)]
+    with running(Server(tmp_path / "server", encrypted(tmp_path / "keys"))) as server:
+        for data in files:
+            upload(server, data)
+        (study,) = server.json("GET", "/studies")
+        order = {"Asynchronous": True}
+        job = server.json("POST", f"/studies/{study}/archive", order)["ID"]
+        assert server.wait_for_job(job)["State"] == "Success"
+        archive = zipfile.ZipFile(io.BytesIO(server.get(f"/jobs/{job}/archive")[1]))
+        assert sorted(map(archive.read, archive.namelist())) == files
+        assert NAME not in everywhere(server)
 
 
 def test_files_in_clear_and_in_both_containers(tmp_path: Path) -> None:

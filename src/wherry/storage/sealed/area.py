@@ -45,7 +45,6 @@ class SealedStorage:
         self.sync = inner.sync
         self.sync_removals = inner.sync_removals
         self.list = inner.list
-        self.free_bytes = inner.free_bytes
         self.close = inner.close
 
     @property
@@ -134,6 +133,9 @@ class SealedStorage:
             return reader.size
         finally:
             reader.close()
+
+    def free_bytes(self) -> int:
+        return self._inner.free_bytes()
 
     def _sealer(self, uuid: str) -> Sealer:
         if self._keys.container == A1:
