@@ -41,6 +41,7 @@ error codes, so that a client written for Orthanc recognises them.
     ├── MissingFile              2006   500  a stored file is not there any more
     ├── CorruptedFile              20   500  bytes differ from their digest or identity
     ├── Unavailable                36   503  a bound on concurrent work is reached, try later
+    ├── MoveFailed                1   500  files could not be moved to another store
     ├── JobCanceled                37   500  somebody cancelled the job
     └── ConfigurationError          8   500  the server cannot start like this
 
@@ -313,6 +314,13 @@ class Unavailable(WherryError):
     def __init__(self, details: str = "", retry_after_s: int = 1) -> None:
         super().__init__(details)
         self.retry_after_s: float = retry_after_s
+
+
+class MoveFailed(WherryError):
+    """Files could not be moved to another store; those that were moved stay there. (Orthanc's code
+    is that of its plugins.)"""
+
+    code, text = 1, "Error encountered within the plugin engine"
 
 
 class JobCanceled(WherryError):

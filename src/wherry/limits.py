@@ -766,6 +766,27 @@ SMALL_LOG_MOST_BYTES: Final = 64 * MIB
 """Each of the two halves of the log, at first and after growing: each time one is full the file
 system is synced, and a start after a crash reads both."""
 
+JANITOR_REST_S: Final = 30.0
+"""Pause after files could not be removed: their store is out of reach, or they are held."""
+
+MOVED_AT_ONCE: Final = 8
+"""Files that one job moves between the stores at once: an object store answers after 20 ms or more,
+and each has pieces of ``READ_CHUNK_BYTES`` in memory."""
+
+MOVED_TOGETHER: Final = 16
+"""Resources whose files are announced and made to count in one transaction: so many are moved
+again after a crash, for each of ``MOVED_AT_ONCE``."""
+
+MOVED_PATIENCE_S: Final = 120.0
+"""How long a file is waited for that somebody else moves, or whose earlier copy has to go first."""
+
+MOVED_LOOK_S: Final = 0.05
+"""... and how often it is looked whether that is over."""
+
+NOTED_READS: Final = 50_000
+"""Files whose reading is noted between two heartbeats: 7 MB of names. Of a study that is read while
+so many others are, the next reading counts."""
+
 FREE_DISK_BYTES: Final = 64 * MIB
 """Space of the storage disk that uploads leave free, so that the index can still be written."""
 

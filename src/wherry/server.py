@@ -32,12 +32,12 @@ from wherry.http.app import build_app
 from wherry.http.lifecycle import Lifecycle
 from wherry.http.port import Signals, address, answer, listen
 from wherry.http.services import Services
-from wherry.index import stability
+from wherry.index import moves, stability
 from wherry.index.database import Index
 from wherry.index.opening import IndexSettings, open_index
 from wherry.index.recycling import Bounds
 from wherry.ingest.ingest import Ingest
-from wherry.ingest.recovery import Janitor, reclaim, restore
+from wherry.ingest.recovery import Janitor, give_up_copies, reclaim, restore
 from wherry.jobs.engine import JobEngine
 from wherry.jobs.shop import Rules
 from wherry.metrics import Metrics
@@ -49,6 +49,9 @@ from wherry.modalities.retrieving import GetJobs, MoveJobs
 from wherry.modalities.store import MOVE_TYPE, ModalityStore
 from wherry.modalities.store import TYPE as STORE_TYPE
 from wherry.model import Level
+from wherry.moving.job import StorageMoves
+from wherry.moving.order import MOVE, POLICY
+from wherry.moving.reads import ReadNotes
 from wherry.peers import PeerBook
 from wherry.peers.store import PeerStore
 from wherry.presence import Presence
@@ -56,6 +59,7 @@ from wherry.receiving import Receiving
 from wherry.storage.base import StorageArea
 from wherry.storage.building import storage_area
 from wherry.storage.cache import FileCache
+from wherry.storage.moving import MovingStorage
 from wherry.transfers.service import TransferService
 from wherry.webhooks.events import JOB_TYPE
 from wherry.webhooks.job import WebhookJobs
@@ -155,8 +159,10 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
         _make_folder(config.storage_directory, "StorageDirectory")
         presence = Presence(index)
         presence.register()
-        storage = storage_area(config, presence.id, metrics)
-        janitor = Janitor(index, storage)
+        reads = ReadNotes(index)
+        locate = partial(_locate, index)
+        storage, stores = storage_area(config, presence.id, metrics, locate, reads.note)
+        janitor = Janitor(index, storage, presence.id)
         ingest = Ingest(
             index,
             storage,
@@ -184,6 +190,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
                 MoveJobs(config, modalities),
                 GetJobs(config, modalities, ingest, receiving),
                 *_archive_jobs(config, index, storage, janitor),
+                *_move_jobs(index, storage, stores, janitor, presence.id),
                 WebhookJobs(config, index),
             ],
             _rules(config),
@@ -276,6 +283,27 @@ def _archive_jobs(
     ]
 
 
+def _move_jobs(
+    index: Index,
+    storage: StorageArea,
+    stores: MovingStorage | None,
+    janitor: Janitor,
+    process_id: str,
+) -> list[StorageMoves]:
+    """None where there is one store only."""
+    if stores is None:
+        return []
+    return [
+        StorageMoves(type, index, storage, stores, janitor.wake, process_id)
+        for type in (MOVE, POLICY)
+    ]
+
+
+def _locate(index: Index, uuid: str) -> str | None:
+    with index.read() as tx:
+        return moves.place_of(tx, uuid)
+
+
 def _give_up_waiting_jobs(jobs: JobEngine, presence: Presence) -> None:
     """``SaveJobs: false``, ``--no-jobs``: nothing is taken up again."""
     if presence.known() == {presence.id}:
@@ -351,6 +379,7 @@ class Housekeeping:
         index, storage = self._parts.index, self._parts.storage
         logs_left = set(storage.logs())
         dead = self._presence.dead()
+        give_up_copies(index, dead)
         removed = reclaim(index, storage, dead, self._presence.id)
         lost = [*dead, *logs_left.difference(self._presence.known())]
         restored = sum(restore(index, storage, process_id) for process_id in lost)

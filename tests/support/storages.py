@@ -14,10 +14,13 @@ from typing import Any
 
 import pytest
 
+from tests.support.objects import FakeObjects
+from wherry.config.objects import Hybrid
 from wherry.metrics import Metrics
 from wherry.storage.base import StorageArea
 from wherry.storage.counting import CountingStorage
 from wherry.storage.filesystem import FilesystemStorage
+from wherry.storage.hybrid import HybridStorage
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,22 @@ def counted(ground: Ground) -> StorageArea:
     return CountingStorage(filesystem(ground), Metrics())
 
 
+def hybrid(write_to: Hybrid) -> type_maker:
+    """Over a folder that acts as an object store: what real ones do is tested with them."""
+
+    def make(ground: Ground) -> StorageArea:
+        objects = FakeObjects(ground.folder / "objects")
+        local = FilesystemStorage(ground.folder / "storage")
+        return HybridStorage(local, objects, write_to, lambda uuid: None)
+
+    return make
+
+
 MAKERS: dict[str, type_maker] = {
     "filesystem": filesystem,
     "counted": counted,
+    "hybrid-file-system": hybrid(Hybrid.WRITE_TO_FILE_SYSTEM),
+    "hybrid-objects": hybrid(Hybrid.WRITE_TO_OBJECT_STORAGE),
 }
 
 

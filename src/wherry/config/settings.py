@@ -15,6 +15,7 @@ from wherry.config.dictionary import DeclaredTag
 from wherry.config.dimse import DimseConfig
 from wherry.config.links import LinkLimits
 from wherry.config.networks import LINK_LOCAL, type_network
+from wherry.config.objects import Hybrid, ObjectsConfig
 from wherry.config.retries import JobRetries
 from wherry.config.webhooks import Webhook
 from wherry.config.worklists import WorklistsConfig
@@ -207,6 +208,14 @@ class Config:
     postgresql: str | None = field(default=None, repr=False)
     """Connection string of libpq; None = SQLite in ``index_directory``."""
 
+    objects: ObjectsConfig | None = None
+    """An object store beside the file system, or in its place."""
+
     transfers: TransfersConfig = field(default_factory=TransfersConfig)
     worklists: WorklistsConfig = field(default_factory=WorklistsConfig)
     wherry: WherryConfig = field(default_factory=WherryConfig)
+
+    @property
+    def has_two_stores(self) -> bool:
+        """Whether files may be in a file system or in an object store (``HybridMode``)."""
+        return self.objects is not None and self.objects.hybrid is not Hybrid.DISABLED

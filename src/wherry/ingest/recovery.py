@@ -13,8 +13,9 @@ from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from itertools import islice
 
+from wherry import limits
 from wherry.errors import MissingFile, WherryError
-from wherry.index import deletions, staging
+from wherry.index import deletions, moves, staging
 from wherry.index.database import Index, Transaction
 from wherry.ingest.deposit import md5_of
 from wherry.storage.base import SmallFile, StorageArea
@@ -114,6 +115,14 @@ def reclaim(index: Index, storage: StorageArea, dead: Collection[str], heir: str
     return sum(sweep_block(index, storage, prefix) for prefix in index.write(seize))
 
 
+def give_up_copies(index: Index, dead: Collection[str]) -> int:
+    """What dead processes were copying from one store to another goes to the journal of deletions.
+    Returns the number of files."""
+    with index.read() as tx:
+        found = moves.left_behind(tx, dead)
+    return index.write(lambda tx: moves.take_over(tx, dead)) if found else 0
+
+
 def _forget(files: list[deletions.type_file], tx: Transaction) -> None:
     deletions.done(tx, files)
 
@@ -121,9 +130,11 @@ def _forget(files: list[deletions.type_file], tx: Transaction) -> None:
 class Janitor:
     """The thread that removes the files named in the journal of deletions."""
 
-    def __init__(self, index: Index, storage: StorageArea) -> None:
+    def __init__(self, index: Index, storage: StorageArea, owner: str = "janitor") -> None:
+        """``owner`` is the identifier of the process: what it is removing, others leave alone."""
         self._index = index
         self._storage = storage
+        self._owner = owner
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="janitor", daemon=True)
@@ -144,23 +155,40 @@ class Janitor:
         self._thread.join()
 
     def _run(self) -> None:
+        rest_s: float | None = None
         while True:
-            self._wake.wait()
+            self._wake.wait(rest_s)
             self._wake.clear()
             if self._stopping:
                 return
             try:
-                self._clear_journal()
+                rest_s = None if self._clear_journal() else limits.JANITOR_REST_S
             except WherryError:
-                log.exception("Removed files stay on disk until the next attempt")
+                log.exception("Removed files stay where they are until the next attempt")
+                rest_s = limits.JANITOR_REST_S
 
-    def _clear_journal(self) -> None:
+    def _clear_journal(self) -> bool:
+        """Go through it once; whether nothing is left that could not be removed."""
+        after, failed = ("", ""), 0
         while not self._stopping:
-            with self._index.read() as tx:
-                files = deletions.pending(tx, _PORTION)
+            claim = partial(deletions.claim, owner=self._owner, after=after, limit=_PORTION)
+            files = self._index.write(claim)
             if not files:
-                return
-            for uuid, place in files:
-                self._storage.delete(uuid, place)
-            self._storage.sync_removals(uuid for uuid, _ in files)
-            self._index.write(partial(_forget, files))
+                break
+            removed = [file for file in files if self._remove(*file)]
+            failed += len(files) - len(removed)
+            self._storage.sync_removals(uuid for uuid, _ in removed)
+            self._index.write(partial(_forget, removed))
+            after = files[-1]
+        if failed:
+            log.warning("%d removed files stay where they are until the next attempt", failed)
+        return not failed
+
+    def _remove(self, uuid: str, place: str) -> bool:
+        """Whether it is gone. One store may be out of reach while the other is not."""
+        try:
+            self._storage.delete(uuid, place)
+        except WherryError as error:
+            log.debug("A file stays in the journal of deletions: %s", error)
+            return False
+        return True
