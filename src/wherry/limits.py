@@ -191,6 +191,35 @@ PASSWORDS_REMEMBERED: Final = 1_000
 PASSWORDS_WAITING: Final = 64
 """Requests that wait for the hash of a password: about six seconds. Others get 503."""
 
+# --- Object storage --------------------------------------------------------------------------
+OBJECT_HEAD_BYTES: Final = 1 * MIB
+"""Read of an object when it is opened: the whole of a usual instance, so that it costs one request.
+What is written of a new one stays in memory up to here."""
+
+OBJECT_PIECE_BYTES: Final = 4 * MIB
+"""Read ahead of an object that is read from one end to the other: at 20 ms a request, 200 MB/s with
+one of them under way."""
+
+OBJECT_LEAST_BYTES: Final = 128 * KIB
+"""Read at once of an object that is read here and there."""
+
+OBJECT_PARTS: Final = 8
+"""Parts of large objects that are on their way at once, of all uploads together: 40 MiB."""
+
+OBJECT_RETRY_S: Final = 20.0
+"""A request to an object storage that fails is tried again for at most so long: who waits for the
+answer has timeouts of its own."""
+
+OBJECT_SILENCE_S: Final = 120
+"""Longest silence of an object storage, while it is sent a part too."""
+
+OBJECT_REST_S: Final = 2.0
+"""After a failure, an object storage is left alone for so long: then one request finds out whether
+it is back, and until it does, others are refused at once instead of waiting in a row."""
+
+OBJECT_WORKER_THREADS: Final = 16
+"""Threads for requests, at least, when files are far away: they wait instead of working."""
+
 # --- DICOM ---------------------------------------------------------------------------------
 DICOM_HEADER_BYTES: Final = 64 * MIB
 """Bytes of a *deflated* data set inflated to reach its pixel data."""

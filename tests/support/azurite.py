@@ -28,15 +28,19 @@ class Azurite:
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}/{ACCOUNT}"
 
-    def section(self, container: str) -> dict[str, object]:
-        """``AzureBlobStorage`` of a configuration; the container is made by who uses it."""
+    @property
+    def connection_string(self) -> str:
         parts = (
             "DefaultEndpointsProtocol=http",
             f"AccountName={ACCOUNT}",
             f"AccountKey={KEY}",
             f"BlobEndpoint={self.endpoint};",
         )
-        return {"ConnectionString": ";".join(parts), "ContainerName": container}
+        return ";".join(parts)
+
+    def section(self, container: str) -> dict[str, object]:
+        """``AzureBlobStorage`` of a configuration; the container is made by who uses it."""
+        return {"ConnectionString": self.connection_string, "ContainerName": container}
 
     def store(self, container: str) -> AzureStore:
         """A client for looking into a container."""

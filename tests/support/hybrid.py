@@ -1,4 +1,4 @@
-"""A whole server in this process with two stores: a folder, and one that acts as an object store."""
+"""A whole server in this process with two stores: its folder, and a double of an object store."""
 
 from __future__ import annotations
 

@@ -34,12 +34,12 @@ class FakeObjects(FilesystemStorage):
         self.before: Callable[[str, str], None] = lambda method, uuid: None
         """Is told what will be done next with which file."""
 
-    def place_for(self, content_type: int, seal: str) -> str:
-        name = _EXTENSIONS.get(content_type, ".unk") + (".enc" if seal else "")
+    def place_for(self, content_type: int, *, sealed: bool = False) -> str:
+        name = _EXTENSIONS.get(content_type, ".unk") + (".enc" if sealed else "")
         return str(Place(OBJECT_STORAGE, name))
 
     def create(self, uuid: str, content_type: int = DICOM_CONTENT) -> FileWriter:
-        return self.create_at(uuid, self.place_for(content_type, ""))
+        return self.create_at(uuid, self.place_for(content_type))
 
     def create_at(self, uuid: str, place: str) -> FileWriter:
         self._called("create", uuid)
@@ -50,7 +50,7 @@ class FakeObjects(FilesystemStorage):
     def put(self, files: Sequence[SmallFile]) -> list[str]:
         self._called("put")
         self._put_synced(files)
-        return [self.place_for(DICOM_CONTENT, "")] * len(files)
+        return [self.place_for(DICOM_CONTENT)] * len(files)
 
     def open(self, uuid: str, place: str = ANYWHERE) -> FileReader:
         self._called("open", uuid)
@@ -85,7 +85,7 @@ class FakeObjects(FilesystemStorage):
 
     def _checked(self, place: str) -> str:
         if place == ANYWHERE:
-            return self.place_for(DICOM_CONTENT, "")
+            return self.place_for(DICOM_CONTENT)
         found = Place.parse(place)
         if found.store != OBJECT_STORAGE or found.seal:
             raise MissingFile(f"{place!r} is no object")

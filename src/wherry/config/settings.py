@@ -93,6 +93,8 @@ class Config:
 
     name: str = ""
     storage_directory: Path = field(default_factory=lambda: Path.cwd() / "WherryStorage")
+    objects: ObjectsConfig | None = None
+    """Object storage; None = there is only the file system."""
     index_directory: Path = field(default_factory=lambda: Path.cwd() / "WherryStorage")
     overwrite_instances: bool = False
     maximum_storage_bytes: int = 0
@@ -207,9 +209,6 @@ class Config:
 
     postgresql: str | None = field(default=None, repr=False)
     """Connection string of libpq; None = SQLite in ``index_directory``."""
-
-    objects: ObjectsConfig | None = None
-    """An object store beside the file system, or in its place."""
 
     transfers: TransfersConfig = field(default_factory=TransfersConfig)
     worklists: WorklistsConfig = field(default_factory=WorklistsConfig)

@@ -42,8 +42,8 @@ _LOOKS: Final = 4
 class ObjectSide(StorageArea, Protocol):
     """What is wanted of an object store beside the port."""
 
-    def place_for(self, content_type: int, seal: str) -> str:
-        """The place of a new object with this content, in this container."""
+    def place_for(self, content_type: int, *, sealed: bool) -> str:
+        """The place of a file with this content that comes from elsewhere, sealed or not."""
 
     def create_at(self, uuid: str, place: str) -> FileWriter:
         """As ``create``, at a place that ``place_for`` has said."""
@@ -147,7 +147,7 @@ class HybridStorage:
             return place
         if store == FILE_SYSTEM:
             return str(Place(FILE_SYSTEM, "", now.seal))
-        there = Place.parse(self._remote.place_for(content_type, now.seal))
+        there = Place.parse(self._remote.place_for(content_type, sealed=bool(now.seal)))
         return str(replace(there, seal=now.seal))
 
     def move(self, uuid: str, place: str, target: str, told: type_told) -> str:
