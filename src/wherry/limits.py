@@ -812,6 +812,15 @@ MOVED_PATIENCE_S: Final = 120.0
 MOVED_LOOK_S: Final = 0.05
 """... and how often it is looked whether that is over."""
 
+POLICY_STUDIES: Final = 200
+"""Studies that one job of the storage policy moves: the next one is made of what is known then."""
+
+POLICY_JOBS: Final = 2
+"""Jobs of the storage policy at once: what goes does not keep waiting what comes."""
+
+POLICY_CHANGES: Final = 500
+"""New studies that are looked at together for what their patients have elsewhere."""
+
 NOTED_READS: Final = 50_000
 """Files whose reading is noted between two heartbeats: 7 MB of names. Of a study that is read while
 so many others are, the next reading counts."""

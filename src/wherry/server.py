@@ -51,6 +51,7 @@ from wherry.modalities.store import TYPE as STORE_TYPE
 from wherry.model import Level
 from wherry.moving.job import StorageMoves
 from wherry.moving.order import MOVE, POLICY
+from wherry.moving.policy import Policy
 from wherry.moving.reads import ReadNotes
 from wherry.peers import PeerBook
 from wherry.peers.store import PeerStore
@@ -160,8 +161,8 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
         presence = Presence(index)
         presence.register()
         reads = ReadNotes(index)
-        locate = partial(_locate, index)
-        storage, stores = storage_area(config, presence.id, metrics, locate, reads.note)
+        noted = reads.note if config.wherry.storage_policy.takes_away else _ignore
+        storage, stores = storage_area(config, presence.id, metrics, partial(_locate, index), noted)
         janitor = Janitor(index, storage, presence.id)
         ingest = Ingest(
             index,
@@ -217,7 +218,8 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             lifecycle=lifecycle or Lifecycle(partial(_same, config)),
             process_id=presence.id,
         )
-        housekeeping = Housekeeping(parts, presence)
+        policy = Policy(index, jobs, config.wherry.storage_policy, presence.id)
+        housekeeping = Housekeeping(parts, presence, reads, policy)
         lookout = Lookout(index, jobs, config.wherry.webhooks)
         housekeeping.bury_the_dead()
         if not config.save_jobs:
@@ -248,6 +250,8 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
 def _rules(config: Config) -> Rules:
     webhooks = len(config.wherry.webhooks)
     errands = {MOVE_TYPE: limits.MOVES}
+    if config.has_two_stores:
+        errands[POLICY] = limits.POLICY_JOBS
     if webhooks:
         errands[JOB_TYPE] = min(webhooks, limits.WEBHOOK_WORKERS)
     return Rules(
@@ -297,6 +301,10 @@ def _move_jobs(
         StorageMoves(type, index, storage, stores, janitor.wake, process_id)
         for type in (MOVE, POLICY)
     ]
+
+
+def _ignore(uuid: str) -> None:
+    """Nobody asks which files are read."""
 
 
 def _locate(index: Index, uuid: str) -> str | None:
@@ -357,9 +365,13 @@ def _make_folder(folder: Path, key: str) -> None:
 class Housekeeping:
     """The thread that renews the lease, takes over from the dead and marks what is stable."""
 
-    def __init__(self, parts: Services, presence: Presence) -> None:
+    def __init__(
+        self, parts: Services, presence: Presence, reads: ReadNotes, policy: Policy
+    ) -> None:
         self._parts = parts
         self._presence = presence
+        self._reads = reads
+        self._policy = policy
         self._stop = threading.Event()
         self._next_expiry = clock.monotonic() + _EXPIRE_EVERY_S
         self._next_worklist = clock.monotonic()
@@ -407,6 +419,8 @@ class Housekeeping:
         self._presence.renew()
         self.bury_the_dead()
         mark_stable(self._parts.index, self._parts.config.stable_age_s)
+        self._reads.flush()
+        self._policy.look()
         if clock.monotonic() >= self._next_expiry:
             self._parts.transfers.expire()
             self._next_expiry = clock.monotonic() + _EXPIRE_EVERY_S

@@ -28,6 +28,8 @@ class TwoStores:
 
     face: Face
     objects: FakeObjects
+    noted: list[type_noted]
+    """Who wants to know what is read."""
 
     def here(self) -> list[str]:
         """Names of the files in the file system."""
@@ -44,9 +46,12 @@ def two_stores(folder: Path, write_to: Hybrid, **settings: Any) -> Iterator[TwoS
     objects = FakeObjects(folder / "objects")
     objects.fleeting = True
 
+    told: list[type_noted] = []
+
     def build(
         config: Config, owner: str, metrics: Metrics, locate: type_locate, noted: type_noted
     ) -> Built:
+        told.append(noted)
         local = FilesystemStorage(config.storage_directory, owner)
         stores = HybridStorage(local, objects, write_to, locate, noted)
         return Built(CountingStorage(stores, metrics), stores)
@@ -54,4 +59,4 @@ def two_stores(folder: Path, write_to: Hybrid, **settings: Any) -> Iterator[TwoS
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(server, "storage_area", build)
         with serving(folder, objects=ObjectsConfig(hybrid=write_to), **settings) as face:
-            yield TwoStores(face, objects)
+            yield TwoStores(face, objects, told)

@@ -17,6 +17,7 @@ from wherry.config.links import LinkLimits
 from wherry.config.networks import LINK_LOCAL, type_network
 from wherry.config.objects import Hybrid, ObjectsConfig
 from wherry.config.retries import JobRetries
+from wherry.config.storage_policy import StoragePolicy
 from wherry.config.webhooks import Webhook
 from wherry.config.worklists import WorklistsConfig
 from wherry.model import Level, Peer
@@ -82,6 +83,8 @@ class WherryConfig:
     study_received_changes: bool = True
     """A committed transfer is a change ``StudyReceived``, and its studies are stable at once
     (``StudyReceivedChanges``); False: as Orthanc."""
+    storage_policy: StoragePolicy = field(default_factory=StoragePolicy)
+    """What moves between the file system and the object storage by itself (``StoragePolicy``)."""
     dicom_bind_address: str = ""
     """Address the DICOM port listens on (``DicomBindAddress``); "" = every interface, because
     modalities are other machines."""

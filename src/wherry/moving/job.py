@@ -67,7 +67,7 @@ class StorageMoves:
             rows = order.rows(tx)
         if order.target != OBJECT_STORAGE:
             self._index.write(partial(_came_back, order, begun_at))
-        _Run(
+        run = _Run(
             self._index,
             self._storage,
             self._stores,
@@ -75,9 +75,11 @@ class StorageMoves:
             self._process_id,
             order,
             control,
-        ).go(rows)
-        if order.target == OBJECT_STORAGE:
+        )
+        run.go(rows)
+        if order.target == OBJECT_STORAGE:  # also of what has failed: the same would fail again
             self._index.write(partial(_went_away, order, begun_at))
+        run.complain()
 
     def settle(self, job: Job) -> None:
         """Give up the copies that a run of this job left."""
@@ -131,6 +133,9 @@ class _Run:
         threads = min(limits.MOVED_AT_ONCE, len(portions))
         crew = Crew(threads, self._control.check, lambda: None)
         crew.work(portions, partial(self._move_portion, crew), moved)
+
+    def complain(self) -> None:
+        """Raises ``MoveFailed`` when there were files that could not be moved."""
         if self._failed:
             told = "; ".join(f"{uuid}: {why}" for uuid, why in [*self._failed.items()][:_TOLD])
             raise MoveFailed(f"{len(self._failed)} files were not moved: {told}")
