@@ -318,14 +318,17 @@ class Unavailable(WherryError):
 
 
 class StorageUnavailable(Unavailable):
-    """The storage area is out of reach for now: nothing is known of its files. What was to be
-    written may be there or not."""
+    """The storage area is out of reach for now: nothing is known of its files."""
 
     text = "The storage area is currently not available (probably a transient situation)"
     temporary = True
 
-    def __init__(self, details: str = "", retry_after_s: int = 5) -> None:
+    def __init__(
+        self, details: str = "", retry_after_s: int = 5, *, nothing_done: bool = False
+    ) -> None:
         super().__init__(details, retry_after_s)
+        self.nothing_done = nothing_done
+        """Whether it is certain that what was to be written is not there; else it may be."""
 
 
 class MoveFailed(WherryError):

@@ -220,6 +220,12 @@ it is back, and until it does, others are refused at once instead of waiting in 
 OBJECT_WORKER_THREADS: Final = 16
 """Threads for requests, at least, when files are far away: they wait instead of working."""
 
+REMOVALS: Final = 8
+"""Files that the janitor removes at once where each is a request."""
+
+REMOVALS_AGAIN_S: Final = 10.0
+"""The janitor tries again after so long what a storage area out of reach has kept it from."""
+
 # --- DICOM ---------------------------------------------------------------------------------
 DICOM_HEADER_BYTES: Final = 64 * MIB
 """Bytes of a *deflated* data set inflated to reach its pixel data."""
@@ -794,9 +800,6 @@ SMALL_LOG_BYTES: Final = 4 * MIB
 SMALL_LOG_MOST_BYTES: Final = 64 * MIB
 """Each of the two halves of the log, at first and after growing: each time one is full the file
 system is synced, and a start after a crash reads both."""
-
-JANITOR_REST_S: Final = 30.0
-"""Pause after files could not be removed: their store is out of reach, or they are held."""
 
 MOVED_AT_ONCE: Final = 8
 """Files that one job moves between the stores at once: an object store answers after 20 ms or more,

@@ -50,7 +50,7 @@ def ahead(monkeypatch: pytest.MonkeyPatch) -> Ahead:
     monkeypatch.setattr(clock, "timestamp", ahead.timestamp)
     monkeypatch.setattr(clock, "now", ahead.now)
     monkeypatch.setattr(limits, "HEARTBEAT_S", 3600.0)
-    monkeypatch.setattr(limits, "JANITOR_REST_S", 0.05)
+    monkeypatch.setattr(limits, "REMOVALS_AGAIN_S", 0.05)
     return ahead
 
 

@@ -26,7 +26,7 @@ HERE, THERE = "file-system", "object-storage"
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MOVED_AT_ONCE", 2)
     monkeypatch.setattr(limits, "MOVED_TOGETHER", 2)
-    monkeypatch.setattr(limits, "JANITOR_REST_S", 0.05)
+    monkeypatch.setattr(limits, "REMOVALS_AGAIN_S", 0.05)
 
 
 @pytest.fixture

@@ -17,12 +17,12 @@ from queue import Empty, SimpleQueue
 
 from wherry import limits
 from wherry.dicom.scan import scan
-from wherry.errors import StorageFull, TooLarge
+from wherry.errors import StorageFull, StorageUnavailable, TooLarge
 from wherry.ingest.group import type_done
 from wherry.ingest.names import NameBlocks
 from wherry.ingest.staging import staged_instance
 from wherry.model import Origin, StagedInstance, Stored, Summary
-from wherry.storage.base import SmallFile, StorageArea, type_buffer
+from wherry.storage.base import ANYWHERE, SmallFile, StorageArea, type_buffer
 
 try:  # Giving the interpreter lock away and getting it back costs more than this digest.
     from _md5 import md5 as _md5  # type: ignore[import-not-found]
@@ -114,8 +114,9 @@ class Handfuls:
         try:
             stored = self._write(kept, files, summaries)
         except BaseException as error:
-            if len(kept) == 1:
-                kept[0].done(None, error)
+            if len(kept) == 1 or isinstance(error, StorageUnavailable):
+                for arrival in kept:
+                    arrival.done(None, error)
                 return
             for arrival in kept:  # one of them is to blame: let it not hurt the others
                 self._store([arrival])
@@ -141,9 +142,12 @@ class Handfuls:
     ) -> list[Stored]:
         try:
             places = self._storage.put(files)
-        except BaseException:
-            for file in files:
-                self._names.settle(file.uuid)
+        except BaseException as error:
+            if isinstance(error, StorageUnavailable) and not error.nothing_done:
+                self._names.leave([(file.uuid, ANYWHERE) for file in files])
+            else:
+                for file in files:
+                    self._names.settle(file.uuid)
             raise
         return self._commit(
             [

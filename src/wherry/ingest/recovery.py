@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 
@@ -18,11 +19,13 @@ from wherry.errors import MissingFile, WherryError
 from wherry.index import deletions, moves, staging
 from wherry.index.database import Index, Transaction
 from wherry.ingest.deposit import md5_of
-from wherry.storage.base import SmallFile, StorageArea
+from wherry.storage.base import ANYWHERE, SmallFile, StorageArea
 
 log = logging.getLogger(__name__)
 
 _PORTION = 500
+_NEAR = ("", ANYWHERE)
+"""Places where a removal is no request, if new files are there too."""
 _RESTORE_PORTION = 64
 
 
@@ -45,10 +48,11 @@ def remove_strays(index: Index, storage: StorageArea, prefix: str) -> int:
         portion = names[start : start + _PORTION]
         with index.read() as tx:
             attached = staging.attached(tx, portion)
-        for uuid in portion:
-            if uuid not in attached:
-                storage.delete(uuid)
-                removed += 1
+        strays = [(uuid, ANYWHERE) for uuid in portion if uuid not in attached]
+        gone, trouble = _delete(storage, strays)
+        if trouble is not None:
+            raise trouble
+        removed += len(gone)
     storage.sync_removals([prefix])
     return removed
 
@@ -127,6 +131,33 @@ def _forget(files: list[deletions.type_file], tx: Transaction) -> None:
     deletions.done(tx, files)
 
 
+def _delete(
+    storage: StorageArea, files: Sequence[deletions.type_file]
+) -> tuple[list[deletions.type_file], WherryError | None]:
+    """Those that are gone now, and why others are not: one store may be out of reach while another
+    is not. Where a removal is a request, several are under way at once."""
+    gone: list[deletions.type_file] = []
+    trouble: WherryError | None = None
+
+    def remove(file: deletions.type_file) -> None:
+        nonlocal trouble
+        try:
+            storage.delete(*file)
+        except WherryError as error:
+            trouble = error
+        else:
+            gone.append(file)
+
+    far = [file for file in files if not storage.shares_files or file[1] not in _NEAR]
+    for file in files if not far else set(files).difference(far):
+        remove(file)
+    if far:
+        with ThreadPoolExecutor(limits.REMOVALS) as pool:
+            for done in [pool.submit(remove, file) for file in far]:
+                done.result()
+    return gone, trouble
+
+
 class Janitor:
     """The thread that removes the files named in the journal of deletions."""
 
@@ -155,40 +186,31 @@ class Janitor:
         self._thread.join()
 
     def _run(self) -> None:
-        rest_s: float | None = None
+        wait_s: float | None = None
         while True:
-            self._wake.wait(rest_s)
+            self._wake.wait(wait_s)
             self._wake.clear()
             if self._stopping:
                 return
             try:
-                rest_s = None if self._clear_journal() else limits.JANITOR_REST_S
-            except WherryError:
-                log.exception("Removed files stay where they are until the next attempt")
-                rest_s = limits.JANITOR_REST_S
+                trouble = self._clear_journal()
+            except WherryError as error:
+                trouble = error
+            wait_s = None
+            if trouble is not None:
+                log.warning("Removed files stay where they are for now: %s", trouble)
+                wait_s = limits.REMOVALS_AGAIN_S
 
-    def _clear_journal(self) -> bool:
-        """Go through it once; whether nothing is left that could not be removed."""
-        after, failed = ("", ""), 0
+    def _clear_journal(self) -> WherryError | None:
+        """Go through it once; why something is left."""
+        after, trouble = ("", ""), None
         while not self._stopping:
             claim = partial(deletions.claim, owner=self._owner, after=after, limit=_PORTION)
             files = self._index.write(claim)
             if not files:
                 break
-            removed = [file for file in files if self._remove(*file)]
-            failed += len(files) - len(removed)
-            self._storage.sync_removals(uuid for uuid, _ in removed)
-            self._index.write(partial(_forget, removed))
-            after = files[-1]
-        if failed:
-            log.warning("%d removed files stay where they are until the next attempt", failed)
-        return not failed
-
-    def _remove(self, uuid: str, place: str) -> bool:
-        """Whether it is gone. One store may be out of reach while the other is not."""
-        try:
-            self._storage.delete(uuid, place)
-        except WherryError as error:
-            log.debug("A file stays in the journal of deletions: %s", error)
-            return False
-        return True
+            gone, error = _delete(self._storage, files)
+            self._storage.sync_removals(uuid for uuid, _ in gone)
+            self._index.write(partial(_forget, gone))
+            after, trouble = files[-1], trouble or error
+        return trouble

@@ -1,7 +1,8 @@
 """The port between Wherry and the place where files lie. Its comments are the contract.
 
-All methods are blocking and may be called from any thread. ``uuid`` is always the name of an
-attachment: 36 characters, lower-case hex and dashes; anything else is a ``ParameterOutOfRange``
+All methods are blocking and may be called from any thread. Where files are far away, all of them
+raise ``StorageUnavailable`` too: then nothing is known of the file. ``uuid`` is always the name of
+an attachment: 36 characters, lower-case hex and dashes; anything else is a ``ParameterOutOfRange``
 (so no name can leave the storage area). ``place`` is what the storage area said of the file when it
 was written: where it lies, and in which form. The index keeps it, and nobody else reads it.
 
@@ -79,7 +80,9 @@ class FileWriter(Protocol):
 
 
 class FileReader(Protocol):
-    """An open file of the storage area, for reading; a deletion meanwhile does not disturb it."""
+    """An open file of the storage area, for reading; a deletion meanwhile does not disturb it. Of
+    an object that holds for the first ``limits.OBJECT_HEAD_BYTES`` and what was read ahead; behind
+    them, ``read_at`` and ``map`` may raise ``MissingFile``."""
 
     @property
     def size(self) -> int:

@@ -211,5 +211,5 @@ class _Health:
                 return
             now = clock.monotonic()
             if now < self._rests_until:
-                raise StorageUnavailable(self._trouble)
+                raise StorageUnavailable(self._trouble, nothing_done=True)
             self._rests_until = now + limits.OBJECT_RETRY_S

@@ -36,6 +36,7 @@ _NO_BUCKET_CODES = {"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted"
 _INSUFFICIENT_STORAGE = 507
 _RANGE_NOT_SATISFIABLE = 416
 _BUSY = {408, 429}
+_REFUSED = "ConnectionRefused"
 
 
 def failure(error: Exception, *, writing: bool = False) -> WherryError:
@@ -58,7 +59,11 @@ def failure(error: Exception, *, writing: bool = False) -> WherryError:
         return CannotWriteFile(f"The object storage refuses the file ({_told(status, code)})")
     if status:
         return StorageUnavailable(f"The object storage answers {_told(status, code)}")
-    return StorageUnavailable(f"The object storage does not answer{_kind(text)}")
+    kind = _kind(text)
+    return StorageUnavailable(
+        f"The object storage does not answer{f' ({kind})' if kind else ''}",
+        nothing_done=kind == _REFUSED,
+    )
 
 
 def is_empty(error: Exception) -> bool:
@@ -91,4 +96,4 @@ def _told(status: int, code: str) -> str:
 
 def _kind(text: str) -> str:
     found = [first or second for first, second in _KIND.findall(text)]
-    return f" ({found[-1]})" if found else ""
+    return found[-1] if found else ""

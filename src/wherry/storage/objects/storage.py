@@ -81,14 +81,14 @@ class ObjectStorage:
         wait(work)
         errors = [one.exception() for one in work]
         trouble = next((error for error in errors if error is not None), None)
-        if trouble is not None:
-            made = [
-                key
-                for key, error in zip(keys, errors, strict=True)
-                if error is None or isinstance(error, StorageUnavailable)
-            ]
-            wait([self._client.start(self._client.delete, key) for key in made])
-            raise trouble
+        if trouble is None:
+            return
+        doubtful = [key for key, error in zip(keys, errors, strict=True) if _may_be_there(error)]
+        removals = [self._client.start(self._client.delete, key) for key in doubtful]
+        left = [error for one in removals if (error := one.exception()) is not None]
+        if left or isinstance(trouble, StorageUnavailable):
+            raise StorageUnavailable(str(trouble), nothing_done=not left)
+        raise trouble
 
     def logs(self) -> Iterable[str]:
         return ()
@@ -171,6 +171,13 @@ class ObjectStorage:
                 f"The stored file {uuid} is in a file system, which is not configured"
             )
         return (where.name, *self._names.also(where.name))
+
+
+def _may_be_there(error: BaseException | None) -> bool:
+    """The file of a ``put`` that ended like this."""
+    if isinstance(error, StorageUnavailable):
+        return not error.nothing_done
+    return error is None
 
 
 def _place(name: str) -> str:
