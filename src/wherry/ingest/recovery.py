@@ -148,9 +148,12 @@ def _delete(
         else:
             gone.append(file)
 
-    far = [file for file in files if not storage.shares_files or file[1] not in _NEAR]
-    for file in files if not far else set(files).difference(far):
-        remove(file)
+    far = []
+    for file in files:
+        if storage.shares_files and file[1] in _NEAR:
+            remove(file)
+        else:
+            far.append(file)
     if far:
         with ThreadPoolExecutor(limits.REMOVALS) as pool:
             for done in [pool.submit(remove, file) for file in far]:
