@@ -27,6 +27,7 @@ PLACES = (
     " JOIN series e ON e.id = i.parent WHERE e.parent = (SELECT min(id) FROM studies)"
 )
 """Of the instances of the first study."""
+LOOKED = "SELECT 1 FROM settings WHERE key = 'StoragePolicy.State'"
 
 
 @pytest.fixture(scope="module")
@@ -131,22 +132,19 @@ def test_moves_of_the_policy(
     target: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Away: the clock is two days ahead. Back: a new study of the patient arrives."""
+    """Away: nearly nothing may stay. Back: a new study of the patient arrives."""
     rules: dict[str, Any] = {"PrefetchWithNewStudy": True}
     if target == THERE:
-        rules = {"MoveAfterDays": 1, "Interval": 1}
+        rules = {"KeepLocalGB": 1}
     config = {"Wherry": {"StoragePolicy": rules}}
     newer = make_instance(2)
 
     def live(folder: Path, point: type_point) -> tuple[Life, str]:
         with living(stored, folder, shim, s3_service, **config) as life:
             server = life.server
-            if target == THERE:
-                server.stop()
-                server.ahead_days = 2.0
-                server.start()
-            else:
+            if target == HERE:
                 moved_before(life)
+                eventually(lambda: rows(server, LOOKED), "the first look of the policy")
             with Reader(server, stored) as reader:
                 life.arm(point)
                 if target == HERE:
