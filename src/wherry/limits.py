@@ -167,6 +167,20 @@ ANSWER_IDLE_S: Final = 60.0
 ANSWER_LEAST_BYTES: Final = 64 * KIB
 """About 1 KiB a second: slower than any line that a DICOM file is sent over."""
 
+# --- Sealed files -----------------------------------------------------------------------------
+SEALED_CHUNK_BYTES: Final = 128 * KIB
+"""Plain bytes that are sealed together: a range costs what it touches of them, and a file that is
+written holds two. A small instance is one (docs/decisions/encryption.md)."""
+
+KEY_RING_BYTES: Final = 1 * MIB
+"""The document with the keys that wrap keys: 200 bytes for each, and one more a year."""
+
+KEY_RING_LOOK_S: Final = 60.0
+"""Between two looks whether there is a newer key for new files."""
+
+KEY_RING_MISS_S: Final = 1.0
+"""Between two looks for a key that nobody knows: a damaged file asks for one, too."""
+
 # --- Compressed attachments ------------------------------------------------------------------
 PACKED_IN_MEMORY_BYTES: Final = 2 * MIB
 """Compressed bytes of a new file that are held until its end, when the size is known that stands
@@ -632,6 +646,10 @@ SIP_BYTES: Final = 16 * KIB
 
 LET_GO_S: Final = 5.0
 """How long a sender that comes back waits for its old connection to be given up."""
+
+BUCKET_STORES: Final = 8
+"""Files, or handfuls of small ones, of one bucket that are on their way to where files are not
+shared; each holds a MiB."""
 
 BUCKET_BUFFER_BYTES: Final = 8 * MIB
 """Compressed bytes of one bucket that a sender gathers before it sends them; larger buckets are

@@ -40,6 +40,7 @@ from wherry.ingest.ingest import Ingest
 from wherry.ingest.recovery import Janitor, give_up_copies, reclaim, restore
 from wherry.jobs.engine import JobEngine
 from wherry.jobs.shop import Rules
+from wherry.keyring import open_keys
 from wherry.metrics import Metrics
 from wherry.modalities import ModalityBook
 from wherry.modalities.commitment import ask_to_commit
@@ -58,7 +59,7 @@ from wherry.peers.store import PeerStore
 from wherry.presence import Presence
 from wherry.receiving import Receiving
 from wherry.storage.base import StorageArea
-from wherry.storage.building import storage_area
+from wherry.storage.building import ring_files, storage_area
 from wherry.storage.cache import FileCache
 from wherry.storage.moving import MovingStorage
 from wherry.transfers.service import TransferService
@@ -158,11 +159,14 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
     index = open_index(index_settings(config))
     try:
         _make_folder(config.storage_directory, "StorageDirectory")
+        keys = open_keys(config.encryption, index, ring_files(config))
         presence = Presence(index)
         presence.register()
         reads = ReadNotes(index)
         noted = reads.note if config.wherry.storage_policy.takes_away else _ignore
-        storage, stores = storage_area(config, presence.id, metrics, partial(_locate, index), noted)
+        storage, stores = storage_area(
+            config, presence.id, metrics, keys, partial(_locate, index), noted
+        )
         janitor = Janitor(index, storage, presence.id)
         ingest = Ingest(
             index,

@@ -20,6 +20,7 @@ from wherry.storage.building import Built
 from wherry.storage.counting import CountingStorage
 from wherry.storage.filesystem import FilesystemStorage
 from wherry.storage.hybrid import HybridStorage, type_locate, type_noted
+from wherry.storage.sealed.keys import Keys
 
 
 @dataclass
@@ -49,7 +50,12 @@ def two_stores(folder: Path, write_to: Hybrid, **settings: Any) -> Iterator[TwoS
     told: list[type_noted] = []
 
     def build(
-        config: Config, owner: str, metrics: Metrics, locate: type_locate, noted: type_noted
+        config: Config,
+        owner: str,
+        metrics: Metrics,
+        keys: Keys | None,
+        locate: type_locate,
+        noted: type_noted,
     ) -> Built:
         told.append(noted)
         local = FilesystemStorage(config.storage_directory, owner)

@@ -17,17 +17,21 @@ from typing import Any
 import pytest
 
 from tests.support.azurite import Azurite
+from tests.support.memory import MemoryStorage
 from tests.support.objects import FakeObjects
+from tests.support.sealed import sealed_keys
 from tests.support.swift import ACCESS_KEY, REGION, SECRET_KEY, Swift
 from wherry.config.objects import AzureConfig, Hybrid, S3Config
 from wherry.metrics import Metrics
 from wherry.storage.base import StorageArea
 from wherry.storage.counting import CountingStorage
 from wherry.storage.filesystem import FilesystemStorage
-from wherry.storage.hybrid import HybridStorage
+from wherry.storage.hybrid import HybridStorage, ObjectSide
 from wherry.storage.objects import ObjectStorage, object_storage
+from wherry.storage.sealed.area import SealedStorage
 
 _BUCKET = "contract"
+TO_FILES, TO_OBJECTS = Hybrid.WRITE_TO_FILE_SYSTEM, Hybrid.WRITE_TO_OBJECT_STORAGE
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,10 @@ def s3(ground: Ground, *, legacy: bool = False, sealed: bool = False) -> ObjectS
     return object_storage(config, ground.folder, sealed=sealed)
 
 
+def sealed(ground: Ground, container: str, inner: type_maker = filesystem) -> StorageArea:
+    return SealedStorage(inner(ground), sealed_keys(container))
+
+
 def azure(ground: Ground, *, sealed: bool = False) -> ObjectStorage:
     """In a part of its own of the one container."""
     service: Azurite = ground.service("azure_service")
@@ -81,25 +89,17 @@ def azure(ground: Ground, *, sealed: bool = False) -> ObjectStorage:
     return object_storage(config, ground.folder, sealed=sealed)
 
 
-def hybrid(write_to: Hybrid) -> type_maker:
-    """Over a folder that acts as an object store: what real ones do is tested with them."""
-
-    def make(ground: Ground) -> StorageArea:
-        objects = FakeObjects(ground.folder / "objects")
-        local = FilesystemStorage(ground.folder / "storage")
-        return HybridStorage(local, objects, write_to, lambda uuid: None)
-
-    return make
+def fake_objects(ground: Ground) -> FakeObjects:
+    return FakeObjects(ground.folder / "objects")
 
 
-def hybrid_s3(write_to: Hybrid) -> type_maker:
-    """Over a real one."""
+def hybrid(ground: Ground, mode: Hybrid, objects: Callable[[Ground], ObjectSide]) -> StorageArea:
+    local = FilesystemStorage(ground.folder / "storage")
+    return HybridStorage(local, objects(ground), mode, lambda uuid: None)
 
-    def make(ground: Ground) -> StorageArea:
-        local = FilesystemStorage(ground.folder / "storage")
-        return HybridStorage(local, s3(ground), write_to, lambda uuid: None)
 
-    return make
+def memory(_: Ground) -> StorageArea:
+    return MemoryStorage()
 
 
 MAKERS: dict[str, type_maker] = {
@@ -108,10 +108,24 @@ MAKERS: dict[str, type_maker] = {
     "s3": s3,
     "s3-legacy": partial(s3, legacy=True),
     "azure": azure,
-    "hybrid-file-system": hybrid(Hybrid.WRITE_TO_FILE_SYSTEM),
-    "hybrid-objects": hybrid(Hybrid.WRITE_TO_OBJECT_STORAGE),
-    "hybrid-s3-file-system": hybrid_s3(Hybrid.WRITE_TO_FILE_SYSTEM),
-    "hybrid-s3-objects": hybrid_s3(Hybrid.WRITE_TO_OBJECT_STORAGE),
+    "sealed": partial(sealed, container="W1"),
+    "sealed-a1": partial(sealed, container="A1"),
+    "sealed-memory": partial(sealed, container="W1", inner=memory),
+    "sealed-s3": partial(sealed, container="W1", inner=partial(s3, sealed=True)),
+    "sealed-azure": partial(sealed, container="A1", inner=partial(azure, sealed=True)),
+    "memory": memory,
+    "hybrid-file-system": partial(hybrid, mode=TO_FILES, objects=fake_objects),
+    "hybrid-objects": partial(hybrid, mode=TO_OBJECTS, objects=fake_objects),
+    "hybrid-s3-file-system": partial(hybrid, mode=TO_FILES, objects=s3),
+    "hybrid-s3-objects": partial(hybrid, mode=TO_OBJECTS, objects=s3),
+    "sealed-hybrid": partial(
+        sealed, container="W1", inner=partial(hybrid, mode=TO_FILES, objects=fake_objects)
+    ),
+    "sealed-hybrid-s3": partial(
+        sealed,
+        container="W1",
+        inner=partial(hybrid, mode=TO_OBJECTS, objects=partial(s3, sealed=True)),
+    ),
 }
 SHARING = ("filesystem", "counted", "hybrid-file-system", "hybrid-s3-file-system")
 """Those whose files several writers may fill (``StorageArea.shares_files``)."""

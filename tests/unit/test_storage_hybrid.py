@@ -14,7 +14,7 @@ from tests.support.objects import FakeObjects, out_of_reach
 from wherry import limits
 from wherry.config.objects import Hybrid
 from wherry.errors import CorruptedFile, MissingFile, Unavailable
-from wherry.storage.base import ANYWHERE
+from wherry.storage.base import ANYWHERE, SmallFile
 from wherry.storage.filesystem import FilesystemStorage
 from wherry.storage.hybrid import HybridStorage
 from wherry.storage.places import FILE_SYSTEM, OBJECT_STORAGE
@@ -244,6 +244,21 @@ def test_places_keep_their_seal(both: Both) -> None:
     assert place_in(FILE_SYSTEM, "object-storage:/:", 1) == ""
     assert place_in(OBJECT_STORAGE, "object-storage:/:", 1) == "object-storage:/:"
     assert place_in(FILE_SYSTEM, "", 1) == ""
+
+
+def test_a_small_file_that_was_moved_since_does_not_come_back(both: Both) -> None:
+    file = SmallFile(str(uuid4()), DATA, hashlib.md5(DATA).hexdigest())
+    both.area.put([file])
+    assert [*both.area.logs()]
+    both.moved(file.uuid, HERE, THERE)
+    both.known[file.uuid] = THERE
+    both.area.delete(file.uuid, HERE)
+    both.objects.down = out_of_reach()
+    assert not both.area.restore(file)
+    both.area.sync([file.uuid])
+    both.known[file.uuid] = HERE
+    assert both.area.restore(file)
+    assert both.read(file.uuid, HERE) == DATA
 
 
 def test_each_file_that_is_opened_is_noted(both: Both) -> None:

@@ -16,6 +16,7 @@ from wherry.config import place as check
 from wherry.config.dictionary import declared_tags
 from wherry.config.dimse import DimseConfig, tls_files
 from wherry.config.document import Document, read_files
+from wherry.config.encryption import encryption
 from wherry.config.environment import add_environment
 from wherry.config.extra_tags import extra_main_dicom_tags
 from wherry.config.keys import (
@@ -78,6 +79,7 @@ def load(paths: Sequence[Path], environ: Mapping[str, str]) -> tuple[Config, lis
         if name in document.values:
             values[attribute] = read(document.values[name], document.place(name))
     values["postgresql"] = _postgresql(document)
+    values["encryption"] = encryption(document)
     values["objects"] = _objects(document, environ)
     values["transfers"] = _transfers(document)
     values["dimse"] = _dimse(document)

@@ -13,6 +13,7 @@ from pathlib import Path
 from wherry import limits
 from wherry.config.dictionary import DeclaredTag
 from wherry.config.dimse import DimseConfig
+from wherry.config.encryption import EncryptionConfig
 from wherry.config.links import LinkLimits
 from wherry.config.networks import LINK_LOCAL, type_network
 from wherry.config.objects import Hybrid, ObjectsConfig
@@ -213,6 +214,8 @@ class Config:
     postgresql: str | None = field(default=None, repr=False)
     """Connection string of libpq; None = SQLite in ``index_directory``."""
 
+    encryption: EncryptionConfig | None = None
+    """Stored files are sealed (``StorageEncryption``)."""
     transfers: TransfersConfig = field(default_factory=TransfersConfig)
     worklists: WorklistsConfig = field(default_factory=WorklistsConfig)
     wherry: WherryConfig = field(default_factory=WherryConfig)

@@ -15,10 +15,9 @@ from functools import partial
 from itertools import islice
 
 from wherry import limits
-from wherry.errors import MissingFile, WherryError
+from wherry.errors import WherryError
 from wherry.index import deletions, moves, staging
 from wherry.index.database import Index, Transaction
-from wherry.ingest.deposit import md5_of
 from wherry.storage.base import ANYWHERE, SmallFile, StorageArea
 
 log = logging.getLogger(__name__)
@@ -67,31 +66,12 @@ def restore(index: Index, storage: StorageArea, owner: str) -> int:
         with index.read() as tx:
             awaited = staging.awaited(tx, [file.uuid for file in portion])
         for file in portion:
-            if file.uuid in awaited and not _is_whole(storage, file):
-                storage.delete(file.uuid)
-                writer = storage.create(file.uuid)
-                try:
-                    writer.write(file.data)
-                    writer.sync()
-                finally:
-                    writer.close()
+            if file.uuid in awaited and storage.restore(file):
                 restored.append(file.uuid)
         # The others came back by themselves, but perhaps only into memory.
         storage.sync(file.uuid for file in portion if file.uuid in awaited)
     storage.drop_log(owner)
     return len(restored)
-
-
-def _is_whole(storage: StorageArea, file: SmallFile) -> bool:
-    try:
-        reader = storage.open(file.uuid)
-    except MissingFile:
-        return False
-    try:
-        with reader.map() as content:
-            return md5_of(content) == file.md5
-    finally:
-        reader.close()
 
 
 def _portions(files: Iterable[SmallFile], size: int) -> Iterator[list[SmallFile]]:

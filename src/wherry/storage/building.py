@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from wherry.config.objects import ObjectsConfig
 from wherry.config.settings import Config
 from wherry.metrics import Metrics
 from wherry.storage.base import StorageArea
@@ -15,7 +14,10 @@ from wherry.storage.counting import CountingStorage
 from wherry.storage.filesystem import FilesystemStorage
 from wherry.storage.hybrid import HybridStorage, type_locate, type_noted
 from wherry.storage.moving import MovingStorage
-from wherry.storage.objects import ObjectStorage, object_storage
+from wherry.storage.objects import object_ring_file, object_storage
+from wherry.storage.sealed.area import SealedStorage
+from wherry.storage.sealed.keys import Keys
+from wherry.storage.sealed.ringfile import FolderRingFile, RingFile
 
 
 class Built(NamedTuple):
@@ -26,36 +28,40 @@ class Built(NamedTuple):
 
 
 def storage_area(
-    config: Config, owner: str, metrics: Metrics, locate: type_locate, noted: type_noted
+    config: Config,
+    owner: str,
+    metrics: Metrics,
+    keys: Keys | None,
+    locate: type_locate,
+    noted: type_noted,
 ) -> Built:
-    """``owner`` names this process in what it leaves in the storage area; ``locate`` and ``noted``
-    as in ``hybrid``."""
-    if not config.has_two_stores:
-        return Built(CountingStorage(_one_store(config, owner), metrics), None)
-    stores = _two_stores(config, owner, locate, noted)
-    return Built(CountingStorage(stores, metrics), stores)
-
-
-def _one_store(config: Config, owner: str) -> StorageArea:
+    """``owner`` names this process in what it leaves in the storage area; ``keys``: files are
+    sealed; ``locate`` and ``noted`` as in ``hybrid``."""
+    sealed = keys is not None and bool(keys.container)
+    stores = None
+    area: StorageArea
     if config.objects is None:
-        return FilesystemStorage(config.storage_directory, owner)
-    return _objects(config, config.objects)
+        area = FilesystemStorage(config.storage_directory, owner)
+    else:
+        area = objects = object_storage(
+            config.objects,
+            config.storage_directory,
+            sealed=sealed,
+            ca_certificates=config.https_ca_certificates,
+        )
+        if config.has_two_stores:
+            local = FilesystemStorage(config.storage_directory, owner)
+            area = stores = HybridStorage(local, objects, config.objects.hybrid, locate, noted)
+    if keys is not None:
+        area = SealedStorage(area, keys)
+    return Built(CountingStorage(area, metrics), stores)
 
 
-def _two_stores(
-    config: Config, owner: str, locate: type_locate, noted: type_noted
-) -> HybridStorage:
-    assert config.objects is not None
-    return HybridStorage(
-        FilesystemStorage(config.storage_directory, owner),
-        _objects(config, config.objects),
-        config.objects.hybrid,
-        locate,
-        noted,
-    )
-
-
-def _objects(config: Config, objects: ObjectsConfig) -> ObjectStorage:
-    return object_storage(
-        objects, config.storage_directory, ca_certificates=config.https_ca_certificates
-    )
+def ring_files(config: Config) -> list[RingFile]:
+    """Where the copies of the key ring lie: beside the files, wherever those may be."""
+    objects, found = config.objects, list[RingFile]()
+    if objects is None or config.has_two_stores:
+        found.append(FolderRingFile(config.storage_directory))
+    if objects is not None:
+        found.append(object_ring_file(objects, ca_certificates=config.https_ca_certificates))
+    return found

@@ -101,6 +101,10 @@ class HybridStorage:
     def logged(self, owner: str) -> Iterator[SmallFile]:
         return self._local.logged(owner)
 
+    def restore(self, file: SmallFile) -> bool:
+        """One that has gone to the object store since is not wanted back."""
+        return not self._is_known_there(file.uuid) and self._local.restore(file)
+
     def drop_log(self, owner: str) -> None:
         self._local.drop_log(owner)
 
@@ -124,16 +128,17 @@ class HybridStorage:
             side.delete(uuid, _bare(place))
 
     def sync(self, uuids: Iterable[str]) -> None:
-        here, there = [], []
+        here, elsewhere = [], []
         for uuid in uuids:
             try:
                 self._local.size(uuid)
                 here.append(uuid)
             except MissingFile:
-                there.append(uuid)
+                if not self._is_known_there(uuid):  # an object is durable when it is there
+                    elsewhere.append(uuid)
         self._local.sync(here)
-        if there:
-            self._remote.sync(there)
+        if elsewhere:
+            self._remote.sync(elsewhere)
 
     def sync_removals(self, names: Iterable[str]) -> None:
         removed = [*names]
@@ -177,6 +182,11 @@ class HybridStorage:
                     raise
                 place = now
         raise AssertionError
+
+    def _is_known_there(self, uuid: str) -> bool:
+        """Whether the index says that a file is an object."""
+        now = self._locate(uuid)
+        return now is not None and now != ANYWHERE and self._side(now) is self._remote
 
     def _open_at(self, uuid: str, place: str) -> FileReader:
         for side in self._sides(place):

@@ -96,6 +96,9 @@ class ObjectStorage:
     def logged(self, owner: str) -> Iterator[SmallFile]:
         return iter(())
 
+    def restore(self, file: SmallFile) -> bool:
+        return False  # there is no log
+
     def drop_log(self, owner: str) -> None:
         pass
 
