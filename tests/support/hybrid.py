@@ -64,5 +64,6 @@ def two_stores(folder: Path, write_to: Hybrid, **settings: Any) -> Iterator[TwoS
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(server, "storage_area", build)
+        patch.setattr(server, "ring_files", lambda config: [])
         with serving(folder, objects=ObjectsConfig(hybrid=write_to), **settings) as face:
             yield TwoStores(face, objects, told)
