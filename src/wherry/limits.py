@@ -237,7 +237,7 @@ OBJECT_WORKER_THREADS: Final = 16
 REMOVALS: Final = 8
 """Files that the janitor removes at once where each is a request."""
 
-REMOVALS_AGAIN_S: Final = 10.0
+REMOVALS_AGAIN_S: Final = 5.0
 """The janitor tries again after so long what a storage area out of reach has kept it from."""
 
 # --- DICOM ---------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from wherry.archives.job import ArchiveJobs
 from wherry.archives.order import ARCHIVE, MEDIA
 from wherry.config import Config
 from wherry.dicom import charsets, dictionary, extra, scan
-from wherry.errors import ConfigurationError, WherryError
+from wherry.errors import ConfigurationError, StorageUnavailable, WherryError
 from wherry.http import threads
 from wherry.http.app import build_app
 from wherry.http.lifecycle import Lifecycle
@@ -225,10 +225,12 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
         policy = Policy(index, jobs, config.wherry.storage_policy, presence.id)
         housekeeping = Housekeeping(parts, presence, reads, policy)
         lookout = Lookout(index, jobs, config.wherry.webhooks)
-        housekeeping.bury_the_dead()
+        with _left_to_housekeeping():
+            housekeeping.bury_the_dead()
         if not config.save_jobs:
             _give_up_waiting_jobs(jobs, presence)
-        transfer_service.expire()
+        with _left_to_housekeeping():
+            transfer_service.expire()
         janitor.start()
         jobs.start()
         housekeeping.start()
@@ -249,6 +251,15 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
     finally:
         index.close()
         logs.stop_counting(warnings)
+
+
+@contextmanager
+def _left_to_housekeeping() -> Iterator[None]:
+    """A storage that is out of reach keeps no server from starting."""
+    try:
+        yield
+    except StorageUnavailable as error:
+        log.warning("What an earlier process left is looked at later: %s", error)
 
 
 def _rules(config: Config) -> Rules:
@@ -414,20 +425,31 @@ class Housekeeping:
 
     def _run(self) -> None:
         while not self._stop.wait(limits.HEARTBEAT_S):
-            try:
-                self._round()
-            except WherryError:
-                log.exception("Housekeeping failed; it tries again")
+            for duty in (
+                self._presence.renew,
+                self.bury_the_dead,
+                self._mark_stable,
+                self._expire_transfers,
+                self._expire_worklists,
+                self._reads.flush,
+                self._policy.look,
+            ):
+                try:
+                    duty()
+                except StorageUnavailable as error:
+                    log.warning("Housekeeping waits: %s", error)
+                except WherryError:
+                    log.exception("Housekeeping failed; it tries again")
 
-    def _round(self) -> None:
-        self._presence.renew()
-        self.bury_the_dead()
+    def _mark_stable(self) -> None:
         mark_stable(self._parts.index, self._parts.config.stable_age_s)
-        self._reads.flush()
-        self._policy.look()
+
+    def _expire_transfers(self) -> None:
         if clock.monotonic() >= self._next_expiry:
             self._parts.transfers.expire()
             self._next_expiry = clock.monotonic() + _EXPIRE_EVERY_S
+
+    def _expire_worklists(self) -> None:
         worklists = self._parts.config.worklists
         if worklists.enable and clock.monotonic() >= self._next_worklist:
             self._parts.worklists.expire()
