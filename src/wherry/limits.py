@@ -167,6 +167,20 @@ ANSWER_IDLE_S: Final = 60.0
 ANSWER_LEAST_BYTES: Final = 64 * KIB
 """About 1 KiB a second: slower than any line that a DICOM file is sent over."""
 
+# --- Sealed files -----------------------------------------------------------------------------
+SEALED_CHUNK_BYTES: Final = 128 * KIB
+"""Plain bytes that are sealed together: a range costs what it touches of them, and a file that is
+written holds two. A small instance is one (docs/decisions/encryption.md)."""
+
+KEY_RING_BYTES: Final = 1 * MIB
+"""The document with the keys that wrap keys: 200 bytes for each, and one more a year."""
+
+KEY_RING_LOOK_S: Final = 60.0
+"""Between two looks whether there is a newer key for new files."""
+
+KEY_RING_MISS_S: Final = 1.0
+"""Between two looks for a key that nobody knows: a damaged file asks for one, too."""
+
 # --- Compressed attachments ------------------------------------------------------------------
 PACKED_IN_MEMORY_BYTES: Final = 2 * MIB
 """Compressed bytes of a new file that are held until its end, when the size is known that stands
@@ -821,6 +835,33 @@ SMALL_LOG_BYTES: Final = 4 * MIB
 SMALL_LOG_MOST_BYTES: Final = 64 * MIB
 """Each of the two halves of the log, at first and after growing: each time one is full the file
 system is synced, and a start after a crash reads both."""
+
+MOVED_AT_ONCE: Final = 8
+"""Files that one job moves between the stores at once: an object store answers after 20 ms or more,
+and each has pieces of ``READ_CHUNK_BYTES`` in memory."""
+
+MOVED_TOGETHER: Final = 16
+"""Resources whose files are announced and made to count in one transaction: so many are moved
+again after a crash, for each of ``MOVED_AT_ONCE``."""
+
+MOVED_PATIENCE_S: Final = 120.0
+"""How long a file is waited for that somebody else moves, or whose earlier copy has to go first."""
+
+MOVED_LOOK_S: Final = 0.05
+"""... and how often it is looked whether that is over."""
+
+POLICY_STUDIES: Final = 200
+"""Studies that one job of the storage policy moves: the next one is made of what is known then."""
+
+POLICY_JOBS: Final = 2
+"""Jobs of the storage policy at once: what goes does not keep waiting what comes."""
+
+POLICY_CHANGES: Final = 500
+"""New studies that are looked at together for what their patients have elsewhere."""
+
+NOTED_READS: Final = 50_000
+"""Files whose reading is noted between two heartbeats: 7 MB of names. Of a study that is read while
+so many others are, the next reading counts."""
 
 FREE_DISK_BYTES: Final = 64 * MIB
 """Space of the storage disk that uploads leave free, so that the index can still be written."""

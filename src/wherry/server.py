@@ -32,14 +32,15 @@ from wherry.http.app import build_app
 from wherry.http.lifecycle import Lifecycle
 from wherry.http.port import Signals, address, answer, listen
 from wherry.http.services import Services
-from wherry.index import stability, staging
+from wherry.index import moves, stability, staging
 from wherry.index.database import Index
 from wherry.index.opening import IndexSettings, open_index
 from wherry.index.recycling import Bounds
 from wherry.ingest.ingest import Ingest
-from wherry.ingest.recovery import Janitor, reclaim, restore
+from wherry.ingest.recovery import Janitor, give_up_copies, reclaim, restore
 from wherry.jobs.engine import JobEngine
 from wherry.jobs.shop import Rules
+from wherry.keyring import open_keys
 from wherry.metrics import Metrics
 from wherry.modalities import ModalityBook
 from wherry.modalities.commitment import ask_to_commit
@@ -49,13 +50,18 @@ from wherry.modalities.retrieving import GetJobs, MoveJobs
 from wherry.modalities.store import MOVE_TYPE, ModalityStore
 from wherry.modalities.store import TYPE as STORE_TYPE
 from wherry.model import Level
+from wherry.moving.job import StorageMoves
+from wherry.moving.order import MOVE, POLICY
+from wherry.moving.policy import Policy
+from wherry.moving.reads import ReadNotes
 from wherry.peers import PeerBook
 from wherry.peers.store import PeerStore
 from wherry.presence import Presence
 from wherry.receiving import Receiving
 from wherry.storage.base import StorageArea
-from wherry.storage.building import storage_area
+from wherry.storage.building import ring_files, storage_area
 from wherry.storage.cache import FileCache
+from wherry.storage.moving import MovingStorage
 from wherry.transfers.service import TransferService
 from wherry.webhooks.events import JOB_TYPE
 from wherry.webhooks.job import WebhookJobs
@@ -153,10 +159,15 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
     index = open_index(index_settings(config))
     try:
         _make_folder(config.storage_directory, "StorageDirectory")
+        keys = open_keys(config.encryption, index, ring_files(config))
         presence = Presence(index)
         presence.register()
-        storage = storage_area(config, presence.id, metrics)
-        janitor = Janitor(index, storage)
+        reads = ReadNotes(index)
+        noted = reads.note if config.wherry.storage_policy.takes_away else _ignore
+        storage, stores = storage_area(
+            config, presence.id, metrics, keys, partial(_locate, index), noted
+        )
+        janitor = Janitor(index, storage, presence.id)
         ingest = Ingest(
             index,
             storage,
@@ -184,6 +195,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
                 MoveJobs(config, modalities),
                 GetJobs(config, modalities, ingest, receiving),
                 *_archive_jobs(config, index, storage, janitor),
+                *_move_jobs(index, storage, stores, janitor, presence.id),
                 WebhookJobs(config, index),
             ],
             _rules(config),
@@ -210,7 +222,8 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             lifecycle=lifecycle or Lifecycle(partial(_same, config)),
             process_id=presence.id,
         )
-        housekeeping = Housekeeping(parts, presence)
+        policy = Policy(index, jobs, config.wherry.storage_policy, presence.id)
+        housekeeping = Housekeeping(parts, presence, reads, policy)
         lookout = Lookout(index, jobs, config.wherry.webhooks)
         with _left_to_housekeeping():
             housekeeping.bury_the_dead()
@@ -252,6 +265,8 @@ def _left_to_housekeeping() -> Iterator[None]:
 def _rules(config: Config) -> Rules:
     webhooks = len(config.wherry.webhooks)
     errands = {MOVE_TYPE: limits.MOVES}
+    if config.has_two_stores:
+        errands[POLICY] = limits.POLICY_JOBS
     if webhooks:
         errands[JOB_TYPE] = min(webhooks, limits.WEBHOOK_WORKERS)
     return Rules(
@@ -285,6 +300,31 @@ def _archive_jobs(
         ArchiveJobs(type, index, storage, janitor.wake, keep=keep, utf8=utf8)
         for type in (ARCHIVE, MEDIA)
     ]
+
+
+def _move_jobs(
+    index: Index,
+    storage: StorageArea,
+    stores: MovingStorage | None,
+    janitor: Janitor,
+    process_id: str,
+) -> list[StorageMoves]:
+    """None where there is one store only."""
+    if stores is None:
+        return []
+    return [
+        StorageMoves(type, index, storage, stores, janitor.wake, process_id)
+        for type in (MOVE, POLICY)
+    ]
+
+
+def _ignore(uuid: str) -> None:
+    """Nobody asks which files are read."""
+
+
+def _locate(index: Index, uuid: str) -> str | None:
+    with index.read() as tx:
+        return moves.place_of(tx, uuid)
 
 
 def _give_up_waiting_jobs(jobs: JobEngine, presence: Presence) -> None:
@@ -340,9 +380,13 @@ def _make_folder(folder: Path, key: str) -> None:
 class Housekeeping:
     """The thread that renews the lease, takes over from the dead and marks what is stable."""
 
-    def __init__(self, parts: Services, presence: Presence) -> None:
+    def __init__(
+        self, parts: Services, presence: Presence, reads: ReadNotes, policy: Policy
+    ) -> None:
         self._parts = parts
         self._presence = presence
+        self._reads = reads
+        self._policy = policy
         self._stop = threading.Event()
         self._next_expiry = clock.monotonic() + _EXPIRE_EVERY_S
         self._next_worklist = clock.monotonic()
@@ -365,6 +409,7 @@ class Housekeeping:
         jobs = self._parts.jobs.adopt(dead)
         with index.read() as tx:
             gone = [*dead, *staging.ownerless(tx)]
+        give_up_copies(index, dead)
         removed = reclaim(index, storage, gone)
         lost = [*dead, *logs_left.difference(self._presence.known())]
         restored = sum(restore(index, storage, process_id) for process_id in lost)
@@ -388,6 +433,8 @@ class Housekeeping:
                 self._mark_stable,
                 self._expire_transfers,
                 self._expire_worklists,
+                self._reads.flush,
+                self._policy.look,
             ):
                 try:
                     duty()

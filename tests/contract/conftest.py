@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.areas import Area
+from tests.support.sealed import sealed_keys
 
 
-@pytest.fixture(params=["folder", "objects"])
+@pytest.fixture(params=["folder", "objects", "sealed"])
 def area(request: pytest.FixtureRequest, tmp_path: Path) -> Area:
-    """Both kinds of places to store in."""
-    return Area(tmp_path / "storage" if request.param == "folder" else None)
+    """All kinds of places to store in."""
+    if request.param == "objects":
+        return Area(None)
+    return Area(tmp_path / "storage", sealed_keys() if request.param == "sealed" else None)

@@ -54,6 +54,9 @@ class MemoryStorage:
     def logged(self, owner: str) -> Iterator[SmallFile]:
         return iter(())
 
+    def restore(self, file: SmallFile) -> bool:
+        return False
+
     def drop_log(self, owner: str) -> None:
         pass
 
@@ -138,6 +141,9 @@ class _Writer:
     def map(self) -> Iterator[memoryview]:
         with memoryview(bytes(self._content)) as view:
             yield view
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        return bytes(self._content[offset : offset + size])
 
     def sync(self) -> None:
         if self._stored is None:

@@ -23,6 +23,8 @@ class ObjectProxy(Httpd):
     def __init__(self, port: int) -> None:
         self.seen: list[tuple[str, str]] = []
         self.bend: Callable[[str, str], Answer | Cut | Drop | None] = lambda _method, _path: None
+        self.after: Callable[[str, str], None] = lambda _method, _path: None
+        """Is told when the store has answered, before whoever asked is."""
         self.lock = threading.Lock()
         self.delay_s = 0.0
         """Of every answer."""
@@ -98,7 +100,9 @@ def _handler(proxy: ObjectProxy, port: int) -> type[BaseHTTPRequestHandler]:
                     return
                 told = {k: v for k, v in answer.getheaders() if k.lower() not in _OWN}
                 length = answer.getheader("Content-Length") if self.command == "HEAD" else None
-                self._tell(answer.status, told, answer.read(), bent, length)
+                content = answer.read()
+                proxy.after(self.command, self.path)
+                self._tell(answer.status, told, content, bent, length)
             finally:
                 connection.close()
 

@@ -19,15 +19,20 @@ import pytest
 from tests.support.azurite import Azurite
 from tests.support.google import Google
 from tests.support.memory import MemoryStorage
+from tests.support.objects import FakeObjects
+from tests.support.sealed import sealed_keys
 from tests.support.swift import ACCESS_KEY, REGION, SECRET_KEY, Swift
-from wherry.config.objects import AzureConfig, GoogleConfig, S3Config
+from wherry.config.objects import AzureConfig, GoogleConfig, Hybrid, S3Config
 from wherry.metrics import Metrics
 from wherry.storage.base import StorageArea
 from wherry.storage.counting import CountingStorage
 from wherry.storage.filesystem import FilesystemStorage
+from wherry.storage.hybrid import HybridStorage, ObjectSide
 from wherry.storage.objects import ObjectStorage, object_storage
+from wherry.storage.sealed.area import SealedStorage
 
 _BUCKET = "contract"
+TO_FILES, TO_OBJECTS = Hybrid.WRITE_TO_FILE_SYSTEM, Hybrid.WRITE_TO_OBJECT_STORAGE
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,10 @@ def s3(ground: Ground, *, legacy: bool = False, sealed: bool = False) -> ObjectS
     return object_storage(config, ground.folder, sealed=sealed)
 
 
+def sealed(ground: Ground, container: str, inner: type_maker = filesystem) -> StorageArea:
+    return SealedStorage(inner(ground), sealed_keys(container))
+
+
 def azure(ground: Ground, *, sealed: bool = False) -> ObjectStorage:
     """In a part of its own of the one container."""
     service: Azurite = ground.service("azure_service")
@@ -92,6 +101,15 @@ def gcs(ground: Ground, *, sealed: bool = False) -> ObjectStorage:
     return object_storage(config, ground.folder, sealed=sealed)
 
 
+def fake_objects(ground: Ground) -> FakeObjects:
+    return FakeObjects(ground.folder / "objects")
+
+
+def hybrid(ground: Ground, mode: Hybrid, objects: Callable[[Ground], ObjectSide]) -> StorageArea:
+    local = FilesystemStorage(ground.folder / "storage")
+    return HybridStorage(local, objects(ground), mode, lambda uuid: None)
+
+
 def memory(_: Ground) -> StorageArea:
     return MemoryStorage()
 
@@ -103,9 +121,26 @@ MAKERS: dict[str, type_maker] = {
     "s3-legacy": partial(s3, legacy=True),
     "azure": azure,
     "gcs": gcs,
+    "sealed": partial(sealed, container="W1"),
+    "sealed-a1": partial(sealed, container="A1"),
+    "sealed-memory": partial(sealed, container="W1", inner=memory),
+    "sealed-s3": partial(sealed, container="W1", inner=partial(s3, sealed=True)),
+    "sealed-azure": partial(sealed, container="A1", inner=partial(azure, sealed=True)),
     "memory": memory,
+    "hybrid-file-system": partial(hybrid, mode=TO_FILES, objects=fake_objects),
+    "hybrid-objects": partial(hybrid, mode=TO_OBJECTS, objects=fake_objects),
+    "hybrid-s3-file-system": partial(hybrid, mode=TO_FILES, objects=s3),
+    "hybrid-s3-objects": partial(hybrid, mode=TO_OBJECTS, objects=s3),
+    "sealed-hybrid": partial(
+        sealed, container="W1", inner=partial(hybrid, mode=TO_FILES, objects=fake_objects)
+    ),
+    "sealed-hybrid-s3": partial(
+        sealed,
+        container="W1",
+        inner=partial(hybrid, mode=TO_OBJECTS, objects=partial(s3, sealed=True)),
+    ),
 }
-SHARING = ("filesystem", "counted")
+SHARING = ("filesystem", "counted", "hybrid-file-system", "hybrid-s3-file-system")
 """Those whose files several writers may fill (``StorageArea.shares_files``)."""
 
 

@@ -17,6 +17,7 @@ from queue import Empty, SimpleQueue
 
 from wherry import limits
 from wherry.dicom.scan import scan
+from wherry.digests import small_md5
 from wherry.errors import StorageFull, StorageUnavailable, TooLarge
 from wherry.index.database import Waiter
 from wherry.ingest.group import type_done
@@ -24,11 +25,6 @@ from wherry.ingest.names import NameBlocks
 from wherry.ingest.staging import staged_instance
 from wherry.model import Origin, StagedInstance, Stored, Summary
 from wherry.storage.base import ANYWHERE, SmallFile, StorageArea, type_buffer
-
-try:  # Giving the interpreter lock away and getting it back costs more than this digest.
-    from _md5 import md5 as _md5  # type: ignore[import-not-found]
-except ImportError:  # a Python that was built without
-    from hashlib import md5 as _md5
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +148,7 @@ class Handfuls:
             arrival.check(summary)
         if self._storage.free_bytes() < limits.FREE_DISK_BYTES:
             raise StorageFull("No space left in the storage area")
-        md5 = _md5(data).hexdigest()
+        md5 = small_md5(data)
         uuid = self._names.take()
         return SmallFile(uuid, data, md5), summary
 

@@ -62,8 +62,8 @@ class FileWriter(Protocol):
         the buffer belongs to the writer from now on."""
 
     def flush(self) -> None:
-        """Let go of the buffer: what was written may be read elsewhere. Raises as ``write``
-        does."""
+        """Let go of the buffer: what was written may be read elsewhere, where ``shares_files``.
+        Raises as ``write`` does."""
 
     def write_at(self, data: type_buffer, offset: int) -> None:
         """Write at ``offset`` bytes; ranges that do not overlap may be written in parallel."""
@@ -71,8 +71,12 @@ class FileWriter(Protocol):
     def map(self) -> AbstractContextManager[memoryview]:
         """The bytes written so far as one read-only buffer, without reading them into memory."""
 
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Some of the bytes written so far; fewer only at their end."""
+
     def sync(self) -> None:
-        """Make the bytes written so far, and the name, survive a power cut."""
+        """Make the bytes written so far, and the name, survive a power cut. Where ``shares_files``
+        is False, nothing is written after it."""
 
     def close(self) -> None:
         """Release the file. What was given to ``write`` and not synced may be lost. Safe to call
@@ -130,6 +134,10 @@ class StorageArea(Protocol):
 
     def logged(self, owner: str) -> Iterator[SmallFile]:
         """The files in the log of a process that has ended. They may be there, damaged or gone."""
+
+    def restore(self, file: SmallFile) -> bool:
+        """Make a file of a log whole again, byte for byte as it was put; False when it is whole
+        already. Raises as ``put``."""
 
     def drop_log(self, owner: str) -> None:
         """Everything in this log that is needed lies in synced files."""

@@ -57,6 +57,9 @@ class CountingStorage:
     def logged(self, owner: str) -> Iterator[SmallFile]:
         return self._inner.logged(owner)
 
+    def restore(self, file: SmallFile) -> bool:
+        return self._inner.restore(file)
+
     def drop_log(self, owner: str) -> None:
         self._inner.drop_log(owner)
 
@@ -146,6 +149,9 @@ class _Writer:
 
     def map(self) -> AbstractContextManager[memoryview]:
         return self._inner.map()
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        return self._inner.read_at(offset, size)
 
     def sync(self) -> None:
         started = clock.monotonic()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from wherry.storage.objects.azure import AzureContainer
 from wherry.storage.objects.client import Bucket, Client
 from wherry.storage.objects.failures import OURS
 from wherry.storage.objects.names import Names
+from wherry.storage.objects.ringfile import ObjectRingFile
 from wherry.storage.objects.storage import ObjectStorage
 
 log = logging.getLogger(__name__)
@@ -38,14 +40,7 @@ def object_storage(
 ) -> ObjectStorage:
     """``folder``: see ``ObjectStorage``. ``sealed``: what is stored will be encrypted.
     ``ca_certificates``: whom to trust beside the usual ones. Raises ``ConfigurationError``."""
-    try:
-        bucket = _bucket(config, _options(config, ca_certificates))
-    except OURS:
-        # Not from it: its words may hold what must stay secret.
-        raise ConfigurationError(
-            "The object storage cannot be used like this: look at its endpoint, its credentials "
-            "and its names"
-        ) from None
+    bucket = _opened(config, ca_certificates)
     names = Names(
         config.root_path,
         legacy=config.legacy_names,
@@ -53,6 +48,26 @@ def object_storage(
         unknown_headers=config.legacy_unknown_files,
     )
     return ObjectStorage(Client(bucket), names, folder)
+
+
+def object_ring_file(
+    config: ObjectsConfig, *, ca_certificates: Path | None = None
+) -> ObjectRingFile:
+    """The key ring beside the objects. Raises ``ConfigurationError``."""
+    bucket = _opened(config, ca_certificates)
+    # A class of storage that is read seldom, or late, is not for what every start reads.
+    return ObjectRingFile(Client(replace(bucket, attributes={}, tags={})), config.root_path)
+
+
+def _opened(config: ObjectsConfig, ca_certificates: Path | None) -> Bucket:
+    try:
+        return _bucket(config, _options(config, ca_certificates))
+    except OURS:
+        # Not from it: its words may hold what must stay secret.
+        raise ConfigurationError(
+            "The object storage cannot be used like this: look at its endpoint, its credentials "
+            "and its names"
+        ) from None
 
 
 def _bucket(config: ObjectsConfig, options: dict[str, Any]) -> Bucket:
