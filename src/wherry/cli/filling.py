@@ -32,7 +32,7 @@ def add_connections(parser: argparse.ArgumentParser) -> None:
     """Options of both commands."""
     parser.add_argument(
         "--connections",
-        type=_count,
+        type=count,
         default=limits.REPLICATION_CONNECTIONS,
         metavar="N",
         help=f"connections at once (default: {limits.REPLICATION_CONNECTIONS})",
@@ -137,7 +137,8 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A number of connections."""
     number = int(text)
     if not 1 <= number <= limits.REPLICATION_CONNECTIONS_MOST:
         raise argparse.ArgumentTypeError(

@@ -10,7 +10,17 @@ import sys
 from collections.abc import Sequence
 
 from wherry import __version__
-from wherry.cli import demo, hash_password, import_folder, jobs, replicate, serve, upgrade, verify
+from wherry.cli import (
+    adopt,
+    demo,
+    hash_password,
+    import_folder,
+    jobs,
+    replicate,
+    serve,
+    upgrade,
+    verify,
+)
 from wherry.cli.filling import printable
 from wherry.errors import WherryError
 
@@ -35,6 +45,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"wherry {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (serve, upgrade, import_folder, replicate, jobs, verify, hash_password, demo):
+    for command in (
+        serve,
+        upgrade,
+        adopt,
+        import_folder,
+        replicate,
+        jobs,
+        verify,
+        hash_password,
+        demo,
+    ):
         command.add_parser(commands)
     return parser

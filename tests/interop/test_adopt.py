@@ -1,0 +1,136 @@
+"""An Orthanc that has lived is adopted: what it answered before, Wherry answers after it, and it can
+be started again.
+
+What differs is in ``adopt_differences.json`` beside this file, with a reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.golden.compare import Reason, differences, load_reasons
+from tests.interop.adopt_store import COUNT, Question, answer, fill, questions, upload
+from tests.support.dicom_files import make_series
+from tests.support.orthanc import Orthanc, needs_orthanc
+from tests.support.server import Server, running
+
+pytestmark = needs_orthanc
+
+REASONS = Path(__file__).with_name("adopt_differences.json")
+ADOPT = 2000
+type_answers = list[tuple[Question, dict[str, Any]]]
+
+
+def wherry(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "wherry", "adopt", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@dataclass
+class Adopted:
+    """A Wherry on the store of an Orthanc."""
+
+    original: Orthanc
+    answers: type_answers
+    """What the Orthanc said."""
+    server: Server
+
+    @property
+    def index(self) -> Path:
+        return self.original.folder / "index" / "index"
+
+
+@pytest.fixture(scope="module")
+def adopted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Adopted]:
+    original = fill(tmp_path_factory.mktemp("orthanc"))
+    with running(original) as running_original:
+        answers = [(one, answer(original, one)) for one in questions(running_original)]
+        config = str(original.folder / "config.json")
+        refused = wherry("--from", config)
+        assert refused.returncode == 2
+        assert "stop it first" in refused.stderr
+        original.stop()
+    server = Server(original.folder, original.config, port=original.port)
+    found = Adopted(original, answers, server)
+    before = digest(found.index)
+    dry = wherry("--from", config, "--dry-run")
+    assert (dry.returncode, dry.stderr) == (0, ""), dry.stdout + dry.stderr
+    assert "Nothing would be lost" in dry.stdout
+    assert not found.index.with_name("wherry.db").exists()
+    done = wherry("--from", config, "--verify")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    again = wherry("--from", config)
+    assert "adopted already" in again.stdout
+    assert digest(found.index) == before
+    with running(server):
+        yield found
+    assert digest(found.index) == before or original.process is None
+
+
+def explained(question: Question, line: str, reasons: list[Reason]) -> bool:
+    record = {"section": question.method, "name": question.kind}
+    found = [reason for reason in reasons if reason.explains("", record, line)]
+    return bool(found)
+
+
+def test_what_was_answered_before_is_answered_now(adopted: Adopted) -> None:
+    reasons = load_reasons(REASONS)
+    assert len(adopted.answers) > 20 * COUNT
+    found = []
+    for question, before in adopted.answers:
+        now = answer(adopted.server, question)
+        found += [
+            f"{question.kind} {question.body or ''} {line}"
+            for line in differences(before, now)
+            if not explained(question, line, reasons)
+        ]
+    assert not found, f"{len(found)}:\n" + "\n".join(found[:ADOPT])
+    assert [reason.why for reason in reasons if not reason.used] == []
+
+
+def test_nothing_is_announced_that_was_stable(adopted: Adopted) -> None:
+    last = next(now for question, now in adopted.answers if question.path == "/changes?last")
+    assert adopted.server.json("GET", "/changes?last") == last["body"]
+
+
+def test_the_orthanc_can_be_started_again_and_is_sent_a_study(
+    adopted: Adopted, tmp_path: Path
+) -> None:
+    server, original = adopted.server, adopted.original
+    places = {
+        "StorageDirectory": str(original.storage),
+        "IndexDirectory": str(original.folder / "index"),
+    }
+    new = make_series(5, study=99, patient_id="NEW")
+    ids = [upload(server, data) for data in new]
+    with running(Orthanc(tmp_path, {**original.config, **places})) as back:
+        for question, before in adopted.answers:
+            if question.kind.startswith(("/instances/{}", "/studies/{}")):
+                assert answer(back, question) == before
+        server.json("POST", "/peers/other/store", [])
+        peer = json.dumps([f"{back.url}/"]).encode()
+        assert server.request("PUT", "/peers/back", peer)[0] == 200
+        study = server.json("GET", f"/instances/{ids[0]}/study")["ID"]
+        server.json("POST", "/peers/back/store", study)
+        for one, data in zip(ids, new, strict=True):
+            assert back.get(f"/instances/{one}/file") == (200, data)
+        assert back.stop() == 0
