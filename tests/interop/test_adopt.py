@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.golden.compare import Reason, differences, load_reasons
-from tests.interop.adopt_store import COUNT, Question, answer, fill, questions, upload
+from tests.interop.adopt_store import COUNT, SAMPLES, Question, answer, fill, questions, upload
 from tests.support.dicom_files import make_series
 from tests.support.orthanc import Orthanc, needs_orthanc
 from tests.support.server import Server, running
@@ -104,7 +104,8 @@ def test_what_was_answered_before_is_answered_now(adopted: Adopted) -> None:
             if not explained(question, line, reasons)
         ]
     assert not found, f"{len(found)}:\n" + "\n".join(found[:SHOWN])
-    assert [reason.why for reason in reasons if not reason.used] == []
+    if SAMPLES:  # some are of these files
+        assert [reason.why for reason in reasons if not reason.used] == []
 
 
 def test_nothing_is_announced_and_the_index_of_the_orthanc_is_untouched(adopted: Adopted) -> None:
