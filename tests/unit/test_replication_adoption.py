@@ -212,12 +212,12 @@ def test_places_of_objects(
     tmp_path: Path, content_type: int, legacy: bool, sealed: bool, place: str
 ) -> None:
     objects = ObjectsConfig(legacy_names=legacy)
-    assert Whereabouts(tmp_path, objects, sealed).look(file(content_type)) == (place, "")
+    assert Whereabouts(str(tmp_path), objects, sealed).look(file(content_type)) == (place, "")
 
 
 @pytest.mark.parametrize("hybrid", [Hybrid.WRITE_TO_FILE_SYSTEM, Hybrid.WRITE_TO_OBJECT_STORAGE])
 def test_what_lies_in_the_file_system_is_found_there(tmp_path: Path, hybrid: Hybrid) -> None:
-    whereabouts = Whereabouts(tmp_path, ObjectsConfig(hybrid=hybrid), True)
+    whereabouts = Whereabouts(str(tmp_path), ObjectsConfig(hybrid=hybrid), True)
     assert whereabouts.look(file()) == ("object-storage:.dcm.enc:A1", "")
     (tmp_path / LOCAL).parent.mkdir(parents=True)
     (tmp_path / LOCAL).write_bytes(bytes(4 + 86))

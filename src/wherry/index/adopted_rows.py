@@ -21,7 +21,7 @@ from wherry.index.keys import STUDY_PATIENT_COLUMNS, column_keys, level_keys
 from wherry.index.metadata import INSTANCE_COLUMNS, LAST_UPDATE, SERIES_COLUMNS, of_columns
 from wherry.index.orthanc.reading import OrthancResource
 from wherry.index.rows import type_row
-from wherry.index.signing import SIGNATURE
+from wherry.index.signing import SEQUENCES, SIGNATURE
 from wherry.model import Level, type_tags
 
 COLUMNS: Final = {
@@ -32,8 +32,6 @@ COLUMNS: Final = {
 }
 """Columns of ``row``, by level."""
 
-SEQUENCES: Final = 16
-"""Metadata: the sequences among the main tags (``MainDicomSequences``)."""
 _NUMBERS: Final = frozenset((1, 14))
 """Metadata of instances that are columns of numbers."""
 _EXPECTED: Final = 4

@@ -13,7 +13,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
@@ -191,7 +191,7 @@ class OrthancIndex:
                 kept: dict[str, str] = {}
                 noted: dict[int, Entry] = {}
                 if of_tags is not None and of_tags[0] == row:
-                    kept = {f"{one[1]:04x},{one[2]:04x}": one[3] or "" for one in of_tags[1]}
+                    kept = {_tag(one[1], one[2]): one[3] or "" for one in of_tags[1]}
                     of_tags = next(tags, None)
                 if of_metadata is not None and of_metadata[0] == row:
                     noted = {one[1]: Entry(one[2] or "", one[3] or 0) for one in of_metadata[1]}
@@ -278,6 +278,11 @@ class OrthancIndex:
             " FROM ExportedResources WHERE resourceType BETWEEN 1 AND 4 ORDER BY seq"
         )
         yield from _portions(rows)
+
+
+@lru_cache(maxsize=4096)
+def _tag(group: int, element: int) -> str:
+    return f"{group:04x},{element:04x}"
 
 
 def _portions(rows: sqlite3.Cursor) -> Iterator[list[tuple[Any, ...]]]:
