@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.support import postgres
+from tests.support.azurite import Azurite, azurite
 from tests.support.indexes import empty_index
+from tests.support.swift import Swift, swift
 from wherry.index.database import Index
 from wherry.index.opening import IndexSettings, open_index
 
@@ -35,3 +37,17 @@ def index(index_settings: IndexSettings) -> Iterator[Index]:
     index = open_index(index_settings)
     yield index
     index.close()
+
+
+@pytest.fixture(scope="session")
+def s3_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swift]:
+    """An S3 service of this test session."""
+    with swift(tmp_path_factory.mktemp("swift")) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def azure_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """An Azure blob service of this test session."""
+    with azurite(tmp_path_factory.mktemp("azurite")) as service:
+        yield service

@@ -41,6 +41,7 @@ error codes, so that a client written for Orthanc recognises them.
     ├── MissingFile              2006   500  a stored file is not there any more
     ├── CorruptedFile              20   500  bytes differ from their digest or identity
     ├── Unavailable                36   503  a bound on concurrent work is reached, try later
+    │   └── StorageUnavailable     36   503  the storage area is out of reach for now
     ├── JobCanceled                37   500  somebody cancelled the job
     └── ConfigurationError          8   500  the server cannot start like this
 
@@ -313,6 +314,20 @@ class Unavailable(WherryError):
     def __init__(self, details: str = "", retry_after_s: int = 1) -> None:
         super().__init__(details)
         self.retry_after_s: float = retry_after_s
+
+
+class StorageUnavailable(Unavailable):
+    """The storage area is out of reach for now: nothing is known of its files."""
+
+    text = "The storage area is currently not available (probably a transient situation)"
+    temporary = True
+
+    def __init__(
+        self, details: str = "", retry_after_s: int = 5, *, nothing_done: bool = False
+    ) -> None:
+        super().__init__(details, retry_after_s)
+        self.nothing_done = nothing_done
+        """Whether it is certain that what was to be written is not there; else it may be."""
 
 
 class JobCanceled(WherryError):

@@ -167,6 +167,20 @@ ANSWER_IDLE_S: Final = 60.0
 ANSWER_LEAST_BYTES: Final = 64 * KIB
 """About 1 KiB a second: slower than any line that a DICOM file is sent over."""
 
+# --- Sealed files -----------------------------------------------------------------------------
+SEALED_CHUNK_BYTES: Final = 128 * KIB
+"""Plain bytes that are sealed together: a range costs what it touches of them, and a file that is
+written holds two. A small instance is one (docs/decisions/encryption.md)."""
+
+KEY_RING_BYTES: Final = 1 * MIB
+"""The document with the keys that wrap keys: 200 bytes for each, and one more a year."""
+
+KEY_RING_LOOK_S: Final = 60.0
+"""Between two looks whether there is a newer key for new files."""
+
+KEY_RING_MISS_S: Final = 1.0
+"""Between two looks for a key that nobody knows: a damaged file asks for one, too."""
+
 # --- Compressed attachments ------------------------------------------------------------------
 PACKED_IN_MEMORY_BYTES: Final = 2 * MIB
 """Compressed bytes of a new file that are held until its end, when the size is known that stands
@@ -190,6 +204,41 @@ PASSWORDS_REMEMBERED: Final = 1_000
 
 PASSWORDS_WAITING: Final = 64
 """Requests that wait for the hash of a password: about six seconds. Others get 503."""
+
+# --- Object storage --------------------------------------------------------------------------
+OBJECT_HEAD_BYTES: Final = 1 * MIB
+"""Read of an object when it is opened: the whole of a usual instance, so that it costs one request.
+What is written of a new one stays in memory up to here."""
+
+OBJECT_PIECE_BYTES: Final = 4 * MIB
+"""Read ahead of an object that is read from one end to the other: at 20 ms a request, 200 MB/s with
+one of them under way."""
+
+OBJECT_LEAST_BYTES: Final = 128 * KIB
+"""Read at once of an object that is read here and there."""
+
+OBJECT_PARTS: Final = 8
+"""Parts of large objects that are on their way at once, of all uploads together: 40 MiB."""
+
+OBJECT_RETRY_S: Final = 20.0
+"""A request to an object storage that fails is tried again for at most so long: who waits for the
+answer has timeouts of its own."""
+
+OBJECT_SILENCE_S: Final = 120
+"""Longest silence of an object storage, while it is sent a part too."""
+
+OBJECT_REST_S: Final = 2.0
+"""After a failure, an object storage is left alone for so long: then one request finds out whether
+it is back, and until it does, others are refused at once instead of waiting in a row."""
+
+OBJECT_WORKER_THREADS: Final = 16
+"""Threads for requests, at least, when files are far away: they wait instead of working."""
+
+REMOVALS: Final = 8
+"""Files that the janitor removes at once where each is a request."""
+
+REMOVALS_AGAIN_S: Final = 10.0
+"""The janitor tries again after so long what a storage area out of reach has kept it from."""
 
 # --- DICOM ---------------------------------------------------------------------------------
 DICOM_HEADER_BYTES: Final = 64 * MIB
@@ -597,6 +646,10 @@ SIP_BYTES: Final = 16 * KIB
 
 LET_GO_S: Final = 5.0
 """How long a sender that comes back waits for its old connection to be given up."""
+
+BUCKET_STORES: Final = 8
+"""Files, or handfuls of small ones, of one bucket that are on their way to where files are not
+shared; each holds a MiB."""
 
 BUCKET_BUFFER_BYTES: Final = 8 * MIB
 """Compressed bytes of one bucket that a sender gathers before it sends them; larger buckets are

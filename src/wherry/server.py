@@ -40,6 +40,7 @@ from wherry.ingest.ingest import Ingest
 from wherry.ingest.recovery import Janitor, reclaim, restore
 from wherry.jobs.engine import JobEngine
 from wherry.jobs.shop import Rules
+from wherry.keyring import open_keys
 from wherry.metrics import Metrics
 from wherry.modalities import ModalityBook
 from wherry.modalities.commitment import ask_to_commit
@@ -54,7 +55,7 @@ from wherry.peers.store import PeerStore
 from wherry.presence import Presence
 from wherry.receiving import Receiving
 from wherry.storage.base import StorageArea
-from wherry.storage.building import storage_area
+from wherry.storage.building import ring_files, storage_area
 from wherry.storage.cache import FileCache
 from wherry.transfers.service import TransferService
 from wherry.webhooks.events import JOB_TYPE
@@ -153,9 +154,10 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
     index = open_index(index_settings(config))
     try:
         _make_folder(config.storage_directory, "StorageDirectory")
+        keys = open_keys(config.encryption, index, ring_files(config))
         presence = Presence(index)
         presence.register()
-        storage = storage_area(config, presence.id, metrics)
+        storage = storage_area(config, presence.id, metrics, keys)
         janitor = Janitor(index, storage)
         ingest = Ingest(
             index,

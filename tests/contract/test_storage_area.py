@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.storages import MAKERS, SHARING, made
 from wherry import limits
 from wherry.errors import CannotWriteFile, MissingFile, ParameterOutOfRange
-from wherry.metrics import Metrics
-from wherry.storage.base import SmallFile, StorageArea
-from wherry.storage.counting import CountingStorage
+from wherry.storage.base import ANYWHERE, SmallFile, StorageArea
 from wherry.storage.filesystem import FilesystemStorage
 
 
@@ -23,10 +22,18 @@ def name(prefix: str = "") -> str:
     return prefix + text[len(prefix) :]
 
 
-@pytest.fixture(params=["filesystem", "counted"])
+@pytest.fixture(params=[*MAKERS])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StorageArea]:
-    plain = FilesystemStorage(tmp_path / "storage")
-    yield plain if request.param == "filesystem" else CountingStorage(plain, Metrics())
+    with made(request.param, request, tmp_path) as storage:
+        yield storage
+
+
+@pytest.fixture(params=SHARING)
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StorageArea]:
+    """One whose files several writers may fill."""
+    with made(request.param, request, tmp_path) as storage:
+        assert storage.shares_files
+        yield storage
 
 
 def put(storage: StorageArea, data: bytes, uuid_: str | None = None) -> str:
@@ -37,8 +44,8 @@ def put(storage: StorageArea, data: bytes, uuid_: str | None = None) -> str:
     return writer.uuid
 
 
-def get(storage: StorageArea, uuid_: str) -> bytes:
-    reader = storage.open(uuid_)
+def get(storage: StorageArea, uuid_: str, place: str = ANYWHERE) -> bytes:
+    reader = storage.open(uuid_, place)
     try:
         return reader.read_at(0, reader.size)
     finally:
@@ -56,6 +63,8 @@ def test_what_is_written_in_pieces_is_read_whole(storage: StorageArea) -> None:
     storage.sync([writer.uuid])
     assert get(storage, writer.uuid) == b"onetwothree"
     assert storage.size(writer.uuid) == 11
+    assert get(storage, writer.uuid, writer.place) == b"onetwothree"
+    assert storage.size(writer.uuid, writer.place) == 11
 
 
 @pytest.mark.parametrize("piece", [1000, 100_000, 1_048_576, 5_000_000])
@@ -76,7 +85,7 @@ def test_files_of_all_sizes_in_pieces_of_all_sizes(
 
 
 def test_more_files_at_once_than_there_are_buffers(storage: StorageArea) -> None:
-    writers = [storage.create(name()) for _ in range(40)]
+    writers = [storage.create(name()) for _ in range(20)]
     for number, writer in enumerate(writers):
         for _ in range(3):
             writer.write(bytes([number]) * 100_000)
@@ -97,6 +106,36 @@ def test_ranges_are_cut_at_the_end_of_the_file(storage: StorageArea) -> None:
     reader.close()
 
 
+@pytest.mark.parametrize("piece", [65_536, 524_288, 4_000_000])
+def test_a_file_is_read_from_its_beginning_to_its_end(storage: StorageArea, piece: int) -> None:
+    data = bytes(range(256)) * 20_000
+    reader = storage.open(put(storage, data))
+    read = [reader.read_at(at, piece) for at in range(0, len(data), piece)]
+    assert b"".join(read) == data
+    assert reader.read_at(100, 50) == data[100:150]
+    assert reader.read_at(len(data) - 10, 50) == data[-10:]
+    reader.close()
+
+
+def test_the_map_of_a_reader_is_the_whole_file(storage: StorageArea) -> None:
+    for data in (b"", b"abc", bytes(range(256)) * 20_000):
+        reader = storage.open(put(storage, data))
+        with reader.map() as view:
+            assert bytes(view) == data
+        reader.close()
+
+
+def test_what_was_not_synced_is_not_there(storage: StorageArea) -> None:
+    """Or at least goes away with ``delete``, which whoever gives a file up calls."""
+    writer = storage.create(name())
+    writer.write(bytes(300_000))
+    writer.close()
+    storage.delete(writer.uuid, writer.place)
+    with pytest.raises(MissingFile):
+        storage.open(writer.uuid)
+    assert list(storage.list(writer.uuid[:13])) == []
+
+
 def test_what_is_forgotten_is_still_there(storage: StorageArea) -> None:
     data = bytes(range(256)) * 20_000
     reader = storage.open(put(storage, data))
@@ -107,12 +146,12 @@ def test_what_is_forgotten_is_still_there(storage: StorageArea) -> None:
     reader.close()
 
 
-def test_ranges_may_be_written_in_any_order_by_many_threads(storage: StorageArea) -> None:
+def test_ranges_may_be_written_in_any_order_by_many_threads(shared: StorageArea) -> None:
     target = name()
     pieces = [bytes([number]) * 1000 for number in range(50)]
 
     def write(number: int) -> None:
-        writer = storage.reopen(target)
+        writer = shared.reopen(target)
         writer.write_at(pieces[number], number * 1000)
         writer.close()
 
@@ -121,17 +160,17 @@ def test_ranges_may_be_written_in_any_order_by_many_threads(storage: StorageArea
         thread.start()
     for thread in threads:
         thread.join()
-    assert get(storage, target) == b"".join(pieces)
+    assert get(shared, target) == b"".join(pieces)
 
 
 @pytest.mark.parametrize("size", [1000, 4096, 100_001, 1_300_000])
-def test_parts_of_a_file_are_written_at_once(storage: StorageArea, size: int) -> None:
+def test_parts_of_a_file_are_written_at_once(shared: StorageArea, size: int) -> None:
     """Whatever blocks they share, and of whatever sizes their pieces are."""
     target = name()
     parts = [bytes([number + 1]) * size for number in range(8)]
 
     def write(number: int) -> None:
-        writer = storage.reopen(target, number * size)
+        writer = shared.reopen(target, number * size)
         for start in range(0, size, 70_000):
             writer.write(parts[number][start : start + 70_000])
         writer.flush()
@@ -142,8 +181,22 @@ def test_parts_of_a_file_are_written_at_once(storage: StorageArea, size: int) ->
         thread.start()
     for thread in threads:
         thread.join()
-    storage.sync([target])
-    assert get(storage, target) == b"".join(parts)
+    shared.sync([target])
+    assert get(shared, target) == b"".join(parts)
+
+
+@pytest.mark.parametrize("size", [100, 200_000, 3_000_000])
+def test_the_beginning_may_be_written_last(storage: StorageArea, size: int) -> None:
+    data = (bytes(range(251)) * (size // 251 + 1))[:size]
+    writer = storage.create(name())
+    for start in range(8, size, 70_000):
+        writer.write_at(data[start : start + 70_000], start)
+    writer.write_at(data[:8], 0)
+    with writer.map() as view:
+        assert bytes(view) == data
+    writer.sync()
+    writer.close()
+    assert get(storage, writer.uuid, writer.place) == data
 
 
 @pytest.mark.parametrize("size", [1, 131_073, 1_048_576, 2_500_000])
@@ -165,7 +218,7 @@ def test_bytes_are_put_where_the_file_wants_them(storage: StorageArea, size: int
 @pytest.mark.parametrize("size", [0, 1, 4096, 131_073, 526_106, 1_048_576])
 def test_a_buffer_becomes_a_file(storage: StorageArea, size: int) -> None:
     data = (bytes(range(251)) * (size // 251 + 1))[:size]
-    buffers = [storage.take_buffer() for _ in range(20)]
+    buffers = [storage.take_buffer() for _ in range(17)]
     for buffer in buffers:
         assert len(buffer) == limits.DIRECT_BUFFER_BYTES
         buffer[:size] = data
@@ -189,14 +242,15 @@ def test_the_map_shows_what_was_written(storage: StorageArea) -> None:
 def test_a_name_is_created_once(storage: StorageArea) -> None:
     taken = put(storage, b"first")
     with pytest.raises(CannotWriteFile):
-        storage.create(taken)
+        put(storage, b"second", taken)
     assert get(storage, taken) == b"first"
 
 
 def test_deleting_is_idempotent_and_spares_open_readers(storage: StorageArea) -> None:
     gone = put(storage, b"still here")
     reader = storage.open(gone)
-    storage.delete(gone)
+    storage.delete(gone, reader.place)
+    storage.delete(gone, reader.place)
     storage.delete(gone)
     storage.sync_removals([gone, "abcd1234-5678"])
     assert reader.read_at(0, 100) == b"still here"
@@ -232,7 +286,8 @@ def test_listing_by_prefix(storage: StorageArea) -> None:
     ],
 )
 def test_no_name_leaves_the_storage_area(storage: StorageArea, bad: str) -> None:
-    for call in (storage.create, storage.reopen, storage.open, storage.delete, storage.size):
+    reopen = [storage.reopen] if storage.shares_files else []
+    for call in (storage.create, *reopen, storage.open, storage.delete, storage.size):
         with pytest.raises(ParameterOutOfRange):
             call(bad)
     with pytest.raises(ParameterOutOfRange):
@@ -253,8 +308,10 @@ def small(data: bytes, uuid_: str | None = None) -> SmallFile:
 
 def test_small_files_are_there_at_once(storage: StorageArea) -> None:
     files = [small(b"one"), small(b""), small(bytes(limits.SMALL_FILE_BYTES))]
-    storage.put(files)
+    places = storage.put(files)
     assert [get(storage, file.uuid) for file in files] == [file.data for file in files]
+    for file, place in zip(files, places, strict=True):
+        assert get(storage, file.uuid, place) == file.data
 
 
 def test_small_files_are_all_there_or_none(storage: StorageArea) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.dicom_files import make_instance
+from tests.support.sealed import MASTER, key_file
 from tests.support.server import Server, running
 
 COUNT = 40
@@ -27,8 +28,10 @@ def spoil(path: Path, way: int) -> None:
         path.write_bytes(path.read_bytes()[:100])
 
 
-def test_small_instances_come_back(tmp_path: Path) -> None:
-    with running(Server(tmp_path)) as server:
+@pytest.mark.parametrize("sealed", [False, True])
+def test_small_instances_come_back(tmp_path: Path, sealed: bool) -> None:
+    section = {"StorageEncryption": {"MasterKey": key_file(tmp_path, MASTER)}} if sealed else {}
+    with running(Server(tmp_path, {"Wherry": section})) as server:
         sent = {}
         for number in range(COUNT):
             data = make_instance(1, 1, number + 1)

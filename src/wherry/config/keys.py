@@ -162,6 +162,9 @@ GENERAL: Final[dict[str, Key]] = {
     "PostgreSQL": _own(Kind.OBJECT),
     "Transfers": _own(Kind.OBJECT),
     "Worklists": _own(Kind.OBJECT),
+    "AwsS3Storage": _own(Kind.OBJECT),
+    "AzureBlobStorage": _own(Kind.OBJECT),
+    "GoogleCloudStorage": _own(Kind.OBJECT),
     "Wherry": _own(Kind.OBJECT),
     # Known, not honoured yet
     "TemporaryDirectory": _later(""),
@@ -191,9 +194,6 @@ GENERAL: Final[dict[str, Key]] = {
     "DicomTlsPrivateKey": _own(Kind.FILE),
     "DicomTlsTrustedCertificates": _own(Kind.FILE),
     "DicomWeb": _later({}),
-    "AwsS3Storage": _later({}),
-    "AzureBlobStorage": _later({}),
-    "GoogleCloudStorage": _later({}),
     "Housekeeper": _later({}),
     "DelayedDeletion": _later({}),
     "OrthancExplorer2": _later({}),
@@ -249,6 +249,30 @@ WITHOUT_EFFECT: Final = frozenset(
     }
 )
 
+_OBJECTS: Final[dict[str, Key]] = {
+    "RootPath": _own(Kind.STRING),
+    "StorageStructure": _own(Kind.STRING),
+    "EnableLegacyUnknownFiles": _flag("legacy_unknown_files"),
+    "HybridMode": _own(Kind.STRING),
+    "MigrationFromFileSystemEnabled": _own(Kind.BOOLEAN),
+    "StorageEncryption": _own(Kind.OBJECT),
+}
+"""What the sections of object storage have in common."""
+
+_S3_CLASSES: Final = (
+    "STANDARD",
+    "REDUCED_REDUNDANCY",
+    "STANDARD_IA",
+    "ONEZONE_IA",
+    "INTELLIGENT_TIERING",
+    "GLACIER",
+    "DEEP_ARCHIVE",
+    "OUTPOSTS",
+    "GLACIER_IR",
+    "SNOW",
+)
+_AZURE_TIERS: Final = ("Hot", "Cool", "Cold", "Archive", "Premium")
+
 SECTIONS: Final[dict[str, dict[str, Key]]] = {
     "Transfers": {
         "Threads": _number("threads", low=1, high=64),
@@ -293,6 +317,7 @@ SECTIONS: Final[dict[str, dict[str, Key]]] = {
         "ForbiddenPeerAddresses": _own(Kind.STRINGS),
         "StudyReceivedChanges": _flag("study_received_changes"),
         "Webhooks": _own(Kind.LIST),
+        "StorageEncryption": _own(Kind.OBJECT),
     },
     "PostgreSQL": {
         "EnableIndex": Key(Kind.BOOLEAN, "enable_index"),
@@ -311,10 +336,40 @@ SECTIONS: Final[dict[str, dict[str, Key]]] = {
         "ConnectionRetryInterval": _later(5),
         "Lock": _later(False),
     },
+    "AwsS3Storage": _OBJECTS
+    | {
+        "BucketName": Key(Kind.STRING, "bucket_name"),
+        "Region": Key(Kind.STRING, "region"),
+        "AccessKey": Key(Kind.STRING, "access_key"),
+        "SecretKey": Key(Kind.STRING, "secret_key"),
+        "Endpoint": Key(Kind.STRING, "endpoint"),
+        "VirtualAddressing": _flag("virtual_addressing"),
+        "ConnectionTimeout": _number("connect_timeout_s", low=1, high=3600),
+        "ConnectTimeout": _number("connect_timeout_s", low=1, high=3600),
+        "RequestTimeout": _number("request_timeout_s", low=1, high=_DAY_S),
+        "MaxConnections": _number("max_connections", low=1, high=1000),
+        "MaxRetries": _number("max_retries", high=100),
+        "TransferBufferSize": _number("part_bytes", low=5, high=1024, unit=limits.MIB),
+        "StorageClass": Key(Kind.STRING, "storage_class", choices=_S3_CLASSES),
+        "Tags": _own(Kind.OBJECT),
+    },
+    "AzureBlobStorage": _OBJECTS
+    | {
+        "ConnectionString": Key(Kind.STRING, "connection_string"),
+        "ContainerName": Key(Kind.STRING, "container_name"),
+        "CreateContainerIfNotExists": _flag("create_container"),
+        "AccessTier": Key(Kind.STRING, "access_tier", choices=_AZURE_TIERS),
+    },
+    "GoogleCloudStorage": _OBJECTS
+    | {
+        "ServiceAccountFile": Key(Kind.FILE, "service_account_file"),
+        "BucketName": Key(Kind.STRING, "bucket_name"),
+    },
 }
 
 SECTION_WITHOUT_EFFECT: Final[dict[str, frozenset[str]]] = {
     "Transfers": frozenset({"CacheSize"}),
+    "AwsS3Storage": frozenset({"EnableAwsSdkLogs", "TransferPoolSize", "UseTransferManager"}),
     "Worklists": frozenset({"LogMatchedWorklistIds"}),
     "PostgreSQL": frozenset(
         {

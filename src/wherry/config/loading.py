@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from wherry import limits
 from wherry.config import place as check
 from wherry.config.dictionary import declared_tags
 from wherry.config.dimse import DimseConfig, tls_files
 from wherry.config.document import Document, read_files
+from wherry.config.encryption import encryption
 from wherry.config.environment import add_environment
 from wherry.config.extra_tags import extra_main_dicom_tags
 from wherry.config.keys import (
@@ -32,6 +34,7 @@ from wherry.config.links import link_limits
 from wherry.config.modalities import read_modality
 from wherry.config.names import user_content_type, user_metadata
 from wherry.config.networks import networks
+from wherry.config.objects import ObjectsConfig, objects, section_of
 from wherry.config.peers import read_peer
 from wherry.config.place import Place
 from wherry.config.postgresql import connection_string
@@ -75,6 +78,8 @@ def load(paths: Sequence[Path], environ: Mapping[str, str]) -> tuple[Config, lis
         if name in document.values:
             values[attribute] = read(document.values[name], document.place(name))
     values["postgresql"] = _postgresql(document)
+    values["encryption"] = encryption(document)
+    values["objects"] = _objects(document, environ)
     values["transfers"] = _transfers(document)
     values["dimse"] = _dimse(document)
     values["worklists"] = WorklistsConfig(**_read(document, "Worklists", SECTIONS["Worklists"]))
@@ -239,6 +244,14 @@ def _postgresql(document: Document) -> str | None:
     return connection
 
 
+def _objects(document: Document, environ: Mapping[str, str]) -> ObjectsConfig | None:
+    name = section_of(document)
+    if name is None:
+        return None
+    checked = _read(document, name, SECTIONS[name])
+    return objects(name, _section(document, name), checked, document.place(name), environ)
+
+
 def _transfers(document: Document) -> TransfersConfig:
     found = _read(document, "Transfers", SECTIONS["Transfers"])
     section = _section(document, "Transfers")
@@ -264,4 +277,6 @@ def _wherry(document: Document, values: Mapping[str, Any]) -> WherryConfig:
         found["bind_address"] = EVERYWHERE if remote else LOOPBACK
     if not found.get("worker_threads"):
         found["worker_threads"] = processors() + 1
+        if values["objects"] is not None:
+            found["worker_threads"] = max(processors() + 1, limits.OBJECT_WORKER_THREADS)
     return WherryConfig(**found)

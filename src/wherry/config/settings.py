@@ -13,8 +13,10 @@ from pathlib import Path
 from wherry import limits
 from wherry.config.dictionary import DeclaredTag
 from wherry.config.dimse import DimseConfig
+from wherry.config.encryption import EncryptionConfig
 from wherry.config.links import LinkLimits
 from wherry.config.networks import LINK_LOCAL, type_network
+from wherry.config.objects import ObjectsConfig
 from wherry.config.retries import JobRetries
 from wherry.config.webhooks import Webhook
 from wherry.config.worklists import WorklistsConfig
@@ -92,6 +94,8 @@ class Config:
 
     name: str = ""
     storage_directory: Path = field(default_factory=lambda: Path.cwd() / "WherryStorage")
+    objects: ObjectsConfig | None = None
+    """Object storage; None = there is only the file system."""
     index_directory: Path = field(default_factory=lambda: Path.cwd() / "WherryStorage")
     overwrite_instances: bool = False
     maximum_storage_bytes: int = 0
@@ -207,6 +211,8 @@ class Config:
     postgresql: str | None = field(default=None, repr=False)
     """Connection string of libpq; None = SQLite in ``index_directory``."""
 
+    encryption: EncryptionConfig | None = None
+    """Stored files are sealed (``StorageEncryption``)."""
     transfers: TransfersConfig = field(default_factory=TransfersConfig)
     worklists: WorklistsConfig = field(default_factory=WorklistsConfig)
     wherry: WherryConfig = field(default_factory=WherryConfig)

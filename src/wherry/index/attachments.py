@@ -118,6 +118,12 @@ def exchange(
     return True
 
 
+def count_sealed(tx: Transaction, seal: str) -> int:
+    """Files whose place ends with this container, of all there are: a look at each of them."""
+    row = tx.one("SELECT COUNT(*) FROM attachments WHERE place LIKE ?", (f"%:{seal}",))
+    return int(row[0]) if row else 0
+
+
 def state(attachment: Attachment) -> Revision:
     """What its entity tag says."""
     return Revision(attachment.revision, attachment.uncompressed_md5)

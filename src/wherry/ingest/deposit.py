@@ -9,12 +9,13 @@ Not here: what the bytes mean (``staging``), who owns the file then (``committin
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
 from wherry import limits
-from wherry.errors import StorageFull, TooLarge
+from wherry.errors import StorageFull, StorageUnavailable, TooLarge
+from wherry.index.deletions import type_file
 from wherry.model import DICOM_CONTENT, Attachment
 from wherry.storage.base import FileWriter, StorageArea, type_buffer
 from wherry.storage.content import STORED_PLAIN, STORED_ZLIB
@@ -28,6 +29,7 @@ class Names(Protocol):
 
     def take(self) -> str: ...
     def settle(self, uuid: str) -> None: ...
+    def leave(self, files: Sequence[type_file]) -> None: ...
 
 
 class Deposit:
@@ -108,9 +110,14 @@ class Deposit:
     def abort(self) -> None:
         """Remove the file. Safe to call at any time before ``finish`` is done, also twice."""
         writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
+        if writer is None:
+            return
+        writer.close()
+        try:
             self._storage.delete(writer.uuid, writer.place)
+        except StorageUnavailable:
+            self._names.leave([(writer.uuid, writer.place)])
+        else:
             self._names.settle(writer.uuid)
 
     def _end(self) -> None:

@@ -17,17 +17,13 @@ from queue import Empty, SimpleQueue
 
 from wherry import limits
 from wherry.dicom.scan import scan
-from wherry.errors import StorageFull, TooLarge
+from wherry.digests import small_md5
+from wherry.errors import StorageFull, StorageUnavailable, TooLarge
 from wherry.ingest.group import type_done
 from wherry.ingest.names import NameBlocks
 from wherry.ingest.staging import staged_instance
 from wherry.model import Origin, StagedInstance, Stored, Summary
-from wherry.storage.base import SmallFile, StorageArea, type_buffer
-
-try:  # Giving the interpreter lock away and getting it back costs more than this digest.
-    from _md5 import md5 as _md5  # type: ignore[import-not-found]
-except ImportError:  # a Python that was built without
-    from hashlib import md5 as _md5
+from wherry.storage.base import ANYWHERE, SmallFile, StorageArea, type_buffer
 
 log = logging.getLogger(__name__)
 
@@ -114,8 +110,9 @@ class Handfuls:
         try:
             stored = self._write(kept, files, summaries)
         except BaseException as error:
-            if len(kept) == 1:
-                kept[0].done(None, error)
+            if len(kept) == 1 or isinstance(error, StorageUnavailable):
+                for arrival in kept:
+                    arrival.done(None, error)
                 return
             for arrival in kept:  # one of them is to blame: let it not hurt the others
                 self._store([arrival])
@@ -132,7 +129,7 @@ class Handfuls:
             arrival.check(summary)
         if self._storage.free_bytes() < limits.FREE_DISK_BYTES:
             raise StorageFull("No space left in the storage area")
-        md5 = _md5(data).hexdigest()
+        md5 = small_md5(data)
         uuid = self._names.take()
         return SmallFile(uuid, data, md5), summary
 
@@ -141,9 +138,12 @@ class Handfuls:
     ) -> list[Stored]:
         try:
             places = self._storage.put(files)
-        except BaseException:
-            for file in files:
-                self._names.settle(file.uuid)
+        except BaseException as error:
+            if isinstance(error, StorageUnavailable) and not error.nothing_done:
+                self._names.leave([(file.uuid, ANYWHERE) for file in files])
+            else:
+                for file in files:
+                    self._names.settle(file.uuid)
             raise
         return self._commit(
             [

@@ -9,11 +9,13 @@ once for many files.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from functools import partial
 
 from wherry import clock, limits
-from wherry.index import staging
+from wherry.index import deletions, staging
 from wherry.index.database import Index, Transaction
+from wherry.index.deletions import type_file
 from wherry.index.staging import PREFIX_LENGTH
 from wherry.storage.base import StorageArea
 
@@ -88,6 +90,13 @@ class NameBlocks:
         if done:
             self._storage.sync_removals([prefix])
             self._index.submit(partial(_close_blocks, [prefix]), _forget)
+
+    def leave(self, files: Sequence[type_file]) -> None:
+        """These files will not be committed, may be there, and cannot be removed now, because the
+        storage area is out of reach: the janitor does it when it can."""
+        self._index.write(lambda tx: deletions.add(tx, files))
+        for uuid, _ in files:
+            self.settle(uuid)
 
     def close(self) -> None:
         """At a clean stop: close every block whose names are settled; a restart sweeps others."""

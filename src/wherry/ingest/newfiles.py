@@ -11,7 +11,7 @@ import threading
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
-from wherry.errors import BadSequenceOfCalls, WherryError
+from wherry.errors import BadSequenceOfCalls, StorageUnavailable, WherryError
 from wherry.index import staging
 from wherry.index.database import Index, Transaction
 from wherry.index.staging import PREFIX_LENGTH
@@ -66,8 +66,12 @@ class NewFiles:
 
     def remove(self, file: Attachment) -> None:
         """This file will not be committed."""
-        self._storage.delete(file.uuid, file.place)
-        self.names.settle(file.uuid)
+        try:
+            self._storage.delete(file.uuid, file.place)
+        except StorageUnavailable:
+            self.names.leave([(file.uuid, file.place)])
+        else:
+            self.names.settle(file.uuid)
 
     def give_up(self, files: Collection[Attachment]) -> None:
         """After a failed commit: remove the files, unless the commit was done after all.

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 
-from wherry.errors import MissingFile, WherryError
+from wherry import limits
+from wherry.errors import StorageUnavailable, WherryError
 from wherry.index import deletions, staging
 from wherry.index.database import Index, Transaction
-from wherry.ingest.deposit import md5_of
-from wherry.storage.base import SmallFile, StorageArea
+from wherry.storage.base import ANYWHERE, SmallFile, StorageArea
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +45,9 @@ def remove_strays(index: Index, storage: StorageArea, prefix: str) -> int:
         portion = names[start : start + _PORTION]
         with index.read() as tx:
             attached = staging.attached(tx, portion)
-        for uuid in portion:
-            if uuid not in attached:
-                storage.delete(uuid)
-                removed += 1
+        strays = [(uuid, ANYWHERE) for uuid in portion if uuid not in attached]
+        _delete(storage, strays)
+        removed += len(strays)
     storage.sync_removals([prefix])
     return removed
 
@@ -62,31 +62,12 @@ def restore(index: Index, storage: StorageArea, owner: str) -> int:
         with index.read() as tx:
             awaited = staging.awaited(tx, [file.uuid for file in portion])
         for file in portion:
-            if file.uuid in awaited and not _is_whole(storage, file):
-                storage.delete(file.uuid)
-                writer = storage.create(file.uuid)
-                try:
-                    writer.write(file.data)
-                    writer.sync()
-                finally:
-                    writer.close()
+            if file.uuid in awaited and storage.restore(file):
                 restored.append(file.uuid)
         # The others came back by themselves, but perhaps only into memory.
         storage.sync(file.uuid for file in portion if file.uuid in awaited)
     storage.drop_log(owner)
     return len(restored)
-
-
-def _is_whole(storage: StorageArea, file: SmallFile) -> bool:
-    try:
-        reader = storage.open(file.uuid)
-    except MissingFile:
-        return False
-    try:
-        with reader.map() as content:
-            return md5_of(content) == file.md5
-    finally:
-        reader.close()
 
 
 def _portions(files: Iterable[SmallFile], size: int) -> Iterator[list[SmallFile]]:
@@ -118,6 +99,17 @@ def _forget(files: list[deletions.type_file], tx: Transaction) -> None:
     deletions.done(tx, files)
 
 
+def _delete(storage: StorageArea, files: Sequence[deletions.type_file]) -> None:
+    """Where a removal is a request, several are under way at once."""
+    if storage.shares_files:
+        for uuid, place in files:
+            storage.delete(uuid, place)
+        return
+    with ThreadPoolExecutor(limits.REMOVALS) as pool:
+        for done in [pool.submit(storage.delete, uuid, place) for uuid, place in files]:
+            done.result()
+
+
 class Janitor:
     """The thread that removes the files named in the journal of deletions."""
 
@@ -144,15 +136,22 @@ class Janitor:
         self._thread.join()
 
     def _run(self) -> None:
+        wait_s: float | None = None
         while True:
-            self._wake.wait()
+            self._wake.wait(wait_s)
             self._wake.clear()
             if self._stopping:
                 return
             try:
                 self._clear_journal()
+            except StorageUnavailable as error:
+                log.warning("Removed files stay where they are for now: %s", error)
+                wait_s = limits.REMOVALS_AGAIN_S
             except WherryError:
                 log.exception("Removed files stay on disk until the next attempt")
+                wait_s = limits.REMOVALS_AGAIN_S
+            else:
+                wait_s = None
 
     def _clear_journal(self) -> None:
         while not self._stopping:
@@ -160,7 +159,6 @@ class Janitor:
                 files = deletions.pending(tx, _PORTION)
             if not files:
                 return
-            for uuid, place in files:
-                self._storage.delete(uuid, place)
+            _delete(self._storage, files)
             self._storage.sync_removals(uuid for uuid, _ in files)
             self._index.write(partial(_forget, files))

@@ -1,7 +1,8 @@
 """The port between Wherry and the place where files lie. Its comments are the contract.
 
-All methods are blocking and may be called from any thread. ``uuid`` is always the name of an
-attachment: 36 characters, lower-case hex and dashes; anything else is a ``ParameterOutOfRange``
+All methods are blocking and may be called from any thread. Where files are far away, all of them
+raise ``StorageUnavailable`` too: then nothing is known of the file. ``uuid`` is always the name of
+an attachment: 36 characters, lower-case hex and dashes; anything else is a ``ParameterOutOfRange``
 (so no name can leave the storage area). ``place`` is what the storage area said of the file when it
 was written: where it lies, and in which form. The index keeps it, and nobody else reads it.
 
@@ -61,8 +62,8 @@ class FileWriter(Protocol):
         the buffer belongs to the writer from now on."""
 
     def flush(self) -> None:
-        """Let go of the buffer: what was written may be read elsewhere. Raises as ``write``
-        does."""
+        """Let go of the buffer: what was written may be read elsewhere, where ``shares_files``.
+        Raises as ``write`` does."""
 
     def write_at(self, data: type_buffer, offset: int) -> None:
         """Write at ``offset`` bytes; ranges that do not overlap may be written in parallel."""
@@ -71,7 +72,8 @@ class FileWriter(Protocol):
         """The bytes written so far as one read-only buffer, without reading them into memory."""
 
     def sync(self) -> None:
-        """Make the bytes written so far, and the name, survive a power cut."""
+        """Make the bytes written so far, and the name, survive a power cut. Where ``shares_files``
+        is False, nothing is written after it."""
 
     def close(self) -> None:
         """Release the file. What was given to ``write`` and not synced may be lost. Safe to call
@@ -79,7 +81,9 @@ class FileWriter(Protocol):
 
 
 class FileReader(Protocol):
-    """An open file of the storage area, for reading; a deletion meanwhile does not disturb it."""
+    """An open file of the storage area, for reading; a deletion meanwhile does not disturb it. Of
+    an object that holds for the first ``limits.OBJECT_HEAD_BYTES`` and what was read ahead; behind
+    them, ``read_at`` and ``map`` may raise ``MissingFile``."""
 
     @property
     def size(self) -> int:
@@ -127,6 +131,10 @@ class StorageArea(Protocol):
 
     def logged(self, owner: str) -> Iterator[SmallFile]:
         """The files in the log of a process that has ended. They may be there, damaged or gone."""
+
+    def restore(self, file: SmallFile) -> bool:
+        """Make a file of a log whole again, byte for byte as it was put; False when it is whole
+        already. Raises as ``put``."""
 
     def drop_log(self, owner: str) -> None:
         """Everything in this log that is needed lies in synced files."""

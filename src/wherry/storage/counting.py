@@ -57,6 +57,9 @@ class CountingStorage:
     def logged(self, owner: str) -> Iterator[SmallFile]:
         return self._inner.logged(owner)
 
+    def restore(self, file: SmallFile) -> bool:
+        return self._inner.restore(file)
+
     def drop_log(self, owner: str) -> None:
         self._inner.drop_log(owner)
 

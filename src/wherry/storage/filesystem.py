@@ -8,6 +8,7 @@ a folder's own name is synced once by each process.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import threading
@@ -233,6 +234,24 @@ class FilesystemStorage:
 
     def logged(self, owner: str) -> Iterator[SmallFile]:
         return smalllog.read(self._log_folder, owner)
+
+    def restore(self, file: SmallFile) -> bool:
+        if self._is_whole(file):
+            return False
+        self.delete(file.uuid)
+        self._put_synced([file])
+        return True
+
+    def _is_whole(self, file: SmallFile) -> bool:
+        try:
+            reader = self.open(file.uuid)
+        except MissingFile:
+            return False
+        try:
+            with reader.map() as content:
+                return hashlib.md5(content).hexdigest() == file.md5
+        finally:
+            reader.close()
 
     def drop_log(self, owner: str) -> None:
         smalllog.remove(self._log_folder, owner)

@@ -11,18 +11,17 @@ Not here: which files are packed (``content``, ``ingest.deposit``).
 from __future__ import annotations
 
 import struct
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Protocol, cast
+from typing import Protocol, cast
 
 from isal import igzip_lib, isal_zlib
 
 from wherry import limits
-from wherry.errors import BadSequenceOfCalls, CannotWriteFile, CorruptedFile
+from wherry.errors import BadSequenceOfCalls, CorruptedFile
 from wherry.storage.base import FileReader, type_buffer
-from wherry.storage.mapping import mapped
+from wherry.storage.scratch import spread
 
 _SIZE = struct.Struct("<Q")
 PREFIX_BYTES = _SIZE.size
@@ -119,22 +118,8 @@ def unpacked(packed: Bytes, size: int, name: str) -> Iterator[memoryview]:
         with memoryview(stream.read(size)) as view:
             yield view
         return
-    with _nameless() as file:
-        try:
-            while stream.position < size:
-                file.write(stream.read(min(limits.READ_CHUNK_BYTES, size - stream.position)))
-            file.flush()
-        except OSError as error:
-            raise CannotWriteFile("No room to unpack a stored file") from error
-        with mapped(file.fileno()) as view:
-            yield view
-
-
-def _nameless() -> IO[bytes]:
-    try:
-        return tempfile.TemporaryFile()
-    except OSError as error:
-        raise CannotWriteFile("No room to unpack a stored file") from error
+    with spread(stream.all()) as view:
+        yield view
 
 
 class _Stream:
@@ -167,6 +152,11 @@ class _Stream:
             self._end()
         self.sound = True
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def all(self) -> Iterator[bytes]:
+        """What is left, in pieces."""
+        while self.position < self._size:
+            yield self.read(min(limits.READ_CHUNK_BYTES, self._size - self.position))
 
     def _begin(self) -> None:
         head = self.source.read_at(0, PREFIX_BYTES)

@@ -5,7 +5,8 @@ instance of up to a MiB fills a buffer and touches the disk when it is right; a 
 its file as it comes. All of these get a fresh file for each attempt to bring them, and are verified
 at once: size, MD5, and that the identity in the header is the declared one. A *part* goes to its
 place in the file that this process has for its instance, whose digest follows as the parts come
-(``following``).
+(``following``). Where files are not shared, all parts of a bucket go to one file of its own, one
+after the other, and the instance is put together later (``assembling``).
 """
 
 from __future__ import annotations
@@ -13,18 +14,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from wherry import limits
 from wherry.errors import NetworkProtocol
-from wherry.index.transfer_rows import InstanceRow
+from wherry.index.transfer_rows import InstanceRow, PartFile
 from wherry.ingest.names import name_in
 from wherry.ingest.staging import staged_instance
-from wherry.model import StagedInstance, Summary
-from wherry.storage.base import FileWriter, SmallFile, StorageArea
+from wherry.model import DICOM_CONTENT, NO_ATTACHMENT, StagedInstance, Summary
+from wherry.storage.base import ANYWHERE, FileWriter, SmallFile, StorageArea
 from wherry.transfers.following import Follower, Followers
 from wherry.transfers.packing import packed
 from wherry.transfers.sealing import SEAL_BYTES, Sealer
+from wherry.transfers.storing import Storing
 from wherry.transfers.verifying import ORIGIN, check_md5, checked_summary, large_md5, small_md5
 
 
@@ -57,7 +60,7 @@ class Landed:
     """Of small files that survive by way of the log (``Ingest.standing``)."""
     verified: list[tuple[InstanceRow, StagedInstance]] = field(default_factory=list)
     """Instances that it brought whole."""
-    files: dict[int, str] = field(default_factory=dict)
+    files: dict[int, PartFile] = field(default_factory=dict)
     """Where its parts are: position of the instance to file."""
 
 
@@ -84,12 +87,23 @@ class Ground:
         self._block = block
         self._compress = compress
         self._again = again
-        self._own: list[str] = []
+        self._own: dict[str, str] = {}
+        """Files that were made, and their places."""
+        self._parts_file: FileWriter | None = None
+        self._storing = Storing()
 
-    def create(self) -> FileWriter:
+    def store(self, work: Callable[[], None]) -> None:
+        """Write files, while other bytes come where that is worth it. ``work`` is the only one that
+        touches what it needs."""
+        if self.storage.shares_files:
+            work()
+        else:
+            self._storing.begin(work)
+
+    def create(self, content_type: int = DICOM_CONTENT) -> FileWriter:
         """A new file."""
-        file = self.storage.create(name_in(self._block))
-        self._own.append(file.uuid)
+        file = self.storage.create(name_in(self._block), content_type)
+        self._own[file.uuid] = file.place
         return file
 
     def settle_bytes(self, file: FileWriter) -> None:
@@ -106,9 +120,9 @@ class Ground:
         files = [SmallFile(name_in(self._block), data, one.md5) for one, data in instances]
         self.landed.standing = self.landed.standing or self._standing()
         places = self.storage.put(files)
-        uuids = [file.uuid for file in files]
-        self._own += uuids
-        return list(zip(uuids, places, strict=True))
+        stored = [(file.uuid, place) for file, place in zip(files, places, strict=True)]
+        self._own.update(stored)
+        return stored
 
     def follower(self, instance: InstanceRow) -> Follower:
         """What follows the parts of an instance, and names their file."""
@@ -116,41 +130,56 @@ class Ground:
         if found is None:
             if self._again:
                 found = self._followers.another()
-                self._own.append(found.uuid)
+                self._own[found.uuid] = ANYWHERE
             else:
                 found = self._followers.of(instance)
             self._followed[instance.position] = found
-            self.landed.files[instance.position] = found.uuid
+            self.landed.files[instance.position] = PartFile(found.uuid)
             self.landed.unsynced.add(found.uuid)
         return found
+
+    def parts_file(self, instance: InstanceRow) -> FileWriter:
+        """The bucket's own file for its parts; one of this instance comes next."""
+        if self._parts_file is None:
+            self._parts_file = self.create(NO_ATTACHMENT)
+        file = self._parts_file
+        self.landed.files[instance.position] = PartFile(file.uuid, True, file.place)
+        return file
 
     def verified(self, instance: InstanceRow, summary: Summary, uuid: str, place: str) -> None:
         """This file is this instance."""
         staged = staged_instance(uuid, place, instance.size, instance.md5, summary, ORIGIN)
         if self._compress:
             staged = packed(self.storage, staged)
-            self._own.append(staged.attachment.uuid)
+            self._own[staged.attachment.uuid] = staged.attachment.place
             self.landed.unsynced.discard(uuid)
             self.storage.delete(uuid, place)
-            self._own.remove(uuid)
+            del self._own[uuid]
         self.landed.verified.append((instance, staged))
 
     def settle(self) -> None:
         """The whole bucket is right."""
         for part in self.parts:
             part.settle()
+        if self._parts_file is not None:
+            self._parts_file.sync()
+            self._parts_file.close()
+        self._storing.finish()
 
-    def release(self) -> list[str]:
-        """The files that were made; forgotten here."""
-        own, self._own = self._own, []
+    def release(self) -> dict[str, str]:
+        """The files that were made, and their places; forgotten here."""
+        own, self._own = self._own, {}
         return own
 
     def remove(self) -> None:
         """Remove the files that were made."""
+        self._storing.abandon()
         for part in self.parts:
             part.close()
-        for uuid in self.release():
-            self.storage.delete(uuid)
+        if self._parts_file is not None:
+            self._parts_file.close()
+        for uuid, place in self.release().items():
+            self.storage.delete(uuid, place)
 
 
 class Lander(Protocol):
@@ -188,7 +217,7 @@ def landers(
             handful.append(piece)
             room -= piece.size + limits.SMALL_ENTRY_BYTES
         elif not piece.whole:
-            yield _Part(ground, piece)
+            yield (_Part if ground.storage.shares_files else _OwnPart)(ground, piece)
         else:
             fits = piece.size <= limits.DIRECT_BUFFER_BYTES
             yield (_Whole if fits else _Large)(ground, piece)
@@ -261,10 +290,21 @@ class _Handful(_Buffered):
             check_md5(piece.instance, small_md5(data))
             summaries.append(checked_summary(piece.instance, data))
             instances.append((piece.instance, data))
-        files = self._ground.put(instances)
+        buffer, self._buffer = self._buffer, None
+        self._ground.store(partial(self._store, buffer, instances, summaries))
+
+    def _store(
+        self,
+        buffer: memoryview,
+        instances: Sequence[tuple[InstanceRow, memoryview]],
+        summaries: Sequence[Summary],
+    ) -> None:
+        try:
+            files = self._ground.put(instances)
+        finally:
+            self._ground.storage.give_back(buffer)
         for (instance, _), summary, file in zip(instances, summaries, files, strict=True):
             self._ground.verified(instance, summary, *file)
-        self.close()
 
 
 class _Whole(_Buffered):
@@ -279,9 +319,16 @@ class _Whole(_Buffered):
         data = self._buffer[: self.size]
         check_md5(self._instance, large_md5(data))
         summary = checked_summary(self._instance, data)
-        file = self._ground.create()
+        buffer, self._buffer = self._buffer, None
+        self._ground.store(partial(self._store, buffer, summary))
+
+    def _store(self, buffer: memoryview, summary: Summary) -> None:
         try:
-            buffer, self._buffer = self._buffer, None
+            file = self._ground.create()
+        except BaseException:
+            self._ground.storage.give_back(buffer)
+            raise
+        try:
             file.adopt(buffer, self.size)
             self._ground.settle_bytes(file)
         finally:
@@ -350,6 +397,21 @@ class _Part:
             self._over = True
             self._follower.drop(self._offset, self._digest)
         self._file.close()
+
+
+class _OwnPart:
+    """A part of an instance: goes to the bucket's own file, behind those that came before it."""
+
+    def __init__(self, ground: Ground, piece: Piece) -> None:
+        self.size = piece.size
+        file = ground.parts_file(piece.instance)
+        self.room, self.filled = file.room, file.filled
+
+    def end(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
 class _Comparison:

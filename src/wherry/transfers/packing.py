@@ -7,11 +7,13 @@ in between leaves files that are swept with the block.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 
 from wherry import limits
 from wherry.errors import CorruptedFile
+from wherry.index.deletions import type_file
 from wherry.index.staging import PREFIX_LENGTH
 from wherry.ingest.deposit import Deposit
 from wherry.ingest.names import name_in
@@ -31,6 +33,9 @@ class BlockNames:
 
     def settle(self, uuid: str) -> None:
         """Nothing: the block is swept as a whole."""
+
+    def leave(self, files: Sequence[type_file]) -> None:
+        """Nothing either."""
 
 
 def packed(storage: StorageArea, staged: StagedInstance) -> StagedInstance:
