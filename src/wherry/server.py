@@ -142,6 +142,13 @@ def index_settings(config: Config) -> IndexSettings:
     )
 
 
+def open_storage(config: Config, index: Index, owner: str, metrics: Metrics) -> StorageArea:
+    """The storage area of this configuration, with the keys that the index keeps for it; ``owner``
+    names this process in what it leaves there. Raises ``ConfigurationError``."""
+    keys = open_keys(config.encryption, index, ring_files(config))
+    return storage_area(config, owner, metrics, keys)
+
+
 @contextmanager
 def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Services]:
     """Everything below the faces, started; stopped in reverse order at the end."""
@@ -154,10 +161,9 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
     index = open_index(index_settings(config))
     try:
         _make_folder(config.storage_directory, "StorageDirectory")
-        keys = open_keys(config.encryption, index, ring_files(config))
         presence = Presence(index)
+        storage = open_storage(config, index, presence.id, metrics)
         presence.register()
-        storage = storage_area(config, presence.id, metrics, keys)
         janitor = Janitor(index, storage)
         ingest = Ingest(
             index,

@@ -137,12 +137,12 @@ def _carry_out(
     from wherry.metrics import Metrics
     from wherry.replication.adoption import adopt
     from wherry.replication.filecheck import FileCheck
-    from wherry.storage.building import storage_area
+    from wherry.server import open_storage
 
     if survey is not None:
         with bar(console, "Adopting", survey.resources, size=False) as progress:
             adopt(index, config, source, survey, progress)
-    storage = storage_area(config, clock.new_uuid(), Metrics())
+    storage = open_storage(config, index, clock.new_uuid(), Metrics())
     try:
         files = FileCheck(index, storage, parsed.connections)
         if missing := files.unfinished():

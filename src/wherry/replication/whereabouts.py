@@ -17,14 +17,11 @@ from typing import Final, NamedTuple
 from wherry.config import Config
 from wherry.config.objects import Hybrid, ObjectsConfig
 from wherry.model import Attachment
-from wherry.storage.places import FILE_SYSTEM, LEGACY, OBJECT_STORAGE, Place
+from wherry.storage.objects.names import Names
+from wherry.storage.places import FILE_SYSTEM, OBJECT_STORAGE, Place
+from wherry.storage.sealed.a1 import OVERHEAD_BYTES
 
-_EXTENSIONS: Final = {1: ".dcm", 2: ".json", 3: ".dcm.head"}
-_OTHERS: Final = ".unk"
-_SEALED: Final = ".enc"
 _CONTAINER: Final = "A1"
-_CONTAINER_BYTES: Final = 86
-"""By how much Orthanc's container is longer than what is in it."""
 
 
 class Found(NamedTuple):
@@ -48,10 +45,10 @@ class Whereabouts:
     @classmethod
     def of(cls, config: Config) -> Whereabouts:
         """As its configuration says."""
-        objects: ObjectsConfig | None = getattr(config, "objects", None)
-        encryption = getattr(config, "encryption", None)
-        # Without objects there is no plugin that would have encrypted anything.
-        return cls(str(config.storage_directory), objects, bool(objects and encryption))
+        objects, encryption = config.objects, config.encryption
+        # Without objects there was no plugin that would have encrypted anything.
+        sealed = objects is not None and encryption is not None and bool(encryption.container)
+        return cls(str(config.storage_directory), objects, sealed)
 
     def look(self, file: Attachment) -> Found:
         """Where it is; and what is wrong with it, as far as one sees that without opening it."""
@@ -68,13 +65,13 @@ class Whereabouts:
         if size == file.compressed_size:
             return Found("")
         place = str(Place(FILE_SYSTEM, "", _CONTAINER)) if self.sealed else ""
-        whole = self.sealed and size == file.compressed_size + _CONTAINER_BYTES
+        whole = self.sealed and size == file.compressed_size + OVERHEAD_BYTES
         return Found(place, "" if whole else "the file has another size")
 
     def _object(self, file: Attachment) -> str:
         assert self.objects is not None
-        seal = _CONTAINER if self.sealed else ""
-        if self.objects.legacy_names:
-            return str(Place(OBJECT_STORAGE, LEGACY, seal))
-        name = _EXTENSIONS.get(file.content_type, _OTHERS)
-        return str(Place(OBJECT_STORAGE, name + (_SEALED if seal else ""), seal))
+        names = Names(
+            "", legacy=self.objects.legacy_names, sealed=self.sealed, unknown_headers=False
+        )
+        name = names.name(file.content_type)
+        return str(Place(OBJECT_STORAGE, name, _CONTAINER if self.sealed else ""))
