@@ -3,8 +3,11 @@ time leave in a store. And the questions that are asked of it, before and after.
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,6 +164,7 @@ OF_LEVEL: Mapping[str, tuple[str, ...]] = {
         "/content/PatientID",
         "/frames",
         "/frames/0/raw",
+        "/pdf",
     ),
 }
 BELOW = ("/studies", "/series", "/instances")
@@ -208,6 +212,9 @@ def questions(server: Server) -> Iterator[Question]:
             order = {"Level": title, "Query": query}
             yield Question(f"find {title}", "/tools/find", order, unordered=True)
             yield Question(f"find {title}", "/tools/find", {**order, "Expand": True}, True)
+        if level != "instances":
+            for one in server.json("GET", f"/{level}")[:5]:
+                yield Question(f"/{level}/{{}}/archive", f"/{level}/{one}/archive")
         for one in server.json("GET", f"/{level}"):
             for rest in (*OF_EACH, *OF_LEVEL[level]):
                 kin = rest in BELOW
@@ -234,9 +241,15 @@ def answer(server: Server, question: Question) -> dict[str, Any]:
     try:
         found = json.loads(data)
     except ValueError:
-        found = data.decode("latin-1")
+        found = unzipped(data) if data.startswith(b"PK") else data.decode("latin-1")
     if question.unordered and isinstance(found, list):
         found.sort(key=lambda one: json.dumps(one, sort_keys=True))
     if question.kind.endswith("/content"):
         found = dict.fromkeys(found, "")
     return {"status": status, "body": found}
+
+
+def unzipped(data: bytes) -> list[str]:
+    """Digests of what is in an archive: its names are our own."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return sorted(hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist())

@@ -20,6 +20,7 @@ import pytest
 
 from tests.golden.compare import Reason, differences, load_reasons
 from tests.interop.adopt_store import COUNT, SAMPLES, Question, answer, fill, questions, upload
+from tests.support import postgres
 from tests.support.dicom_files import make_series
 from tests.support.orthanc import Orthanc, needs_orthanc
 from tests.support.server import Server, running
@@ -129,7 +130,6 @@ def test_the_orthanc_can_be_started_again_and_is_sent_a_study(
         for question, before in adopted.answers:
             if question.kind.startswith(("/instances/{}", "/studies/{}")):
                 assert answer(back, question) == before
-        server.json("POST", "/peers/other/store", [])
         peer = json.dumps([f"{back.url}/"]).encode()
         assert server.request("PUT", "/peers/back", peer)[0] == 200
         study = server.json("GET", f"/instances/{ids[0]}/study")["ID"]
@@ -170,3 +170,24 @@ def test_what_changes_after_it_was_adopted_is_not_adopted_again(tmp_path: Path) 
     again = wherry("--from", str(tmp_path / "config.json"))
     assert again.returncode == 2
     assert "has changed since" in again.stderr
+
+
+def test_into_postgresql(tmp_path: Path, postgresql_conninfo: str) -> None:
+    original = Orthanc(tmp_path / "orthanc")
+    files = make_series(3)
+    with running(original):
+        ids = [upload(original, data) for data in files]
+        original.stop()
+    with postgres.database(postgresql_conninfo) as conninfo:
+        more = tmp_path / "more.json"
+        section = {"EnableIndex": True, "ConnectionUri": conninfo}
+        more.write_text(json.dumps({"PostgreSQL": section}))
+        config = str(original.folder / "config.json")
+        for dry in (["--dry-run"], []):
+            done = wherry("--from", config, str(more), *dry)
+            assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+        assert not (original.folder / "index" / "wherry.db").exists()
+        server = Server(original.folder, {**original.config, "PostgreSQL": section})
+        with running(server):
+            for one, data in zip(ids, files, strict=True):
+                assert server.get(f"/instances/{one}/file") == (200, data)

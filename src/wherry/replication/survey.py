@@ -134,9 +134,8 @@ class Survey:
         for table in _PLUGINS:
             if rows := self._source.rows(table):
                 self._lose("what a plugin wrote for itself", rows, table)
-        for job in self._source.document(JOBS).get("Jobs", {}).values():
-            kind = str(job.get("Job", {}).get("Type", "of unknown type"))
-            if job.get("State") in _UNFINISHED:
+        for kind, state in self._source.jobs():
+            if state in _UNFINISHED:
                 self.report.fail(kind, "a job that is not finished: start it anew")
             else:
                 self.report.skip(kind, "a job that is finished is not taken over")

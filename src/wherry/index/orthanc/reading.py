@@ -166,6 +166,13 @@ class OrthancIndex:
             return {}
         return found if isinstance(found, dict) else {}
 
+    def jobs(self) -> list[tuple[str, str]]:
+        """Types and states of the jobs that were saved."""
+        jobs = self.document(JOBS).get("Jobs")
+        known = [one for one in jobs.values() if isinstance(one, dict)] if jobs else []
+        bodies = [(one.get("Job"), str(one.get("State"))) for one in known]
+        return [(str(of["Type"]) if of and "Type" in of else "unknown", is_) for of, is_ in bodies]
+
     def recycling_order(self) -> list[tuple[int, str]]:
         """Patients (rows) and when something was added to them last, the one to go first at the
         beginning. Those that are not there are protected."""
