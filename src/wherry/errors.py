@@ -42,6 +42,7 @@ error codes, so that a client written for Orthanc recognises them.
     ├── CorruptedFile              20   500  bytes differ from their digest or identity
     ├── Unavailable                36   503  a bound on concurrent work is reached, try later
     │   └── StorageUnavailable     36   503  the storage area is out of reach for now
+    ├── MoveFailed                1   500  files could not be moved to another store
     ├── JobCanceled                37   500  somebody cancelled the job
     └── ConfigurationError          8   500  the server cannot start like this
 
@@ -328,6 +329,13 @@ class StorageUnavailable(Unavailable):
         super().__init__(details, retry_after_s)
         self.nothing_done = nothing_done
         """Whether it is certain that what was to be written is not there; else it may be."""
+
+
+class MoveFailed(WherryError):
+    """Files could not be moved to another store; those that were moved stay there. (Orthanc's code
+    is that of its plugins.)"""
+
+    code, text = 1, "Error encountered within the plugin engine"
 
 
 class JobCanceled(WherryError):

@@ -237,7 +237,7 @@ OBJECT_WORKER_THREADS: Final = 16
 REMOVALS: Final = 8
 """Files that the janitor removes at once where each is a request."""
 
-REMOVALS_AGAIN_S: Final = 10.0
+REMOVALS_AGAIN_S: Final = 5.0
 """The janitor tries again after so long what a storage area out of reach has kept it from."""
 
 # --- DICOM ---------------------------------------------------------------------------------
@@ -818,6 +818,33 @@ SMALL_LOG_BYTES: Final = 4 * MIB
 SMALL_LOG_MOST_BYTES: Final = 64 * MIB
 """Each of the two halves of the log, at first and after growing: each time one is full the file
 system is synced, and a start after a crash reads both."""
+
+MOVED_AT_ONCE: Final = 8
+"""Files that one job moves between the stores at once: an object store answers after 20 ms or more,
+and each has pieces of ``READ_CHUNK_BYTES`` in memory."""
+
+MOVED_TOGETHER: Final = 16
+"""Resources whose files are announced and made to count in one transaction: so many are moved
+again after a crash, for each of ``MOVED_AT_ONCE``."""
+
+MOVED_PATIENCE_S: Final = 120.0
+"""How long a file is waited for that somebody else moves, or whose earlier copy has to go first."""
+
+MOVED_LOOK_S: Final = 0.05
+"""... and how often it is looked whether that is over."""
+
+POLICY_STUDIES: Final = 200
+"""Studies that one job of the storage policy moves: the next one is made of what is known then."""
+
+POLICY_JOBS: Final = 2
+"""Jobs of the storage policy at once: what goes does not keep waiting what comes."""
+
+POLICY_CHANGES: Final = 500
+"""New studies that are looked at together for what their patients have elsewhere."""
+
+NOTED_READS: Final = 50_000
+"""Files whose reading is noted between two heartbeats: 7 MB of names. Of a study that is read while
+so many others are, the next reading counts."""
 
 FREE_DISK_BYTES: Final = 64 * MIB
 """Space of the storage disk that uploads leave free, so that the index can still be written."""

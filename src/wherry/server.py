@@ -26,18 +26,18 @@ from wherry.archives.job import ArchiveJobs
 from wherry.archives.order import ARCHIVE, MEDIA
 from wherry.config import Config
 from wherry.dicom import charsets, dictionary, extra, scan
-from wherry.errors import ConfigurationError, WherryError
+from wherry.errors import ConfigurationError, StorageUnavailable, WherryError
 from wherry.http import threads
 from wherry.http.app import build_app
 from wherry.http.lifecycle import Lifecycle
 from wherry.http.port import Signals, address, answer, listen
 from wherry.http.services import Services
-from wherry.index import stability
+from wherry.index import moves, stability
 from wherry.index.database import Index
 from wherry.index.opening import IndexSettings, open_index
 from wherry.index.recycling import Bounds
 from wherry.ingest.ingest import Ingest
-from wherry.ingest.recovery import Janitor, reclaim, restore
+from wherry.ingest.recovery import Janitor, give_up_copies, reclaim, restore
 from wherry.jobs.engine import JobEngine
 from wherry.jobs.shop import Rules
 from wherry.keyring import open_keys
@@ -50,13 +50,19 @@ from wherry.modalities.retrieving import GetJobs, MoveJobs
 from wherry.modalities.store import MOVE_TYPE, ModalityStore
 from wherry.modalities.store import TYPE as STORE_TYPE
 from wherry.model import Level
+from wherry.moving.job import StorageMoves
+from wherry.moving.order import MOVE, POLICY
+from wherry.moving.policy import Policy
+from wherry.moving.reads import ReadNotes
 from wherry.peers import PeerBook
 from wherry.peers.store import PeerStore
 from wherry.presence import Presence
 from wherry.receiving import Receiving
 from wherry.storage.base import StorageArea
-from wherry.storage.building import ring_files, storage_area
+from wherry.storage.building import Built, ring_files, storage_area
 from wherry.storage.cache import FileCache
+from wherry.storage.hybrid import type_noted
+from wherry.storage.moving import MovingStorage
 from wherry.transfers.service import TransferService
 from wherry.webhooks.events import JOB_TYPE
 from wherry.webhooks.job import WebhookJobs
@@ -142,13 +148,6 @@ def index_settings(config: Config) -> IndexSettings:
     )
 
 
-def open_storage(config: Config, index: Index, owner: str, metrics: Metrics) -> StorageArea:
-    """The storage area of this configuration, with the keys that the index keeps for it; ``owner``
-    names this process in what it leaves there. Raises ``ConfigurationError``."""
-    keys = open_keys(config.encryption, index, ring_files(config))
-    return storage_area(config, owner, metrics, keys)
-
-
 @contextmanager
 def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Services]:
     """Everything below the faces, started; stopped in reverse order at the end."""
@@ -162,9 +161,11 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
     try:
         _make_folder(config.storage_directory, "StorageDirectory")
         presence = Presence(index)
-        storage = open_storage(config, index, presence.id, metrics)
+        reads = ReadNotes(index)
+        noted = reads.note if config.wherry.storage_policy.takes_away else _ignore
+        storage, stores = open_storage(config, index, presence.id, metrics, noted)
         presence.register()
-        janitor = Janitor(index, storage)
+        janitor = Janitor(index, storage, presence.id)
         ingest = Ingest(
             index,
             storage,
@@ -192,6 +193,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
                 MoveJobs(config, modalities),
                 GetJobs(config, modalities, ingest, receiving),
                 *_archive_jobs(config, index, storage, janitor),
+                *_move_jobs(index, storage, stores, janitor, presence.id),
                 WebhookJobs(config, index),
             ],
             _rules(config),
@@ -218,12 +220,15 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             lifecycle=lifecycle or Lifecycle(partial(_same, config)),
             process_id=presence.id,
         )
-        housekeeping = Housekeeping(parts, presence)
+        policy = Policy(index, jobs, config.wherry.storage_policy, presence.id)
+        housekeeping = Housekeeping(parts, presence, reads, policy)
         lookout = Lookout(index, jobs, config.wherry.webhooks)
-        housekeeping.bury_the_dead()
+        with _left_to_housekeeping():
+            housekeeping.bury_the_dead()
         if not config.save_jobs:
             _give_up_waiting_jobs(jobs, presence)
-        transfer_service.expire()
+        with _left_to_housekeeping():
+            transfer_service.expire()
         janitor.start()
         jobs.start()
         housekeeping.start()
@@ -246,9 +251,20 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
         logs.stop_counting(warnings)
 
 
+@contextmanager
+def _left_to_housekeeping() -> Iterator[None]:
+    """A storage that is out of reach keeps no server from starting."""
+    try:
+        yield
+    except StorageUnavailable as error:
+        log.warning("What an earlier process left is looked at later: %s", error)
+
+
 def _rules(config: Config) -> Rules:
     webhooks = len(config.wherry.webhooks)
     errands = {MOVE_TYPE: limits.MOVES}
+    if config.has_two_stores:
+        errands[POLICY] = limits.POLICY_JOBS
     if webhooks:
         errands[JOB_TYPE] = min(webhooks, limits.WEBHOOK_WORKERS)
     return Rules(
@@ -282,6 +298,40 @@ def _archive_jobs(
         ArchiveJobs(type, index, storage, janitor.wake, keep=keep, utf8=utf8)
         for type in (ARCHIVE, MEDIA)
     ]
+
+
+def _move_jobs(
+    index: Index,
+    storage: StorageArea,
+    stores: MovingStorage | None,
+    janitor: Janitor,
+    process_id: str,
+) -> list[StorageMoves]:
+    """None where there is one store only."""
+    if stores is None:
+        return []
+    return [
+        StorageMoves(type, index, storage, stores, janitor.wake, process_id)
+        for type in (MOVE, POLICY)
+    ]
+
+
+def _ignore(uuid: str) -> None:
+    """Nobody asks which files are read."""
+
+
+def _locate(index: Index, uuid: str) -> str | None:
+    with index.read() as tx:
+        return moves.place_of(tx, uuid)
+
+
+def open_storage(
+    config: Config, index: Index, owner: str, metrics: Metrics, noted: type_noted = _ignore
+) -> Built:
+    """The storage area of this configuration, with the keys that the index keeps for it; ``owner``
+    names this process in what it leaves there. Raises ``ConfigurationError``."""
+    keys = open_keys(config.encryption, index, ring_files(config))
+    return storage_area(config, owner, metrics, keys, partial(_locate, index), noted)
 
 
 def _give_up_waiting_jobs(jobs: JobEngine, presence: Presence) -> None:
@@ -337,9 +387,13 @@ def _make_folder(folder: Path, key: str) -> None:
 class Housekeeping:
     """The thread that renews the lease, takes over from the dead and marks what is stable."""
 
-    def __init__(self, parts: Services, presence: Presence) -> None:
+    def __init__(
+        self, parts: Services, presence: Presence, reads: ReadNotes, policy: Policy
+    ) -> None:
         self._parts = parts
         self._presence = presence
+        self._reads = reads
+        self._policy = policy
         self._stop = threading.Event()
         self._next_expiry = clock.monotonic() + _EXPIRE_EVERY_S
         self._next_worklist = clock.monotonic()
@@ -359,6 +413,7 @@ class Housekeeping:
         index, storage = self._parts.index, self._parts.storage
         logs_left = set(storage.logs())
         dead = self._presence.dead()
+        give_up_copies(index, dead)
         removed = reclaim(index, storage, dead, self._presence.id)
         lost = [*dead, *logs_left.difference(self._presence.known())]
         restored = sum(restore(index, storage, process_id) for process_id in lost)
@@ -377,18 +432,31 @@ class Housekeeping:
 
     def _run(self) -> None:
         while not self._stop.wait(limits.HEARTBEAT_S):
-            try:
-                self._round()
-            except WherryError:
-                log.exception("Housekeeping failed; it tries again")
+            for duty in (
+                self._presence.renew,
+                self.bury_the_dead,
+                self._mark_stable,
+                self._expire_transfers,
+                self._expire_worklists,
+                self._reads.flush,
+                self._policy.look,
+            ):
+                try:
+                    duty()
+                except StorageUnavailable as error:
+                    log.warning("Housekeeping waits: %s", error)
+                except WherryError:
+                    log.exception("Housekeeping failed; it tries again")
 
-    def _round(self) -> None:
-        self._presence.renew()
-        self.bury_the_dead()
+    def _mark_stable(self) -> None:
         mark_stable(self._parts.index, self._parts.config.stable_age_s)
+
+    def _expire_transfers(self) -> None:
         if clock.monotonic() >= self._next_expiry:
             self._parts.transfers.expire()
             self._next_expiry = clock.monotonic() + _EXPIRE_EVERY_S
+
+    def _expire_worklists(self) -> None:
         worklists = self._parts.config.worklists
         if worklists.enable and clock.monotonic() >= self._next_worklist:
             self._parts.worklists.expire()

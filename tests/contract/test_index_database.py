@@ -217,7 +217,7 @@ def test_upgrading_from_nothing_makes_the_schema_of_a_fresh_index(
         " jobs processes staging_blocks deleted_files"
         " settings exports changes totals labels metadata attachments activity instances series"
         " studies patients job_events job_outputs receipts webhooks"
-        " transfer_turns commitments commitment_requests worklists"
+        " transfer_turns commitments commitment_requests worklists moving_files tiers"
         " alembic_version"
     )
     index.write(lambda tx: [tx.run(f"DROP TABLE {table}") for table in tables.split()])

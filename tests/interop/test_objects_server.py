@@ -100,6 +100,8 @@ def test_what_is_stored_comes_back_bit_for_bit(node: Node) -> None:
         assert frame[0] == 200
         assert frame[1] in data
     assert not node.server.files()
+    (plugin,) = {"AWS S3 Storage", "Azure Blob Storage"} & {*node.server.json("GET", "/plugins")}
+    assert node.server.json("GET", f"/plugins/{plugin.replace(' ', '%20')}")["ID"] == plugin
 
 
 def test_objects_bear_the_names_of_orthancs_plugin(node: Node) -> None:

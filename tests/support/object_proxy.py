@@ -22,7 +22,9 @@ class ObjectProxy(Httpd):
 
     def __init__(self, port: int) -> None:
         self.seen: list[tuple[str, str]] = []
-        self.bend: Callable[[str, str], Answer | Cut | None] = lambda _method, _path: None
+        self.bend: Callable[[str, str], Answer | Cut | Drop | None] = lambda _method, _path: None
+        self.after: Callable[[str, str], None] = lambda _method, _path: None
+        """Is told when the store has answered, before whoever asked is."""
         self.lock = threading.Lock()
         self.delay_s = 0.0
         """Of every answer."""
@@ -45,6 +47,13 @@ class Answer:
     def __init__(self, status: int, code: str = "") -> None:
         self.status = status
         self.body = f"<?xml version='1.0'?><Error><Code>{code}</Code></Error>".encode()
+
+
+class Drop:
+    """The connection ends without an answer; ``told``: after the store has done what was asked."""
+
+    def __init__(self, *, told: bool) -> None:
+        self.told = told
 
 
 class Cut:
@@ -72,6 +81,9 @@ def _handler(proxy: ObjectProxy, port: int) -> type[BaseHTTPRequestHandler]:
             if isinstance(bent, Answer):
                 self._tell(bent.status, {"Content-Type": "application/xml"}, bent.body)
                 return
+            if isinstance(bent, Drop) and not bent.told:
+                self.close_connection = True
+                return
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
             try:
                 connection.putrequest(
@@ -82,9 +94,15 @@ def _handler(proxy: ObjectProxy, port: int) -> type[BaseHTTPRequestHandler]:
                         connection.putheader(name, value)
                 connection.endheaders(body)
                 answer = connection.getresponse()
+                if isinstance(bent, Drop):
+                    answer.read()
+                    self.close_connection = True
+                    return
                 told = {k: v for k, v in answer.getheaders() if k.lower() not in _OWN}
                 length = answer.getheader("Content-Length") if self.command == "HEAD" else None
-                self._tell(answer.status, told, answer.read(), bent, length)
+                content = answer.read()
+                proxy.after(self.command, self.path)
+                self._tell(answer.status, told, content, bent, length)
             finally:
                 connection.close()
 

@@ -18,17 +18,20 @@ import pytest
 
 from tests.support.azurite import Azurite
 from tests.support.memory import MemoryStorage
+from tests.support.objects import FakeObjects
 from tests.support.sealed import sealed_keys
 from tests.support.swift import ACCESS_KEY, REGION, SECRET_KEY, Swift
-from wherry.config.objects import AzureConfig, S3Config
+from wherry.config.objects import AzureConfig, Hybrid, S3Config
 from wherry.metrics import Metrics
 from wherry.storage.base import StorageArea
 from wherry.storage.counting import CountingStorage
 from wherry.storage.filesystem import FilesystemStorage
+from wherry.storage.hybrid import HybridStorage, ObjectSide
 from wherry.storage.objects import ObjectStorage, object_storage
 from wherry.storage.sealed.area import SealedStorage
 
 _BUCKET = "contract"
+TO_FILES, TO_OBJECTS = Hybrid.WRITE_TO_FILE_SYSTEM, Hybrid.WRITE_TO_OBJECT_STORAGE
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,15 @@ def azure(ground: Ground, *, sealed: bool = False) -> ObjectStorage:
     return object_storage(config, ground.folder, sealed=sealed)
 
 
+def fake_objects(ground: Ground) -> FakeObjects:
+    return FakeObjects(ground.folder / "objects")
+
+
+def hybrid(ground: Ground, mode: Hybrid, objects: Callable[[Ground], ObjectSide]) -> StorageArea:
+    local = FilesystemStorage(ground.folder / "storage")
+    return HybridStorage(local, objects(ground), mode, lambda uuid: None)
+
+
 def memory(_: Ground) -> StorageArea:
     return MemoryStorage()
 
@@ -102,8 +114,20 @@ MAKERS: dict[str, type_maker] = {
     "sealed-s3": partial(sealed, container="W1", inner=partial(s3, sealed=True)),
     "sealed-azure": partial(sealed, container="A1", inner=partial(azure, sealed=True)),
     "memory": memory,
+    "hybrid-file-system": partial(hybrid, mode=TO_FILES, objects=fake_objects),
+    "hybrid-objects": partial(hybrid, mode=TO_OBJECTS, objects=fake_objects),
+    "hybrid-s3-file-system": partial(hybrid, mode=TO_FILES, objects=s3),
+    "hybrid-s3-objects": partial(hybrid, mode=TO_OBJECTS, objects=s3),
+    "sealed-hybrid": partial(
+        sealed, container="W1", inner=partial(hybrid, mode=TO_FILES, objects=fake_objects)
+    ),
+    "sealed-hybrid-s3": partial(
+        sealed,
+        container="W1",
+        inner=partial(hybrid, mode=TO_OBJECTS, objects=partial(s3, sealed=True)),
+    ),
 }
-SHARING = ("filesystem", "counted")
+SHARING = ("filesystem", "counted", "hybrid-file-system", "hybrid-s3-file-system")
 """Those whose files several writers may fill (``StorageArea.shares_files``)."""
 
 

@@ -142,7 +142,7 @@ def _carry_out(
     if survey is not None:
         with bar(console, "Adopting", survey.resources, size=False) as progress:
             adopt(index, config, source, survey, progress)
-    storage = open_storage(config, index, clock.new_uuid(), Metrics())
+    storage = open_storage(config, index, clock.new_uuid(), Metrics()).area
     try:
         files = FileCheck(index, storage, parsed.connections)
         if missing := files.unfinished():

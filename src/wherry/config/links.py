@@ -17,20 +17,26 @@ _HOUR: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00")
 
 
 @dataclass(frozen=True, slots=True)
-class Hours:
+class Span:
     """A part of the day, in the local time of the server."""
 
     begin: time
     end: time
     """The first moment after it; not later than ``begin`` = on the next day."""
-    bytes_per_s: float
-    """0 = nothing travels."""
 
     def hold(self, moment: time) -> bool:
         """Whether a moment lies in it."""
         if self.begin < self.end:
             return self.begin <= moment < self.end
         return moment >= self.begin or moment < self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Hours(Span):
+    """What may travel in a part of the day."""
+
+    bytes_per_s: float
+    """0 = nothing travels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +85,8 @@ def _hours(value: Any, place: Place) -> Hours:
         if name not in found:
             raise place.inner(name).error("must be there")
     return Hours(
-        _hour(found["From"], place.inner("From")),
-        _hour(found["To"], place.inner("To")),
+        hour(found["From"], place.inner("From")),
+        hour(found["To"], place.inner("To")),
         _rate(found["RateLimit"], place.inner("RateLimit"), least=0.0),
     )
 
@@ -93,7 +99,8 @@ def _members(value: Any, place: Place, *names: str) -> Mapping[str, Any]:
     return found
 
 
-def _hour(value: Any, place: Place) -> time:
+def hour(value: Any, place: Place) -> time:
+    """A time of the day. Raises ``ConfigurationError``."""
     if not isinstance(value, str) or not _HOUR.fullmatch(value):
         raise place.error('must be a time such as "07:30"')
     return time.min if value == "24:00" else time.fromisoformat(value)

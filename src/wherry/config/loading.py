@@ -48,6 +48,7 @@ from wherry.config.settings import (
     WherryConfig,
     processors,
 )
+from wherry.config.storage_policy import StoragePolicy, storage_policy
 from wherry.config.webhooks import webhooks
 from wherry.config.worklists import WorklistsConfig
 from wherry.errors import ConfigurationError
@@ -101,6 +102,10 @@ def load(paths: Sequence[Path], environ: Mapping[str, str]) -> tuple[Config, lis
         del values["accepted_sop_classes"]
 
     config = Config(**values)
+    if config.wherry.storage_policy != StoragePolicy() and not config.has_two_stores:
+        raise document.place("Wherry.StoragePolicy").error(
+            'takes a file system and an object storage: see "HybridMode"'
+        )
     document.warnings += advice(config)
     return config, document.warnings
 
@@ -272,6 +277,9 @@ def _wherry(document: Document, values: Mapping[str, Any]) -> WherryConfig:
     if "Webhooks" in section:
         place = document.place("Wherry.Webhooks")
         found["webhooks"] = webhooks(section["Webhooks"], place, document.warnings)
+    if "StoragePolicy" in section:
+        place = document.place("Wherry.StoragePolicy")
+        found["storage_policy"] = storage_policy(section["StoragePolicy"], place)
     if not found.get("bind_address"):
         remote = values.get("remote_access_allowed", False)
         found["bind_address"] = EVERYWHERE if remote else LOOPBACK

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from wherry.config import place as check
 from wherry.config.aws import AwsCredentials, shared_credentials
@@ -35,6 +35,9 @@ class Hybrid(Enum):
 class ObjectsConfig:
     """What the sections have in common."""
 
+    plugin: ClassVar[str] = ""
+    """The name by which clients know it in ``/plugins``."""
+
     root_path: str = ""
     """Before every name, without a slash at its ends (``RootPath``)."""
     legacy_names: bool = False
@@ -53,6 +56,7 @@ class ObjectsConfig:
 class S3Config(ObjectsConfig):
     """Section ``AwsS3Storage``."""
 
+    plugin: ClassVar[str] = "AWS S3 Storage"
     bucket_name: str = ""
     region: str = ""
     access_key: str = field(default="", repr=False)
@@ -74,6 +78,7 @@ class S3Config(ObjectsConfig):
 class AzureConfig(ObjectsConfig):
     """Section ``AzureBlobStorage``."""
 
+    plugin: ClassVar[str] = "Azure Blob Storage"
     connection_string: str = field(default="", repr=False)
     container_name: str = ""
     create_container: bool = True
@@ -86,6 +91,7 @@ class AzureConfig(ObjectsConfig):
 class GoogleConfig(ObjectsConfig):
     """Section ``GoogleCloudStorage``."""
 
+    plugin: ClassVar[str] = "Google Cloud Storage"
     service_account_file: Path = Path()
     bucket_name: str = ""
 

@@ -16,8 +16,9 @@ from wherry.config.dimse import DimseConfig
 from wherry.config.encryption import EncryptionConfig
 from wherry.config.links import LinkLimits
 from wherry.config.networks import LINK_LOCAL, type_network
-from wherry.config.objects import ObjectsConfig
+from wherry.config.objects import Hybrid, ObjectsConfig
 from wherry.config.retries import JobRetries
+from wherry.config.storage_policy import StoragePolicy
 from wherry.config.webhooks import Webhook
 from wherry.config.worklists import WorklistsConfig
 from wherry.model import Level, Peer
@@ -83,6 +84,8 @@ class WherryConfig:
     study_received_changes: bool = True
     """A committed transfer is a change ``StudyReceived``, and its studies are stable at once
     (``StudyReceivedChanges``); False: as Orthanc."""
+    storage_policy: StoragePolicy = field(default_factory=StoragePolicy)
+    """What moves between the file system and the object storage by itself (``StoragePolicy``)."""
     dicom_bind_address: str = ""
     """Address the DICOM port listens on (``DicomBindAddress``); "" = every interface, because
     modalities are other machines."""
@@ -216,3 +219,8 @@ class Config:
     transfers: TransfersConfig = field(default_factory=TransfersConfig)
     worklists: WorklistsConfig = field(default_factory=WorklistsConfig)
     wherry: WherryConfig = field(default_factory=WherryConfig)
+
+    @property
+    def has_two_stores(self) -> bool:
+        """Whether files may be in a file system or in an object store (``HybridMode``)."""
+        return self.objects is not None and self.objects.hybrid is not Hybrid.DISABLED

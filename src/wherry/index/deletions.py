@@ -28,6 +28,21 @@ def pending(tx: Transaction, limit: int) -> list[type_file]:
     return [(uuid, place) for uuid, place in rows]
 
 
+def claim(tx: Transaction, owner: str, after: type_file, limit: int) -> list[type_file]:
+    """At most ``limit`` files behind ``after`` that wait for their removal. They are ``owner``'s
+    from now on, a process: while it lives nobody else removes them, and so nobody removes what has
+    come back to the same place meanwhile."""
+    rows = tx.all(
+        "SELECT uuid, place, owner FROM deleted_files"
+        " WHERE (owner = ? OR owner NOT IN (SELECT id FROM processes))"
+        " AND (uuid, place) > (?, ?) ORDER BY uuid, place LIMIT ?",
+        (owner, *after, limit),
+    )
+    new = [(owner, uuid, place) for uuid, place, holder in rows if holder != owner]
+    tx.many("UPDATE deleted_files SET owner = ? WHERE uuid = ? AND place = ?", new)
+    return [(uuid, place) for uuid, place, _ in rows]
+
+
 def done(tx: Transaction, files: Iterable[type_file]) -> None:
     """These files are gone."""
     tx.many("DELETE FROM deleted_files WHERE uuid = ? AND place = ?", list(files))

@@ -16,7 +16,7 @@ from wherry.model import Level
 
 _ABOVE = {level: [Level(at) for at in range(level - 1, 0, -1)] for level in Level}
 _PARENT = {level: "parent" if level > Level.PATIENT else "0" for level in Level}
-_SATELLITES = ("attachments", "metadata", "labels", "changes", "activity")
+_SATELLITES = ("attachments", "metadata", "labels", "changes", "activity", "tiers")
 
 
 def delete(tx: Transaction, level: Level, orthanc_id: str) -> tuple[Level, str] | None:

@@ -15,7 +15,7 @@ from importlib import resources
 
 from wherry.index.database import Transaction
 
-VERSION = "0013"
+VERSION = "0014"
 """The version that this program reads and writes: the number of the last migration."""
 
 _WORDS = {

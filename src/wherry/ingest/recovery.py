@@ -15,14 +15,16 @@ from functools import partial
 from itertools import islice
 
 from wherry import limits
-from wherry.errors import StorageUnavailable, WherryError
-from wherry.index import deletions, staging
+from wherry.errors import WherryError
+from wherry.index import deletions, moves, staging
 from wherry.index.database import Index, Transaction
 from wherry.storage.base import ANYWHERE, SmallFile, StorageArea
 
 log = logging.getLogger(__name__)
 
 _PORTION = 500
+_NEAR = ("", ANYWHERE)
+"""Places where a removal is no request, if new files are there too."""
 _RESTORE_PORTION = 64
 
 
@@ -46,8 +48,10 @@ def remove_strays(index: Index, storage: StorageArea, prefix: str) -> int:
         with index.read() as tx:
             attached = staging.attached(tx, portion)
         strays = [(uuid, ANYWHERE) for uuid in portion if uuid not in attached]
-        _delete(storage, strays)
-        removed += len(strays)
+        gone, trouble = _delete(storage, strays)
+        if trouble is not None:
+            raise trouble
+        removed += len(gone)
     storage.sync_removals([prefix])
     return removed
 
@@ -95,27 +99,56 @@ def reclaim(index: Index, storage: StorageArea, dead: Collection[str], heir: str
     return sum(sweep_block(index, storage, prefix) for prefix in index.write(seize))
 
 
+def give_up_copies(index: Index, dead: Collection[str]) -> int:
+    """What dead processes were copying from one store to another goes to the journal of deletions.
+    Returns the number of files."""
+    with index.read() as tx:
+        found = moves.left_behind(tx, dead)
+    return index.write(lambda tx: moves.take_over(tx, dead)) if found else 0
+
+
 def _forget(files: list[deletions.type_file], tx: Transaction) -> None:
     deletions.done(tx, files)
 
 
-def _delete(storage: StorageArea, files: Sequence[deletions.type_file]) -> None:
-    """Where a removal is a request, several are under way at once."""
-    if storage.shares_files:
-        for uuid, place in files:
-            storage.delete(uuid, place)
-        return
-    with ThreadPoolExecutor(limits.REMOVALS) as pool:
-        for done in [pool.submit(storage.delete, uuid, place) for uuid, place in files]:
-            done.result()
+def _delete(
+    storage: StorageArea, files: Sequence[deletions.type_file]
+) -> tuple[list[deletions.type_file], WherryError | None]:
+    """Those that are gone now, and why others are not: one store may be out of reach while another
+    is not. Where a removal is a request, several are under way at once."""
+    gone: list[deletions.type_file] = []
+    trouble: WherryError | None = None
+
+    def remove(file: deletions.type_file) -> None:
+        nonlocal trouble
+        try:
+            storage.delete(*file)
+        except WherryError as error:
+            trouble = error
+        else:
+            gone.append(file)
+
+    far = []
+    for file in files:
+        if storage.shares_files and file[1] in _NEAR:
+            remove(file)
+        else:
+            far.append(file)
+    if far:
+        with ThreadPoolExecutor(limits.REMOVALS) as pool:
+            for done in [pool.submit(remove, file) for file in far]:
+                done.result()
+    return gone, trouble
 
 
 class Janitor:
     """The thread that removes the files named in the journal of deletions."""
 
-    def __init__(self, index: Index, storage: StorageArea) -> None:
+    def __init__(self, index: Index, storage: StorageArea, owner: str = "janitor") -> None:
+        """``owner`` is the identifier of the process: what it is removing, others leave alone."""
         self._index = index
         self._storage = storage
+        self._owner = owner
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="janitor", daemon=True)
@@ -143,22 +176,24 @@ class Janitor:
             if self._stopping:
                 return
             try:
-                self._clear_journal()
-            except StorageUnavailable as error:
-                log.warning("Removed files stay where they are for now: %s", error)
+                trouble = self._clear_journal()
+            except WherryError as error:
+                trouble = error
+            wait_s = None
+            if trouble is not None:
+                log.warning("Removed files stay where they are for now: %s", trouble)
                 wait_s = limits.REMOVALS_AGAIN_S
-            except WherryError:
-                log.exception("Removed files stay on disk until the next attempt")
-                wait_s = limits.REMOVALS_AGAIN_S
-            else:
-                wait_s = None
 
-    def _clear_journal(self) -> None:
+    def _clear_journal(self) -> WherryError | None:
+        """Go through it once; why something is left."""
+        after, trouble = ("", ""), None
         while not self._stopping:
-            with self._index.read() as tx:
-                files = deletions.pending(tx, _PORTION)
+            claim = partial(deletions.claim, owner=self._owner, after=after, limit=_PORTION)
+            files = self._index.write(claim)
             if not files:
-                return
-            _delete(self._storage, files)
-            self._storage.sync_removals(uuid for uuid, _ in files)
-            self._index.write(partial(_forget, files))
+                break
+            gone, error = _delete(self._storage, files)
+            self._storage.sync_removals(uuid for uuid, _ in gone)
+            self._index.write(partial(_forget, gone))
+            after, trouble = files[-1], trouble or error
+        return trouble

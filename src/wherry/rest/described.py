@@ -268,6 +268,15 @@ _STORE = {
 }
 
 
+_MOVE = members(
+    ("Resources", "TargetStorage"),
+    Resources=list_of(ID),
+    TargetStorage=one_of("file-system", "object-storage"),
+    Asynchronous=BOOLEAN,
+    Synchronous=BOOLEAN,
+    Priority={"type": "integer"},
+    UserData={},
+)
 _LEVEL = one_of("Patient", "Study", "Series", "Instance")
 _TIMEOUT = {"type": "integer", "minimum": 0, "description": "Seconds of silence; 0 = for ever"}
 _ANSWER_FORM = (
@@ -461,6 +470,9 @@ OPERATIONS: Final[dict[str, Operation]] = {
         )
         for name in ("archive", "media", "media-extended")
     },
+    # where files are
+    "POST /move-storage": Operation(body=_MOVE, answer=OBJECT),
+    "GET /{L}/{}/storage": Operation(answer=OBJECT),
     # modalities
     "GET /modalities": Operation((EXPAND,)),
     "PUT /modalities/{}": Operation(body=_MODALITY, answer_type=TEXT),

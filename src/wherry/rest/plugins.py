@@ -56,5 +56,16 @@ async def single(request: Request) -> Response:
 
 
 def _built_in(request: Request) -> type_json:
-    enabled = services(request).config.worklists.enable
-    return _BUILT_IN | _WORKLISTS if enabled else _BUILT_IN
+    config = services(request).config
+    found = dict(_BUILT_IN)
+    if config.worklists.enable:
+        found |= _WORKLISTS
+    if config.objects is not None:
+        name = config.objects.plugin
+        found[name] = {
+            "ID": name,
+            "Version": __version__,
+            "Description": "Stores files in an object storage (built into Wherry)",
+            "ExtendsOrthancExplorer": False,
+        }
+    return found

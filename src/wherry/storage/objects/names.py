@@ -36,11 +36,12 @@ class Names:
         self._sealed = _SEALED if sealed else ""
         self._unknown_headers = unknown_headers
 
-    def name(self, content_type: int) -> str:
-        """Of a new file: what ``Place.name`` keeps."""
+    def name(self, content_type: int, *, sealed: bool | None = None) -> str:
+        """Of a new file: what ``Place.name`` keeps. ``sealed``: when that is known of this one."""
         if self._legacy:
             return LEGACY
-        return _EXTENSIONS.get(content_type, _OTHERS) + self._sealed
+        seal = self._sealed if sealed is None else _SEALED * sealed
+        return _EXTENSIONS.get(content_type, _OTHERS) + seal
 
     def key(self, uuid: str, name: str) -> str:
         """The object. Raises ``ParameterOutOfRange`` for a UUID and ``CorruptedFile`` for a name

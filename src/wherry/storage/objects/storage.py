@@ -41,7 +41,17 @@ class ObjectStorage:
         self._buffers = Buffers()
 
     def create(self, uuid: str, content_type: int = DICOM_CONTENT) -> FileWriter:
-        name = self._names.name(content_type)
+        return self._writer(uuid, self._names.name(content_type))
+
+    def place_for(self, content_type: int, *, sealed: bool) -> str:
+        """The place of a file that comes from elsewhere, sealed or not."""
+        return _place(self._names.name(content_type, sealed=sealed))
+
+    def create_at(self, uuid: str, place: str) -> FileWriter:
+        """As ``create``, at a place that ``place_for`` has said."""
+        return self._writer(uuid, Place.parse(place).name)
+
+    def _writer(self, uuid: str, name: str) -> FileWriter:
         send = partial(self._send, self._names.key(uuid, name))
         return ObjectWriter(uuid, _place(name), send, self._buffers, self._folder)
 

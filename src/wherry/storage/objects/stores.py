@@ -5,6 +5,7 @@ Not here: what the keys of its sections mean (``config.objects``).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -16,13 +17,15 @@ from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store
 
 from wherry import limits
 from wherry.config.objects import AzureConfig, GoogleConfig, ObjectsConfig, S3Config
-from wherry.errors import ConfigurationError
+from wherry.errors import ConfigurationError, StorageUnavailable
 from wherry.storage.objects.azure import AzureContainer
 from wherry.storage.objects.client import Bucket, Client
 from wherry.storage.objects.failures import OURS
 from wherry.storage.objects.names import Names
 from wherry.storage.objects.ringfile import ObjectRingFile
 from wherry.storage.objects.storage import ObjectStorage
+
+log = logging.getLogger(__name__)
 
 _USER_AGENT = "wherry"
 _STORAGE_CLASS = "Storage-Class"
@@ -117,7 +120,10 @@ def _azure(config: AzureConfig, options: dict[str, Any]) -> Bucket:
     container = AzureContainer(config.connection_string, config.container_name)
     store = AzureStore(config.container_name, **container.credentials(), **options)
     if config.create_container:
-        container.create(config.connect_timeout_s)
+        try:
+            container.create(config.connect_timeout_s)
+        except StorageUnavailable as error:  # mostly it is there already
+            log.warning("The container was not made: %s", error)
     return Bucket(
         store,
         _Listing(store),

@@ -118,6 +118,8 @@ class SealedWriter:
         self._filled = 0
         self._sealed_plain = 0
         self._begun = False
+        self._broken = False
+        """A portion was not written: no other one may follow."""
         self._ended = False
 
     @property
@@ -203,8 +205,12 @@ class SealedWriter:
         self._inner.close()
 
     def _emit(self, plain: type_buffer, *, last: bool = False) -> None:
+        if self._broken:
+            raise BadSequenceOfCalls("A sealed file that could not be written is not complete")
+        self._broken = True
         if not self._begun:
             self._begun = True
             self._inner.write(self._sealer.header)
         self._inner.write(self._sealer.seal(plain, last=last))
         self._sealed_plain += len(plain)
+        self._broken = False

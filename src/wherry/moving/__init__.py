@@ -1,0 +1,1 @@
+"""Files that go from one store to another: ordered by people, or by the storage policy."""
