@@ -53,32 +53,45 @@ def name_of(uuid: str, content_type: int, *, legacy: bool, sealed: bool) -> str:
     return f"{uuid}{EXTENSIONS.get(content_type, '.unk')}{'.enc' if sealed else ''}"
 
 
-@pytest.mark.parametrize("legacy", [False, True], ids=["flat", "legacy"])
-@pytest.mark.parametrize("sealed", [False, True], ids=["clear", "A1"])
+@pytest.mark.parametrize(
+    ("legacy", "sealed", "hybrid"),
+    [
+        (False, False, "Disabled"),
+        (True, False, "Disabled"),
+        (False, True, "Disabled"),
+        (True, True, "Disabled"),
+        (False, True, "WriteToFileSystem"),
+        (False, False, "WriteToObjectStorage"),
+    ],
+)
 def test_a_bucket(
-    original: Orthanc, s3_service: Swift, tmp_path: Path, legacy: bool, sealed: bool
+    original: Orthanc, s3_service: Swift, tmp_path: Path, legacy: bool, sealed: bool, hybrid: str
 ) -> None:
     with running(original):
         answers = [(one, answer(original, one)) for one in asked(original)]
         original.stop()
     index = original.folder / "index" / "index"
     bucket = s3_service.make("adopted")
-    root = f"root/{legacy}-{sealed}"
+    root = f"root/{legacy}-{sealed}-{hybrid}"
     raw = sqlite3.connect(index)
     files = raw.execute("SELECT uuid, fileType FROM AttachedFiles").fetchall()
     raw.close()
     assert {content_type for _, content_type in files} == {1, 3, 4400}
-    for uuid, content_type in files:
+    for position, (uuid, content_type) in enumerate(files):
         path = original.storage / uuid[:2] / uuid[2:4] / uuid
         data = path.read_bytes()
         name = name_of(uuid, content_type, legacy=legacy, sealed=sealed)
         body = encrypted(data) if sealed else data
+        if hybrid != "Disabled" and position % 2:
+            path.write_bytes(body)
+            continue
         obstore.put(s3_service.store(bucket), f"{root}/{name}", body, use_multipart=False)
         path.unlink()
     section: dict[str, Any] = {
         **s3_service.section(bucket),
         "RootPath": root,
         "StorageStructure": "legacy" if legacy else "flat",
+        "HybridMode": hybrid,
     }
     if sealed:
         section["StorageEncryption"] = {"Enable": True, "MasterKey": key_file(tmp_path, MASTER)}
@@ -96,7 +109,7 @@ def test_a_bucket(
         assert upload(server, make_instance(3, patient_id="NEW")) is not None
         for patient in server.json("GET", "/patients"):
             server.json("DELETE", f"/patients/{patient}")
-        eventually(lambda: not stored(s3_service, bucket, root))
+        eventually(lambda: not stored(s3_service, bucket, root) and not server.files())
 
 
 def stored(service: Swift, bucket: str, root: str) -> list[str]:
