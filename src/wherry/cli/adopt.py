@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wherry import limits
-from wherry.cli.filling import bar, count, printable
+from wherry.cli.filling import add_groups, bar, count
 from wherry.cli.options import add_configuration, read_configuration
-from wherry.errors import Conflict
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -99,7 +98,7 @@ def _adopt(
             before = adopted(index)
         finally:
             index.close()
-    survey = None
+    survey, changed = None, False
     if before is None:
         survey = Survey(config, source)
         with bar(console, "Looking", survey.resources, size=False) as progress:
@@ -109,18 +108,17 @@ def _adopt(
         if parsed.dry_run or (lost and not parsed.accept_losses):
             _say_whether(lost, dry_run=parsed.dry_run)
             return int(lost)
-    elif before.get("Fingerprint") != source.fingerprint():
-        raise Conflict(
-            f"This index was adopted at {before.get('At')}, and the Orthanc has changed since:"
-            " bring what is new with wherry replicate"
-        )
     else:
         print(f"This index was adopted already, at {before.get('At')}.")
+        changed = before.get("Fingerprint") != source.fingerprint()
+        if changed:
+            words = "the Orthanc has changed since: bring what is new with wherry replicate"
+            print("wherry:", words, file=sys.stderr)
         if parsed.dry_run:
-            return 0
+            return int(changed)
     index = open_index(settings)
     try:
-        return _carry_out(parsed, config, console, source, index, survey)
+        return _carry_out(parsed, config, console, source, index, survey) or int(changed)
     finally:
         index.close()
 
@@ -188,7 +186,6 @@ def _show_files(console: Console, files: FileCheck) -> None:
 
 def _show_groups(console: Console, title: str, groups: dict[str, Group]) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     if not groups:
         return
@@ -196,9 +193,7 @@ def _show_groups(console: Console, title: str, groups: dict[str, Group]) -> None
     table.add_column("")
     table.add_column("number", justify="right")
     table.add_column("for instance", overflow="fold")
-    for reason, group in sorted(groups.items()):
-        examples = Text("\n".join(map(printable, group.examples)))
-        table.add_row(Text(printable(reason)), str(group.count), examples)
+    add_groups(table, groups)
     console.print(table)
 
 

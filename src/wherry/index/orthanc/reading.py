@@ -168,10 +168,13 @@ class OrthancIndex:
 
     def jobs(self) -> list[tuple[str, str]]:
         """Types and states of the jobs that were saved."""
+        found = []
         jobs = self.document(JOBS).get("Jobs")
-        known = [one for one in jobs.values() if isinstance(one, dict)] if jobs else []
-        bodies = [(one.get("Job"), str(one.get("State"))) for one in known]
-        return [(str(of["Type"]) if of and "Type" in of else "unknown", is_) for of, is_ in bodies]
+        for one in jobs.values() if isinstance(jobs, dict) else ():
+            state, body = (one.get("State"), one.get("Job")) if isinstance(one, dict) else ("", {})
+            kind = body.get("Type") if isinstance(body, dict) else None
+            found.append((str(kind or "of unknown type"), str(state)))
+        return found
 
     def recycling_order(self) -> list[tuple[int, str]]:
         """Patients (rows) and when something was added to them last, the one to go first at the
