@@ -59,8 +59,9 @@ from wherry.peers.store import PeerStore
 from wherry.presence import Presence
 from wherry.receiving import Receiving
 from wherry.storage.base import StorageArea
-from wherry.storage.building import ring_files, storage_area
+from wherry.storage.building import Built, ring_files, storage_area
 from wherry.storage.cache import FileCache
+from wherry.storage.hybrid import type_noted
 from wherry.storage.moving import MovingStorage
 from wherry.transfers.service import TransferService
 from wherry.webhooks.events import JOB_TYPE
@@ -159,14 +160,11 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
     index = open_index(index_settings(config))
     try:
         _make_folder(config.storage_directory, "StorageDirectory")
-        keys = open_keys(config.encryption, index, ring_files(config))
         presence = Presence(index)
-        presence.register()
         reads = ReadNotes(index)
         noted = reads.note if config.wherry.storage_policy.takes_away else _ignore
-        storage, stores = storage_area(
-            config, presence.id, metrics, keys, partial(_locate, index), noted
-        )
+        storage, stores = open_storage(config, index, presence.id, metrics, noted)
+        presence.register()
         janitor = Janitor(index, storage, presence.id)
         ingest = Ingest(
             index,
@@ -325,6 +323,15 @@ def _ignore(uuid: str) -> None:
 def _locate(index: Index, uuid: str) -> str | None:
     with index.read() as tx:
         return moves.place_of(tx, uuid)
+
+
+def open_storage(
+    config: Config, index: Index, owner: str, metrics: Metrics, noted: type_noted = _ignore
+) -> Built:
+    """The storage area of this configuration, with the keys that the index keeps for it; ``owner``
+    names this process in what it leaves there. Raises ``ConfigurationError``."""
+    keys = open_keys(config.encryption, index, ring_files(config))
+    return storage_area(config, owner, metrics, keys, partial(_locate, index), noted)
 
 
 def _give_up_waiting_jobs(jobs: JobEngine, presence: Presence) -> None:

@@ -100,8 +100,8 @@ class Reason:
         return found
 
 
-def load_reasons() -> list[Reason]:
-    """The list in ``differences.json``."""
+def load_reasons(path: Path = REASONS) -> list[Reason]:
+    """The list in ``differences.json``, or in another file of its form."""
     return [
         Reason(
             entry["why"],
@@ -109,7 +109,7 @@ def load_reasons() -> list[Reason]:
             re.compile(entry["difference"], re.DOTALL),
             entry.get("recording", ""),
         )
-        for entry in json.loads(REASONS.read_text())
+        for entry in json.loads(path.read_text())
     ]
 
 

@@ -84,8 +84,8 @@ class Server:
         """What runs it with the configuration ``path``."""
         return [sys.executable, "-m", "wherry", "serve", str(path)]
 
-    def start(self) -> Server:
-        """Start and wait until it answers."""
+    def write(self) -> Path:
+        """Write the configuration."""
         self.folder.mkdir(parents=True, exist_ok=True)
         settings = {
             "StorageDirectory": str(self.storage),
@@ -96,6 +96,11 @@ class Server:
         }
         path = self.folder / "config.json"
         path.write_text(json.dumps(settings))
+        return path
+
+    def start(self) -> Server:
+        """Start and wait until it answers."""
+        path = self.write()
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 self.command(path),

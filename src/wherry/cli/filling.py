@@ -32,7 +32,7 @@ def add_connections(parser: argparse.ArgumentParser) -> None:
     """Options of both commands."""
     parser.add_argument(
         "--connections",
-        type=_count,
+        type=count,
         default=limits.REPLICATION_CONNECTIONS,
         metavar="N",
         help=f"connections at once (default: {limits.REPLICATION_CONNECTIONS})",
@@ -110,7 +110,6 @@ def carry_out(
 def summary(report: Report, done: str) -> Table:
     """What was done, what was there, what was left out and why."""
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(title="Summary")
     table.add_column("")
@@ -121,15 +120,18 @@ def summary(report: Report, done: str) -> Table:
     if report.not_compared:
         table.add_row(f"{done}, the server knows no MD5", str(report.not_compared), "")
     table.add_row("there already", str(report.there), "")
-
-    def rows(word: str, groups: dict[str, Group]) -> None:
-        for reason, group in sorted(groups.items()):
-            examples = Text("\n".join(map(printable, group.examples)))
-            table.add_row(Text(f"{word}: {printable(reason)}"), str(group.count), examples)
-
-    rows("skipped", report.skipped)
-    rows("FAILED", report.failed)
+    add_groups(table, report.skipped, "skipped: ")
+    add_groups(table, report.failed, "FAILED: ")
     return table
+
+
+def add_groups(table: Table, groups: dict[str, Group], word: str = "") -> None:
+    """A line for each reason: how many, and an example or two."""
+    from rich.text import Text
+
+    for reason, group in sorted(groups.items()):
+        examples = Text("\n".join(map(printable, group.examples)))
+        table.add_row(Text(f"{word}{printable(reason)}"), str(group.count), examples)
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -137,7 +139,8 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A number of connections."""
     number = int(text)
     if not 1 <= number <= limits.REPLICATION_CONNECTIONS_MOST:
         raise argparse.ArgumentTypeError(

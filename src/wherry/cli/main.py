@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from wherry import __version__
 from wherry.cli import (
+    adopt,
     demo,
     hash_password,
     import_folder,
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (
         serve,
         upgrade,
+        adopt,
         rotate_keys,
         import_folder,
         replicate,

@@ -28,11 +28,13 @@ METADATA_NAMES: Final = {
     13: "HttpUsername",
     14: "PixelDataOffset",
     15: "MainDicomTagsSignature",
+    16: "MainDicomSequences",
+    17: "PixelDataVR",
 }
-"""The metadata that the server itself writes."""
+"""The metadata that the server itself writes; the last two only an Orthanc that was adopted."""
 
 CONTENT_NAMES: Final = {1: "dicom", 2: "dicom-as-json", 3: "dicom-until-pixel-data"}
-"""The attachments that the server itself writes; only the first exists here."""
+"""The attachments that the server itself writes; the others only an Orthanc that was adopted."""
 
 NUMBERS_OF_USERS: Final = range(1024, 65536)
 

@@ -21,12 +21,12 @@ def expected_instances(tags: Sequence[dict[str, str]]) -> int | None:
     series = tags[2]
     for first, second in _PAIRS:
         if first in series and second in series:
-            factors = _number(series[first]), _number(series[second])
+            factors = number(series[first]), number(series[second])
             if factors[0] is None or factors[1] is None:
                 return None
             product = factors[0] * factors[1]
             return product if 0 < product <= _LARGEST else None
-    cardiac = _number(series.get(_CARDIAC, ""))
+    cardiac = number(series.get(_CARDIAC, ""))
     return cardiac if cardiac is not None and cardiac > 0 else None
 
 
@@ -35,7 +35,7 @@ def index_in_series(tags: dict[str, str]) -> int | None:
     text = tags.get(_INSTANCE_NUMBER)
     if text is None:
         text = tags.get(_IMAGE_INDEX)
-    return None if text is None else _number(text)
+    return None if text is None else number(text)
 
 
 def statuses(tx: Transaction, series: Collection[int]) -> dict[int, str]:
@@ -67,7 +67,7 @@ def _status(
     return "Complete" if distinct == expected else "Missing"
 
 
-def _number(text: str) -> int | None:
+def number(text: str) -> int | None:
     """The integer of an IS or US value; None when it is none."""
     if len(text) > 16:
         return None

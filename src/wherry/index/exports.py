@@ -18,7 +18,7 @@ from wherry.index import totals
 from wherry.index.database import Transaction
 from wherry.model import Level
 
-_COLUMNS = (
+COLUMNS = (
     "seq",
     "date",
     "level",
@@ -29,7 +29,7 @@ _COLUMNS = (
     "series_instance_uid",
     "sop_instance_uid",
 )
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM exports"
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM exports"
 _TAGS: Final = ("0010,0020", "0020,000d", "0020,000e", "0008,0018")
 """What names a resource of each level."""
 
@@ -55,7 +55,7 @@ def add(tx: Transaction, level: Level, orthanc_id: str, remote: str) -> None:
     counters.export_seq += 1
     date = clock.orthanc_date(clock.now())
     row = (counters.export_seq, date, int(level), orthanc_id, remote, *names)
-    tx.insert("exports", _COLUMNS, [row])
+    tx.insert("exports", COLUMNS, [row])
     totals.save(tx, counters)
 
 

@@ -8,7 +8,7 @@ Not here: names of metadata (``rest.names``), and which of them users may set.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from hashlib import md5
 from typing import Final, NamedTuple
@@ -81,14 +81,9 @@ def of_many(
     found: dict[str, dict[int, Entry]] = {}
     by_row: dict[int, dict[int, Entry]] = {}
     for row in rows:
-        entries = found[row[1]] = by_row[row[0]] = {}
-        for number, value in zip(columns, row[2:], strict=False):
-            if value is not None and value != "":
-                entries[number] = Entry(str(value), 0)
-        for number in _shown_empty(level, entries):
-            entries.setdefault(number, Entry("", 0))
-        if not times and row[-1] is not None:
-            _add_index_that_is_no_number(entries, row[-1])
+        values = dict(zip(columns, row[2:], strict=False))
+        entries = of_columns(level, values, None if times else row[-1])
+        found[row[1]] = by_row[row[0]] = entries
         if times:
             date = clock.orthanc_date(datetime.fromtimestamp(row[-1], UTC))
             entries[LAST_UPDATE] = Entry(date, 0)
@@ -102,6 +97,20 @@ def of_many(
 def of_one(tx: Transaction, level: Level, orthanc_id: str) -> dict[int, Entry] | None:
     """All metadata of one resource by number; None when it is unknown."""
     return of_many(tx, level, [orthanc_id]).get(orthanc_id)
+
+
+def of_columns(level: Level, values: Mapping[int, object], tags: str | None) -> dict[int, Entry]:
+    """What the columns of ``COLUMNS[level]`` say; ``tags`` of an instance without an index."""
+    entries = {
+        number: Entry(str(value), 0)
+        for number, value in values.items()
+        if value is not None and value != ""
+    }
+    for number in _shown_empty(level, entries):
+        entries.setdefault(number, Entry("", 0))
+    if tags is not None:
+        _add_index_that_is_no_number(entries, tags)
+    return entries
 
 
 def _shown_empty(level: Level, entries: dict[int, Entry]) -> tuple[int, ...]:

@@ -38,6 +38,17 @@ def open_index(settings: IndexSettings) -> Index:
     return Index(backend)
 
 
+def is_made(settings: IndexSettings) -> bool:
+    """Whether there is an index, of whatever version; none is made by asking."""
+    if settings.postgresql is None and not (settings.sqlite_path or Path()).is_file():
+        return False
+    connection = backend_of(settings).reader()
+    try:
+        return schema.version(connection) is not None
+    finally:
+        connection.close()
+
+
 def upgrade(settings: IndexSettings) -> tuple[str, str]:
     """Bring the schema to this program's version; the old version and the new one.
 

@@ -14,6 +14,8 @@ from wherry.model import Level
 
 SIGNATURE: Final = 15
 """Number of the metadata."""
+SEQUENCES: Final = 16
+"""Another, that Orthanc keeps beside it (``MainDicomSequences``): only of what was adopted."""
 
 
 def sign(
@@ -27,4 +29,5 @@ def sign(
 
 def unsign(tx: Transaction, resources: Collection[int]) -> None:
     """These rows are described anew."""
-    tx.run("DELETE FROM metadata WHERE resource IN ? AND type = ?", (list(resources), SIGNATURE))
+    numbers = [SIGNATURE, SEQUENCES]
+    tx.run("DELETE FROM metadata WHERE resource IN ? AND type IN ?", (list(resources), numbers))
