@@ -406,7 +406,8 @@ class Housekeeping:
         index, storage = self._parts.index, self._parts.storage
         logs_left = set(storage.logs())
         dead = self._presence.dead()
-        give_up_copies(index, dead)
+        if give_up_copies(index, dead):
+            self._parts.ingest.wake_janitor()
         removed = reclaim(index, storage, dead, self._presence.id)
         lost = [*dead, *logs_left.difference(self._presence.known())]
         restored = sum(restore(index, storage, process_id) for process_id in lost)
