@@ -416,7 +416,8 @@ class Housekeeping:
         jobs = self._parts.jobs.adopt(dead)
         with index.read() as tx:
             gone = [*dead, *staging.ownerless(tx)]
-        give_up_copies(index, dead)
+        if give_up_copies(index, dead):
+            self._parts.ingest.wake_janitor()
         removed = reclaim(index, storage, gone)
         lost = [*dead, *logs_left.difference(self._presence.known())]
         restored = sum(restore(index, storage, process_id) for process_id in lost)

@@ -13,7 +13,7 @@ import pytest
 from tests.support.objects import FakeObjects, out_of_reach
 from wherry import limits
 from wherry.config.objects import Hybrid
-from wherry.errors import CorruptedFile, MissingFile, Unavailable
+from wherry.errors import CorruptedFile, MissingFile, StorageFull, Unavailable
 from wherry.storage.base import ANYWHERE, SmallFile
 from wherry.storage.filesystem import FilesystemStorage
 from wherry.storage.hybrid import HybridStorage
@@ -222,6 +222,15 @@ def test_a_copy_that_is_not_what_was_written_is_refused(
     with pytest.raises(CorruptedFile):
         both.moved(uuid, HERE, THERE)
     assert both.read(uuid, HERE) == DATA
+
+
+def test_a_full_disk_takes_nothing_back(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    uuid = both.put(both.objects)
+    monkeypatch.setattr(limits, "FREE_DISK_BYTES", 1 << 62)
+    with pytest.raises(StorageFull):
+        both.moved(uuid, THERE, HERE)
+    with pytest.raises(MissingFile):
+        both.local.open(uuid)
 
 
 def test_who_is_told_may_stop_a_move(both: Both) -> None:

@@ -149,6 +149,7 @@ class _Run:
             begun = self._index.write(begin)
             if begun:
                 self._carry(begun, wanted)
+                until = clock.monotonic() + limits.MOVED_PATIENCE_S
                 continue
             if clock.monotonic() >= until:
                 raise MoveFailed("Others are moving the same files, or removing earlier copies")
@@ -181,6 +182,8 @@ class _Run:
         except MissingFile as error:
             self._fail(file.uuid, error)
             return None
+        except WherryError as error:
+            raise _cause(error) from error
         self._index.write(lambda tx: moves.record(tx, file.uuid, place))
         return place
 

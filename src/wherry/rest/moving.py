@@ -20,7 +20,7 @@ from wherry.http.answers import json_answer
 from wherry.http.body import read_body
 from wherry.http.services import Services, services
 from wherry.http.threads import in_thread
-from wherry.index import attachments, moves, resources, sending
+from wherry.index import attachments, moves, sending
 from wherry.index.moves import StoredForm
 from wherry.model import Attachment, Level, type_json
 from wherry.moving.order import MOVE, MoveOrder
@@ -104,10 +104,8 @@ def storage(request: Request, level: Level) -> Response:
     form, how many and how large; of an instance also each of them. Not of Orthanc."""
     rooms, orthanc_id = services(request), request.path_params["id"]
     with rooms.index.read() as tx:
-        if orthanc_id not in resources.locate(tx, [orthanc_id]):
-            raise UnknownResource
-        forms = moves.forms_below(tx, moves.rows_below(tx, level, [orthanc_id]))
         own = attachments.of_one(tx, level, orthanc_id)
+        forms = moves.forms_below(tx, moves.rows_below(tx, level, [orthanc_id]))
     answer: dict[str, type_json] = {
         "ID": orthanc_id,
         "Type": level.title,

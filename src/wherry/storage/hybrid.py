@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
+from wherry import limits
 from wherry.config.objects import Hybrid
-from wherry.errors import MissingFile
+from wherry.errors import MissingFile, StorageFull
 from wherry.model import DICOM_CONTENT
 from wherry.storage.base import (
     ANYWHERE,
@@ -162,6 +163,8 @@ class HybridStorage:
         def create() -> FileWriter:
             if side is self._remote:
                 return self._remote.create_at(uuid, bare)
+            if self._local.free_bytes() < limits.FREE_DISK_BYTES:
+                raise StorageFull("No space left in the storage area")
             return self._local.create(uuid)
 
         return copied(
@@ -210,9 +213,10 @@ class HybridStorage:
         return self._order if place == ANYWHERE else (self._side(place),)
 
     def _side(self, place: str) -> StorageArea:
-        return self._remote if Place.parse(place).store == OBJECT_STORAGE else self._local
+        far = place and Place.parse(place).store == OBJECT_STORAGE
+        return self._remote if far else self._local
 
 
 def _bare(place: str) -> str:
     """Without the seal, which the stores do not know."""
-    return place if place == ANYWHERE else str(replace(Place.parse(place), seal=""))
+    return place if place in ("", ANYWHERE) else str(replace(Place.parse(place), seal=""))
