@@ -471,6 +471,15 @@ FAILED_UIDS: Final = 100
 LAST_WORD_S: Final = 2.0
 """For the other end of an association to close the connection, after all was said."""
 
+LENT_ASSOCIATIONS: Final = 8
+"""Associations whose C-STOREs a thread of their own reads; each has a buffer and a piece."""
+
+LENT_WAIT_S: Final = 0.1
+"""A caller that sends nothing for so long is the event loop's again."""
+
+LENT_S: Final = 2.0
+"""An instance that takes longer to come is the event loop's."""
+
 DIMSE_OPERATIONS: Final = 16
 """Requests of one association under way. One is what is agreed on; some do not wait."""
 

@@ -58,7 +58,7 @@ def totals(index: Index) -> tuple[int, int]:
 
 def journal(index: Index) -> set[str]:
     with index.read() as tx:
-        return set(deletions.pending(tx, 100))
+        return {uuid for uuid, _ in deletions.pending(tx, 100)}
 
 
 def updates(index: Index) -> int:

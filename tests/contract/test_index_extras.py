@@ -121,7 +121,7 @@ def test_what_differs(index: Index, overwrite: bool) -> None:
     if overwrite:
         assert outcome == Outcome()
         assert found.attachments == (replace(new, revision=1), more)
-        assert pending == [old.uuid]
+        assert pending == [(old.uuid, old.place)]
         assert totals(index).disk_bytes == before.disk_bytes + 100 + 50
     else:
         assert outcome == Outcome(2, [new.uuid])

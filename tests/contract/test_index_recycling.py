@@ -65,7 +65,7 @@ def test_the_oldest_patient_goes_wholly_and_its_files_are_journaled(index: Index
     add(index, of("3"))
     assert patients(index) == {"2", "3"}
     with index.read() as tx:
-        assert set(deletions.pending(tx, 10)) == {one.attachment.uuid for one in first}
+        assert set(deletions.pending(tx, 10)) == {(one.attachment.uuid, "") for one in first}
         assert {row[3] for row in changes.page(tx, 0, 100).rows} == {
             of(patient).summary.identifiers.at(level) for patient in "23" for level in Level
         }

@@ -58,7 +58,7 @@ def core_metadata(tx: Transaction, instance: str) -> dict[str, str]:
 
 def journal(index: Index) -> set[str]:
     with index.read() as tx:
-        return set(deletions.pending(tx, 10_000))
+        return {uuid for uuid, _ in deletions.pending(tx, 10_000)}
 
 
 def test_one_instance_brings_its_parents(index: Index) -> None:
@@ -409,10 +409,12 @@ def test_the_journal_of_names_knows_what_is_attached(index: Index) -> None:
 
 
 def test_the_journal_of_deletions(index: Index) -> None:
-    names = [str(uuid4()) for _ in range(5)]
-    index.write(lambda tx: deletions.add(tx, names))
-    index.write(lambda tx: deletions.add(tx, names[:2]))
+    files = [(str(uuid4()), "") for _ in range(5)]
+    moved = (files[0][0], "object-storage:.dcm:")
+    index.write(lambda tx: deletions.add(tx, files))
+    index.write(lambda tx: deletions.add(tx, [*files[:2], moved]))
     with index.read() as tx:
-        assert deletions.pending(tx, 3) == sorted(names)[:3]
-    index.write(lambda tx: deletions.done(tx, names[1:]))
-    assert journal(index) == {names[0]}
+        assert deletions.pending(tx, 3) == sorted([*files, moved])[:3]
+    index.write(lambda tx: deletions.done(tx, files))
+    with index.read() as tx:
+        assert deletions.pending(tx, 10) == [moved]

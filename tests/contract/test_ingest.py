@@ -19,6 +19,7 @@ from wherry.errors import (
     CannotWriteFile,
     DatabaseError,
     InexistentTag,
+    MismatchedDataSet,
     MissingFile,
     NoRoom,
     StorageFull,
@@ -183,7 +184,7 @@ def test_instances_that_share_a_commit_make_room_one_after_the_other(
     janitor.close()
     with index.read() as tx:
         left = resources.list_ids(tx, Level.PATIENT)
-        journaled = set(deletions.pending(tx, 10))
+        journaled = {uuid for uuid, _ in deletions.pending(tx, 10)}
     assert left == [one.summary.identifiers.patient for one in batch[3:]]
     kept = {one.attachment.uuid for one in batch[3:]}
     assert files(storage, tmp_path) - journaled == kept
@@ -346,13 +347,53 @@ def test_new_blocks_do_not_wait_for_commits_that_wait_for_them(
     assert len(visible(index)) == 80
 
 
+def test_several_threads_store_at_once(ingest: Ingest, index: Index) -> None:
+    """Each in its own thread when nobody else is busy, else by the handful."""
+    looked_at: SimpleQueue[str] = SimpleQueue()
+    errors: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def client(first: int) -> None:
+        try:
+            for number in range(first, first + 20):
+                size = 200_000 if number % 5 == 0 else 2048
+                stored = ingest.store_now(
+                    make_instance(number=number, pixel_bytes=size),
+                    Origin("DicomProtocol"),
+                    lambda summary: looked_at.put(summary.identifiers.instance),
+                )
+                assert stored.identifiers.instance in visible(index)
+            errors.put(None)
+        except BaseException as error:
+            errors.put(error)
+
+    clients = [threading.Thread(target=client, args=(n * 20 + 1,)) for n in range(4)]
+    for thread in clients:
+        thread.start()
+    for thread in clients:
+        thread.join()
+    assert [errors.get(timeout=30) for _ in clients] == [None] * 4
+    assert len(visible(index)) == looked_at.qsize() == 80
+
+
+def test_what_a_check_refuses_leaves_nothing(
+    ingest: Ingest, index: Index, storage: FilesystemStorage, tmp_path: Path
+) -> None:
+    def refuse(_: object) -> None:
+        raise MismatchedDataSet("another one")
+
+    for size in (2048, 200_000):
+        with pytest.raises(MismatchedDataSet):
+            ingest.store_now(make_instance(pixel_bytes=size), Origin("DicomProtocol"), refuse)
+    assert not visible(index) and not files(storage, tmp_path)
+
+
 def test_clearing_up_that_fails_keeps_nobody_waiting(
     ingest: Ingest, index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ingest.commit([stage(ingest, make_instance())])
     again, batched = stage(ingest, make_instance()), stage(ingest, make_instance())
 
-    def fail(*_: object) -> None:
+    def fail(_self: object, *_: str) -> None:
         raise CannotWriteFile("no")
 
     monkeypatch.setattr(FilesystemStorage, "delete", fail)

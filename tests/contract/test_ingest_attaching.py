@@ -296,7 +296,7 @@ def test_what_is_verified_is_what_the_disk_has(shop: Shop, monkeypatch: pytest.M
 
 def journal(shop: Shop) -> set[str]:
     with shop.index.read() as tx:
-        return set(deletions.pending(tx, 100))
+        return {uuid for uuid, _ in deletions.pending(tx, 100)}
 
 
 def test_a_file_that_others_change_meanwhile(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,9 +17,11 @@ from tests.support.dimse import dcmtk, dicom_server, store, target, travelling
 from tests.support.pydicom_files import FILES, ROOT
 from tests.support.server import Server
 from wherry.dicom.preamble import read_preamble
+from wherry.dicom.wire.commands import Command, CommandField
 from wherry.errors import NetworkProtocol
 from wherry.modalities.association import Association
 
+VERIFICATION = "1.2.840.10008.1.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 
@@ -149,6 +151,43 @@ def test_large_instances_are_streamed(served: tuple[Server, int]) -> None:
     (instance,) = server.json("GET", "/instances")
     _, back = server.get(f"/instances/{instance}/file")
     assert back.endswith(file.data_set)
+
+
+def test_instances_of_all_sizes_in_turn(served: tuple[Server, int]) -> None:
+    """Short ones are received by a thread, long ones and what is no instance by the event loop."""
+    server, port = served
+    clear(server)
+    sizes = [2_000, 200_000, 3_000_000, 60_000, 1_100_000, 1_000_000, 2_000, 0]
+    files = [travelling(make_instance(number=n, pixel_bytes=size)) for n, size in enumerate(sizes)]
+    with Association(target(port), [(CT, [EXPLICIT]), (VERIFICATION, [EXPLICIT])]) as association:
+        for file in files:
+            assert file is not None
+            assert store(association, file).status == 0
+            association.send(
+                association.context_of(VERIFICATION).id,
+                Command(CommandField.C_ECHO_RQ, affected_sop_class=VERIFICATION, message_id=99),
+            )
+            assert association.receive().command.field is CommandField.C_ECHO_RSP
+            assert store(association, file).status == 0
+    for file in files:
+        assert file is not None
+        query = {"Level": "Instance", "Query": {"SOPInstanceUID": file.sop_instance}}
+        (instance,) = server.json("POST", "/tools/find", query)
+        _, back = server.get(f"/instances/{instance}/file")
+        assert back.endswith(file.data_set)
+
+
+def test_the_end_of_a_server_that_is_being_sent_to(tmp_path: Path) -> None:
+    file = travelling(make_instance())
+    assert file is not None
+    with (
+        dicom_server(tmp_path) as (server, port),
+        Association(target(port), [(CT, [EXPLICIT])]) as association,
+    ):
+        assert store(association, file).status == 0
+        assert server.stop() == 0
+        with pytest.raises(NetworkProtocol):
+            store(association, file)
 
 
 # --- pynetdicom -----------------------------------------------------------------------------------

@@ -28,9 +28,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     plain = FilesystemStorage.open
 
-    def noting(self: FilesystemStorage, uuid: str) -> Any:
+    def noting(self: FilesystemStorage, uuid: str, place: str) -> Any:
         seen.append(uuid)
-        return plain(self, uuid)
+        return plain(self, uuid, place)
 
     monkeypatch.setattr(FilesystemStorage, "open", noting)
     return seen

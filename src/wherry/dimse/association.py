@@ -40,6 +40,7 @@ from wherry.dicom.wire.pdu import (
     type_pdu,
 )
 from wherry.dicom.wire.writing import encode
+from wherry.dimse.lent import Begun, Lent
 from wherry.dimse.negotiation import NO_ROOM, Agreement, negotiate
 from wherry.dimse.permissions import Permission
 from wherry.dimse.requests import NO_SUCH_SOP_CLASS, Context, Request, response
@@ -96,6 +97,8 @@ class Association(asyncio.BufferedProtocol):
         """Of our own requests: C-STOREs of a C-GET."""
         self._sending = asyncio.Lock()
         """Messages do not mix."""
+        self._lent: Lent | None = None
+        self._closing = False
         self._writable = asyncio.Event()
         self._writable.set()
         self._reading = True
@@ -123,6 +126,8 @@ class Association(asyncio.BufferedProtocol):
         self._writable.set()
         if self._timer is not None:
             self._timer.cancel()
+        if self._lent is not None:
+            self._lent.stop()
         if self._arrival is not None:
             self._arrival.abort()
             self._arrival = None
@@ -281,6 +286,58 @@ class Association(asyncio.BufferedProtocol):
             await self._refuse(context, command, error.dimse_status, str(error))
         else:
             await self.send(context, response(command, 0))
+            self._lend()
+
+    # --- a thread that has the socket -----------------------------------------------------------
+    def _lend(self) -> None:
+        """The caller stores: a thread may receive what follows."""
+        if (
+            self._state is State.ESTABLISHED
+            and self._tasks == {asyncio.current_task()}
+            and self._messages.idle
+            and self._reading
+            and self._transport.get_extra_info("ssl_object") is None
+            and not self._transport.get_write_buffer_size()
+            and self._listener.free_threads
+        ):
+            assert self._agreement is not None
+            self._reading = False
+            self._transport.pause_reading()
+            self._lent = Lent(self._rooms, self._agreement, self._messages, self._socket)
+            self._spawn(self._wait_for_thread(self._lent))
+
+    async def _wait_for_thread(self, lent: Lent) -> None:
+        left = await self._listener.run(lent.run)
+        self._lent = None
+        if self.ended:
+            return
+        if self._closing:
+            self.close()
+            return
+        self._heard = self._loop.time()
+        try:
+            if left.begun is not None:
+                self._take_over(left.begun)
+            for one in left.found:
+                self._take(one)
+                if self.ended:
+                    return
+            if left.error is not None:
+                raise left.error
+        except NetworkProtocol as error:
+            self._protest(error)
+            return
+        if not self._reading and not self.ended:
+            self._reading = True
+            self._transport.resume_reading()
+
+    def _take_over(self, begun: Begun) -> None:
+        """An instance of which the thread has received the beginning."""
+        assert self._agreement is not None
+        self._context, self._command = begun.context, begun.command
+        self._arrival = Arrival(
+            self._rooms, self._agreement.caller, begun.context, begun.command, begun.gathered
+        )
 
     async def _serve(self, context: Context, command: Command, data_set: bytes) -> None:
         assert self._agreement is not None
@@ -433,7 +490,10 @@ class Association(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """This server ends. What is under way is finished, but nobody hears of it."""
-        if not self.ended:
+        if self._lent is not None:
+            self._closing = True
+            self._lent.stop()
+        elif not self.ended:
             self._transport.write(encode(Abort(2, AbortReason.NOT_SPECIFIED)))
             self._end()
 

@@ -9,15 +9,19 @@ import asyncio
 import logging
 import socket
 import ssl
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from wherry import limits
 from wherry.dimse.association import Association
 from wherry.errors import ConfigurationError
+from wherry.http.threads import Pool
 
 if TYPE_CHECKING:
     from wherry.config import Config
     from wherry.http.services import Services
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +55,8 @@ class Listener:
         self.rooms = rooms
         self._open: set[Association] = set()
         self._server: asyncio.Server | None = None
+        self._pool = Pool(limits.LENT_ASSOCIATIONS)
+        self.free_threads = limits.LENT_ASSOCIATIONS
 
     @property
     def has_room(self) -> bool:
@@ -75,6 +81,15 @@ class Listener:
             one.close()
         for one in associations:
             await one.finished()
+        self._pool.stop()
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Let one of the threads do it."""
+        self.free_threads -= 1
+        try:
+            return await self._pool.submit(work, (), {})
+        finally:
+            self.free_threads += 1
 
     def joined(self, association: Association) -> None:
         """A caller is there."""

@@ -35,24 +35,20 @@ class Arrival:
     """One instance. ``write`` and ``finish`` on the event loop; ``abort`` there too, at any time
     before ``finish``."""
 
-    def __init__(self, rooms: Services, caller: Caller, context: Context, command: Command) -> None:
+    def __init__(
+        self,
+        rooms: Services,
+        caller: Caller,
+        context: Context,
+        command: Command,
+        begun: bytearray | None = None,
+    ) -> None:
+        """``begun``: the bytes of the file that are here already."""
         self._rooms = rooms
         self._command = command
         self._started = clock.monotonic()
-        self._origin = Origin(
-            "DicomProtocol",
-            caller.remote_ip,
-            remote_aet=caller.calling,
-            called_aet=caller.called,
-        )
-        self._gathered = bytearray(
-            meta_information(
-                command.affected_sop_class or "",
-                command.affected_sop_instance or "",
-                context.transfer_syntax,
-                caller.calling,
-            )
-        )
+        self._origin = origin(caller)
+        self._gathered = file_head(caller, context, command) if begun is None else begun
         self._staging: Staging | None = None
         self._pouring: asyncio.Future[None] | None = None
         """The piece that is being written."""
@@ -147,3 +143,22 @@ class Arrival:
         except BaseException as error:
             staging.abort()
             settle(None, error)
+
+
+def origin(caller: Caller) -> Origin:
+    """Who brings what it stores."""
+    return Origin(
+        "DicomProtocol", caller.remote_ip, remote_aet=caller.calling, called_aet=caller.called
+    )
+
+
+def file_head(caller: Caller, context: Context, command: Command) -> bytearray:
+    """What stands before the data set of a C-STORE in its file."""
+    return bytearray(
+        meta_information(
+            command.affected_sop_class or "",
+            command.affected_sop_instance or "",
+            context.transfer_syntax,
+            caller.calling,
+        )
+    )

@@ -142,7 +142,7 @@ class _Work(Generic[T]):
             log.exception("a callback of the index writer failed")
 
 
-class _Waiter(Generic[T]):
+class Waiter(Generic[T]):
     """Carries the outcome of a work from the writer thread to the thread that waits for it."""
 
     __slots__ = ("_error", "_event", "_result")
@@ -264,7 +264,7 @@ class Index:
         """Run ``work`` and return its result once it is durable; raise what it raised."""
         if threading.get_ident() == self._holder:
             raise BadSequenceOfCalls("The index writer cannot wait for itself")
-        waiter: _Waiter[T] = _Waiter()
+        waiter: Waiter[T] = Waiter()
         idle = self._queue.empty() and not self._waiting
         if idle and self._turn.acquire(blocking=False):
             # Nobody is writing or waiting to: two switches between threads are saved.
@@ -383,4 +383,4 @@ class Index:
         return results
 
 
-__all__ = ["Backend", "Connection", "Index", "Transaction", "Transient"]
+__all__ = ["Backend", "Connection", "Index", "Transaction", "Transient", "Waiter"]

@@ -44,7 +44,9 @@ class Deposit:
         *,
         compress: bool,
         max_bytes: int,
+        md5: str = "",
     ) -> None:
+        """``md5``: of the plain bytes that will come, if somebody has taken it already."""
         self._storage = storage
         self.content_type = content_type
         """Number of the attachment that it will be."""
@@ -52,6 +54,7 @@ class Deposit:
         self._max_bytes = max_bytes
         self._packing = _Packing() if compress else None
         self._writer: FileWriter | None = None
+        self._md5 = md5
         self._digest = hashlib.md5(usedforsecurity=False)
         self._ended = False
         self.size = 0
@@ -60,14 +63,15 @@ class Deposit:
     @property
     def md5(self) -> str:
         """Of the plain bytes so far."""
-        return self._digest.hexdigest()
+        return self._md5 or self._digest.hexdigest()
 
     def write(self, data: type_buffer) -> None:
         """Take the next bytes. Raises ``TooLarge``, ``StorageFull``, ``CannotWriteFile``."""
         self.size += len(data)
         if self.size > self._max_bytes:
             raise TooLarge(f"A file may have at most {self._max_bytes} bytes")
-        self._digest.update(data)
+        if not self._md5:
+            self._digest.update(data)
         if self._packing is None:
             self._file().write(data)
         else:

@@ -19,6 +19,7 @@ from wherry import limits
 from wherry.dicom.scan import scan
 from wherry.digests import small_md5
 from wherry.errors import StorageFull, StorageUnavailable, TooLarge
+from wherry.index.database import Waiter
 from wherry.ingest.group import type_done
 from wherry.ingest.names import NameBlocks
 from wherry.ingest.staging import staged_instance
@@ -51,6 +52,7 @@ class Handfuls:
         self._commit = commit
         self._max_bytes = max_bytes
         self._queue: SimpleQueue[_Arrival | None] = SimpleQueue()
+        self._turn = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
         self._thread.start()
 
@@ -61,6 +63,19 @@ class Handfuls:
         thread of this object, and ``data`` may change only after that."""
         self._queue.put(_Arrival(data, origin, done, check))
 
+    def store(self, data: type_buffer, origin: Origin, check: type_check) -> Stored:
+        """``add``, and wait: nobody else is woken when nothing else is under way."""
+        waiting: Waiter[Stored] = Waiter()
+        arrival = _Arrival(data, origin, waiting, check)
+        if self._queue.empty() and self._turn.acquire(blocking=False):
+            try:
+                self._store([arrival])
+            finally:
+                self._turn.release()
+        else:
+            self._queue.put(arrival)
+        return waiting.wait()
+
     def close(self) -> None:
         """After the last ``add``: finish what waits."""
         self._queue.put(None)
@@ -69,15 +84,19 @@ class Handfuls:
     def _run(self) -> None:
         arrival = self._queue.get()
         while arrival is not None:
-            handful, arrival = self._gather(arrival)
-            try:
-                self._store(handful)
-            except Exception as error:  # a defect: let it not take the thread of all others
-                log.exception("A handful of instances was not stored")
-                for one in handful:
-                    one.done(None, error)
+            with self._turn:
+                handful, arrival = self._gather(arrival)
+                self._try_to_store(handful)
             if arrival is _NOTHING:
                 arrival = self._queue.get()
+
+    def _try_to_store(self, handful: list[_Arrival]) -> None:
+        try:
+            self._store(handful)
+        except Exception as error:  # a defect: let it not take the thread of all others
+            log.exception("A handful of instances was not stored")
+            for one in handful:
+                one.done(None, error)
 
     def _gather(self, first: _Arrival) -> tuple[list[_Arrival], _Arrival | None]:
         """What is there already and fits, and what came after it."""

@@ -87,7 +87,29 @@ class Ingest:
         self._handfuls.add(data, origin, done, check)
         return True
 
-    def stage(self, origin: Origin) -> Staging:
+    def store_now(
+        self, data: type_buffer, origin: Origin, check: type_check, md5: str = ""
+    ) -> Stored:
+        """Make an instance durable and visible in the thread of the caller. ``md5``: its digest, if
+        it is known. Raises what ``check``,
+        ``Staging`` and ``commit`` raise; then nothing of it is left."""
+        if not self.compress and len(data) <= limits.SMALL_FILE_BYTES:
+            return self._handfuls.store(data, origin, check)
+        staging = self.stage(origin, md5)
+        staging.write(data)
+        return self.finish_now(staging, check)
+
+    def finish_now(self, staging: Staging, check: type_check) -> Stored:
+        """The same with an instance that is staged."""
+        staged = staging.finish()
+        try:
+            check(staged.summary)
+        except BaseException:
+            self.discard([staged])
+            raise
+        return self.commit([staged])[0]
+
+    def stage(self, origin: Origin, md5: str = "") -> Staging:
         """Begin one instance. Blocking methods, one thread at a time."""
         return Staging(
             self._storage,
@@ -95,6 +117,7 @@ class Ingest:
             origin,
             self._max_instance_bytes,
             compress=self.compress,
+            md5=md5,
         )
 
     def submit(self, staged: StagedInstance, done: type_done) -> None:

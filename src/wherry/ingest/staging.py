@@ -32,10 +32,12 @@ class Staging:
         max_bytes: int,
         *,
         compress: bool = False,
+        md5: str = "",
     ) -> None:
+        """``md5``: of the instance, if it is known."""
         self._origin = origin
         self._max_bytes = max_bytes
-        self._deposit = Deposit(storage, names, compress=compress, max_bytes=max_bytes)
+        self._deposit = Deposit(storage, names, compress=compress, max_bytes=max_bytes, md5=md5)
         self._first: type_buffer = b""
 
     def write(self, data: type_buffer) -> None:

@@ -8,7 +8,6 @@ Not here: the same on associations that others ask for (``dimse.storing``), whic
 
 from __future__ import annotations
 
-import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -66,12 +65,15 @@ class Arrival:
         if self._error is not None:
             self.abort()
             raise self._error
-        waiting = _Waiting()
-        if self._staging is not None or not self._ingest.store(
-            self._gathered, self._origin, waiting.done, partial(check_identity, self._command)
-        ):
-            self._stage(waiting)
-        return waiting.result()
+        check = partial(check_identity, self._command)
+        if self._staging is None:
+            return self._ingest.store_now(self._gathered, self._origin, check)
+        try:
+            self._staging.write(self._gathered)
+            return self._ingest.finish_now(self._staging, check)
+        except BaseException:
+            self.abort()
+            raise
 
     def abort(self) -> None:
         """Forget the bytes. Safe to call at any time."""
@@ -86,21 +88,6 @@ class Arrival:
         piece, self._gathered = self._gathered, bytearray()
         self._staging.write(piece)
 
-    def _stage(self, waiting: _Waiting) -> None:
-        try:
-            self._pour()
-            assert self._staging is not None
-            staged = self._staging.finish()
-        except BaseException:
-            self.abort()
-            raise
-        try:
-            check_identity(self._command, staged.summary)
-        except BaseException:
-            self._ingest.discard([staged])
-            raise
-        self._ingest.submit(staged, waiting.done)
-
 
 def check_identity(command: Command, summary: Summary) -> None:
     """That a data set is what its C-STORE says (PS3.4 §B.2.3). Raises ``MismatchedDataSet``."""
@@ -112,23 +99,3 @@ def check_identity(command: Command, summary: Summary) -> None:
             raise MismatchedDataSet(
                 f"The command says {(named or '')[:64]}, the data set {found[:64]}"
             )
-
-
-class _Waiting:
-    """For an instance to be stored."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-        self._stored: Stored | None = None
-        self._error: BaseException | None = None
-
-    def done(self, stored: Stored | None, error: BaseException | None) -> None:
-        self._stored, self._error = stored, error
-        self._event.set()
-
-    def result(self) -> Stored:
-        self._event.wait()
-        if self._error is not None:
-            raise self._error
-        assert self._stored is not None
-        return self._stored

@@ -55,6 +55,11 @@ class Messages:
         """Of the message that is incomplete; 0 = none is."""
         self._in_data_set = False
 
+    @property
+    def idle(self) -> bool:
+        """Whether no message and no PDU is incomplete."""
+        return self._stream.idle and not self._context_id and not self._command
+
     def feed(self, data: memoryview) -> Iterator[type_pdu | Head | Piece]:
         """What they bring, in order. Raises ``BadPdu``, ``BadCommand``; the connection is of no
         use then. To be used up before the next call."""
