@@ -20,8 +20,6 @@ from wherry.storage.sealed.keys import Keys
 from wherry.storage.sealed.ring import type_ring
 from wherry.storage.sealed.ringfile import RingFile
 
-_SETTING = "key-ring"
-
 
 def open_keys(
     config: EncryptionConfig | None, index: Index, copies: Sequence[RingFile]
@@ -96,10 +94,10 @@ def _now(index: Index) -> type_ring:
 
 
 def _read(tx: Transaction) -> type_ring:
-    value = settings.get(tx, _SETTING)
+    value = settings.get(tx, settings.KEY_RING)
     return () if value is None else ring.parse(value)
 
 
 def _write(tx: Transaction, known: type_ring) -> type_ring:
-    settings.put(tx, _SETTING, ring.document(known))
+    settings.put(tx, settings.KEY_RING, ring.document(known))
     return known

@@ -32,7 +32,7 @@ from wherry.http.app import build_app
 from wherry.http.lifecycle import Lifecycle
 from wherry.http.port import Signals, address, answer, listen
 from wherry.http.services import Services
-from wherry.index import moves, stability, staging
+from wherry.index import moves, settings, stability, staging
 from wherry.index.database import Index
 from wherry.index.opening import IndexSettings, open_index
 from wherry.index.recycling import Bounds
@@ -40,7 +40,6 @@ from wherry.ingest.ingest import Ingest
 from wherry.ingest.recovery import Janitor, give_up_copies, reclaim, restore
 from wherry.jobs.engine import JobEngine
 from wherry.jobs.shop import Rules
-from wherry.keyring import open_keys
 from wherry.metrics import Metrics
 from wherry.modalities import ModalityBook
 from wherry.modalities.commitment import ask_to_commit
@@ -330,7 +329,13 @@ def open_storage(
 ) -> Built:
     """The storage area of this configuration, with the keys that the index keeps for it; ``owner``
     names this process in what it leaves there. Raises ``ConfigurationError``."""
-    keys = open_keys(config.encryption, index, ring_files(config))
+    with index.read() as tx:
+        is_sealed = config.encryption is not None or settings.get(tx, settings.KEY_RING) is not None
+    keys = None
+    if is_sealed:
+        from wherry.keyring import open_keys  # 6 MB of cryptography that most servers do not need
+
+        keys = open_keys(config.encryption, index, ring_files(config))
     return storage_area(config, owner, metrics, keys, partial(_locate, index), noted)
 
 

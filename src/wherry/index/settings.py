@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import orjson
 
 from wherry.index.database import Transaction
 from wherry.model import type_json
+
+KEY_RING: Final = "key-ring"
+"""An archive that has it holds encrypted files (``wherry.keyring``)."""
 
 
 def get(tx: Transaction, key: str) -> type_json | None:

@@ -1,11 +1,14 @@
 """The storage area that the configuration asks for: a backend, and what wraps it.
 
+What is not configured is not loaded either: the clients of object stores and the library of
+ciphers are 11 MB.
+
 Not here: what each of them does.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from wherry.config.settings import Config
 from wherry.metrics import Metrics
@@ -14,10 +17,10 @@ from wherry.storage.counting import CountingStorage
 from wherry.storage.filesystem import FilesystemStorage
 from wherry.storage.hybrid import HybridStorage, type_locate, type_noted
 from wherry.storage.moving import MovingStorage
-from wherry.storage.objects import object_ring_file, object_storage
-from wherry.storage.sealed.area import SealedStorage
-from wherry.storage.sealed.keys import Keys
 from wherry.storage.sealed.ringfile import FolderRingFile, RingFile
+
+if TYPE_CHECKING:
+    from wherry.storage.sealed.keys import Keys
 
 
 class Built(NamedTuple):
@@ -43,6 +46,8 @@ def storage_area(
     if config.objects is None:
         area = FilesystemStorage(config.storage_directory, owner)
     else:
+        from wherry.storage.objects import object_storage
+
         area = objects = object_storage(
             config.objects,
             config.storage_directory,
@@ -53,6 +58,8 @@ def storage_area(
             local = FilesystemStorage(config.storage_directory, owner)
             area = stores = HybridStorage(local, objects, config.objects.hybrid, locate, noted)
     if keys is not None:
+        from wherry.storage.sealed.area import SealedStorage
+
         area = SealedStorage(area, keys)
     return Built(CountingStorage(area, metrics), stores)
 
@@ -63,5 +70,7 @@ def ring_files(config: Config) -> list[RingFile]:
     if objects is None or config.has_two_stores:
         found.append(FolderRingFile(config.storage_directory))
     if objects is not None:
+        from wherry.storage.objects import object_ring_file
+
         found.append(object_ring_file(objects, ca_certificates=config.https_ca_certificates))
     return found
