@@ -13,7 +13,6 @@ import ctypes
 import logging
 import resource
 import socket
-import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -21,23 +20,24 @@ from pathlib import Path
 
 import uvloop
 
-from wherry import clock, dimse, limits, logs, rest, transfers
+from wherry import dimse, limits, logs, rest, transfers
 from wherry.archives.job import ArchiveJobs
 from wherry.archives.order import ARCHIVE, MEDIA
 from wherry.config import Config
 from wherry.dicom import charsets, dictionary, extra, scan
-from wherry.errors import ConfigurationError, StorageUnavailable, WherryError
+from wherry.errors import ConfigurationError, WherryError
+from wherry.housekeeping import Housekeeping, left_to_housekeeping
 from wherry.http import threads
 from wherry.http.app import build_app
 from wherry.http.lifecycle import Lifecycle
 from wherry.http.port import Signals, address, answer, listen
 from wherry.http.services import Services
-from wherry.index import moves, settings, stability, staging
+from wherry.index import moves, settings
 from wherry.index.database import Index
 from wherry.index.opening import IndexSettings, open_index
 from wherry.index.recycling import Bounds
 from wherry.ingest.ingest import Ingest
-from wherry.ingest.recovery import Janitor, give_up_copies, reclaim, restore
+from wherry.ingest.recovery import Janitor
 from wherry.jobs.engine import JobEngine
 from wherry.jobs.shop import Rules
 from wherry.metrics import Metrics
@@ -69,9 +69,6 @@ from wherry.webhooks.lookout import Lookout
 from wherry.worklists import WorklistBook
 
 log = logging.getLogger(__name__)
-
-_STABLE_BATCH = 1000
-_EXPIRE_EVERY_S = 60.0
 
 
 def serve(
@@ -222,11 +219,11 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
         policy = Policy(index, jobs, config.wherry.storage_policy, presence.id)
         housekeeping = Housekeeping(parts, presence, reads, policy)
         lookout = Lookout(index, jobs, config.wherry.webhooks)
-        with _left_to_housekeeping():
+        with left_to_housekeeping():
             housekeeping.bury_the_dead()
         if not config.save_jobs:
             _give_up_waiting_jobs(jobs, presence)
-        with _left_to_housekeeping():
+        with left_to_housekeeping():
             transfer_service.expire()
         janitor.start()
         jobs.start()
@@ -248,15 +245,6 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
     finally:
         index.close()
         logs.stop_counting(warnings)
-
-
-@contextmanager
-def _left_to_housekeeping() -> Iterator[None]:
-    """A storage that is out of reach keeps no server from starting."""
-    try:
-        yield
-    except StorageUnavailable as error:
-        log.warning("What an earlier process left is looked at later: %s", error)
 
 
 def _rules(config: Config) -> Rules:
@@ -387,95 +375,6 @@ def _make_folder(folder: Path, key: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(f"{key} {folder} cannot be made: {error.strerror}") from error
-
-
-class Housekeeping:
-    """The thread that renews the lease, takes over from the dead and marks what is stable."""
-
-    def __init__(
-        self, parts: Services, presence: Presence, reads: ReadNotes, policy: Policy
-    ) -> None:
-        self._parts = parts
-        self._presence = presence
-        self._reads = reads
-        self._policy = policy
-        self._stop = threading.Event()
-        self._next_expiry = clock.monotonic() + _EXPIRE_EVERY_S
-        self._next_worklist = clock.monotonic()
-        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
-
-    def start(self) -> None:
-        """Begin the rounds."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """End them."""
-        self._stop.set()
-        self._thread.join()
-
-    def bury_the_dead(self) -> None:
-        """Take over jobs and leftovers of dead processes."""
-        index, storage = self._parts.index, self._parts.storage
-        logs_left = set(storage.logs())
-        dead = self._presence.dead()
-        jobs = self._parts.jobs.adopt(dead)
-        with index.read() as tx:
-            gone = [*dead, *staging.ownerless(tx)]
-        if give_up_copies(index, dead):
-            self._parts.ingest.wake_janitor()
-        removed = reclaim(index, storage, gone)
-        lost = [*dead, *logs_left.difference(self._presence.known())]
-        restored = sum(restore(index, storage, process_id) for process_id in lost)
-        for process_id in dead:
-            self._presence.bury(process_id)
-        if not dead:
-            return
-        log.warning(
-            "An earlier process ended without notice: %d unfinished files removed, "
-            "%d files restored, %d jobs taken over",
-            removed,
-            restored,
-            jobs,
-        )
-
-    def _run(self) -> None:
-        while not self._stop.wait(limits.HEARTBEAT_S):
-            for duty in (
-                self._presence.renew,
-                self.bury_the_dead,
-                self._mark_stable,
-                self._expire_transfers,
-                self._expire_worklists,
-                self._reads.flush,
-                self._policy.look,
-            ):
-                try:
-                    duty()
-                except StorageUnavailable as error:
-                    log.warning("Housekeeping waits: %s", error)
-                except WherryError:
-                    log.exception("Housekeeping failed; it tries again")
-
-    def _mark_stable(self) -> None:
-        mark_stable(self._parts.index, self._parts.config.stable_age_s)
-
-    def _expire_transfers(self) -> None:
-        if clock.monotonic() >= self._next_expiry:
-            self._parts.transfers.expire()
-            self._next_expiry = clock.monotonic() + _EXPIRE_EVERY_S
-
-    def _expire_worklists(self) -> None:
-        worklists = self._parts.config.worklists
-        if worklists.enable and clock.monotonic() >= self._next_worklist:
-            self._parts.worklists.expire()
-            self._next_worklist = clock.monotonic() + worklists.housekeeping_s
-
-
-def mark_stable(index: Index, stable_age_s: float) -> None:
-    """Announce what nothing was added to for so long."""
-    before = clock.timestamp() - stable_age_s
-    while index.write(lambda tx: stability.mark_stable(tx, before, _STABLE_BATCH)):
-        pass
 
 
 def _open_many_files() -> None:

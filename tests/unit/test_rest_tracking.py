@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.dicom_files import make_instance
 from tests.support.face import Face, serving
-from wherry import clock, server
+from wherry import clock, housekeeping
 from wherry.index import exports
 from wherry.model import Level
 
@@ -122,7 +122,7 @@ def test_what_was_unstable_at_a_stop_becomes_stable_after_the_start(
 
     for _ in range(2):  # announced once, whatever the number of starts
         with serving(tmp_path) as face:
-            server.mark_stable(face.rooms.index, 60)
+            housekeeping.mark_stable(face.rooms.index, 60)
             assert stable() == ["StableSeries", "StableStudy", "StablePatient"]
             assert face.json(f"/studies/{study}")["IsStable"] is True
     monkeypatch.undo()
@@ -130,5 +130,5 @@ def test_what_was_unstable_at_a_stop_becomes_stable_after_the_start(
         face.upload(make_instance(number=2))
         assert face.json(f"/studies/{study}")["IsStable"] is False
         monkeypatch.setattr(clock, "timestamp", lambda: later)
-        server.mark_stable(face.rooms.index, 60)
+        housekeeping.mark_stable(face.rooms.index, 60)
         assert stable() == ["StableSeries", "StableStudy", "StablePatient"] * 2
