@@ -48,6 +48,8 @@ test: lint
 		echo "without DCMTK (apt install dcmtk): tests with its tools are skipped"
 	@ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 || \
 		echo "without PostgreSQL (apt install postgresql): the index is tested on SQLite only"
+	@command -v npm >/dev/null || \
+		echo "without npm (apt install npm): Azure is not tested"
 	@command -v cc >/dev/null || \
 		echo "without a C compiler (apt install gcc libc6-dev): the crash tests are skipped"
 	@echo "crash tests: every $(CRASH_STRIDE)th point or kill; make crash-nightly takes all"

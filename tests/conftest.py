@@ -9,6 +9,7 @@ import pytest
 
 from tests.support import postgres
 from tests.support.azurite import Azurite, azurite
+from tests.support.google import Google, google
 from tests.support.indexes import empty_index
 from tests.support.swift import Swift, swift
 from wherry.index.database import Index
@@ -43,6 +44,13 @@ def index(index_settings: IndexSettings) -> Iterator[Index]:
 def s3_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swift]:
     """An S3 service of this test session."""
     with swift(tmp_path_factory.mktemp("swift")) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def google_service(s3_service: Swift, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Google]:
+    """A stand-in for Google Cloud Storage of this test session."""
+    with google(s3_service, tmp_path_factory.mktemp("google")) as service:
         yield service
 
 

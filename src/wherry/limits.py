@@ -234,6 +234,10 @@ it is back, and until it does, others are refused at once instead of waiting in 
 OBJECT_WORKER_THREADS: Final = 16
 """Threads for requests, at least, when files are far away: they wait instead of working."""
 
+FILES_AHEAD: Final = 24
+"""Files of one archive, ZIP or bucket that are read or written at once where each is a request: at
+20 ms, 1,200 a second. Each holds up to ``OBJECT_HEAD_BYTES``."""
+
 REMOVALS: Final = 8
 """Files that the janitor removes at once where each is a request."""
 

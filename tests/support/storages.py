@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 
 from tests.support.azurite import Azurite
+from tests.support.google import Google
 from tests.support.memory import MemoryStorage
 from tests.support.objects import FakeObjects
 from tests.support.sealed import sealed_keys
 from tests.support.swift import ACCESS_KEY, REGION, SECRET_KEY, Swift
-from wherry.config.objects import AzureConfig, Hybrid, S3Config
+from wherry.config.objects import AzureConfig, GoogleConfig, Hybrid, S3Config
 from wherry.metrics import Metrics
 from wherry.storage.base import StorageArea
 from wherry.storage.counting import CountingStorage
@@ -43,7 +44,7 @@ class Ground:
     request: pytest.FixtureRequest
 
     def service(self, name: str) -> Any:
-        """A fixture of the session: ``s3_service``, ``azure_service``."""
+        """A fixture of the session: ``s3_service``, ``azure_service``, ``google_service``."""
         return self.request.getfixturevalue(name)
 
 
@@ -89,6 +90,17 @@ def azure(ground: Ground, *, sealed: bool = False) -> ObjectStorage:
     return object_storage(config, ground.folder, sealed=sealed)
 
 
+def gcs(ground: Ground, *, sealed: bool = False) -> ObjectStorage:
+    """By the client of Google; see ``tests.support.google`` for what that shows."""
+    service: Google = ground.service("google_service")
+    config = GoogleConfig(
+        root_path=f"some/{uuid.uuid4()}",
+        service_account_file=service.account_file,
+        bucket_name=service.swift.make(_BUCKET),
+    )
+    return object_storage(config, ground.folder, sealed=sealed)
+
+
 def fake_objects(ground: Ground) -> FakeObjects:
     return FakeObjects(ground.folder / "objects")
 
@@ -108,6 +120,7 @@ MAKERS: dict[str, type_maker] = {
     "s3": s3,
     "s3-legacy": partial(s3, legacy=True),
     "azure": azure,
+    "gcs": gcs,
     "sealed": partial(sealed, container="W1"),
     "sealed-a1": partial(sealed, container="A1"),
     "sealed-memory": partial(sealed, container="W1", inner=memory),

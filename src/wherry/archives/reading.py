@@ -13,15 +13,15 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from typing import Final
 
 from wherry import limits
 from wherry.archives.contents import Item
 from wherry.errors import CorruptedFile, WherryError
 from wherry.storage.base import FileReader, StorageArea
-from wherry.storage.outgoing import FileRange, opened
+from wherry.storage.outgoing import FileRange, all_opened
 
 _BATCHES: Final = 3
 """That may wait for the packer."""
@@ -99,26 +99,35 @@ class FilesAhead:
         batch: list[type_passed] = []
         size = 0
         try:
-            for item in self._items:
-                for piece in self._pieces(item):
-                    batch.append(piece)
-                    size += len(piece)
-                    if size >= limits.READ_CHUNK_BYTES:
-                        yield batch
-                        batch, size = [], 0
-                batch.append(None)
+            with closing(self._files()) as files:
+                for item, reader in files:
+                    for piece in self._pieces(item, reader):
+                        batch.append(piece)
+                        size += len(piece)
+                        if size >= limits.READ_CHUNK_BYTES:
+                            yield batch
+                            batch, size = [], 0
+                    batch.append(None)
         except Exception as error:
             batch.append(error)
         yield batch
 
-    def _pieces(self, item: Item) -> Iterator[bytes]:
+    def _files(self) -> Generator[tuple[Item, FileReader], None, None]:
+        items = list(self._items)
+        whole = [_whole(item) for item in items]
+        with closing(all_opened(self._storage, whole)) as readers:
+            for item in items:
+                with named(item):
+                    reader = next(readers)
+                yield item, reader
+
+    def _pieces(self, item: Item, reader: FileReader) -> Iterator[bytes]:
         attachment = item.attachment
         size = attachment.uncompressed_size
         digest = hashlib.md5(usedforsecurity=False)
         # A slice of CT is a little more than a chunk: one read, one piece.
         portion = size if size <= 2 * limits.READ_CHUNK_BYTES else limits.READ_CHUNK_BYTES
-        whole = FileRange(item.orthanc_id, attachment, 0, size)
-        with named(item), opened(self._storage, whole) as reader:
+        with named(item):
             self._look(item, reader)
             offset = 0
             while offset < size:
@@ -130,6 +139,10 @@ class FilesAhead:
                 yield piece
         if digest.hexdigest() != attachment.uncompressed_md5:
             raise CorruptedFile(f"Instance {item.orthanc_id}: its file here is damaged")
+
+
+def _whole(item: Item) -> FileRange:
+    return FileRange(item.orthanc_id, item.attachment, 0, item.attachment.uncompressed_size)
 
 
 @contextmanager

@@ -8,8 +8,11 @@ one that is replaced (``OverwriteInstances``) is removed by the janitor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
+from typing import TypeVar
 
 from wherry import limits
 from wherry.errors import NoRoom, WherryError
@@ -25,7 +28,10 @@ from wherry.ingest.reconstruction import Reconstruction
 from wherry.ingest.recovery import Janitor
 from wherry.ingest.staging import Staging
 from wherry.model import Level, Origin, StagedInstance, Stored, StoreStatus
+from wherry.storage.ahead import in_order
 from wherry.storage.base import StorageArea, type_buffer
+
+T = TypeVar("T")
 
 
 class Ingest:
@@ -70,6 +76,8 @@ class Ingest:
         """Files that users put beside the instances."""
         self.reconstruction = Reconstruction(index, storage, signatures)
         """Describes what is stored anew."""
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
         self._group = GroupCommit(index, self._add_group, self._settle_group)
         self._handfuls = Handfuls(storage, self._files.names, self.commit, max_instance_bytes)
 
@@ -108,6 +116,18 @@ class Ingest:
             self.discard([staged])
             raise
         return self.commit([staged])[0]
+
+    def side_by_side(
+        self, works: Iterable[Callable[[], T]], undo: Callable[[T], object]
+    ) -> Iterator[T]:
+        """Do pieces of work that stage something: one after the other, and several at once where
+        files are far away. When one raises, the results that nobody has seen go to ``undo``."""
+        if self._storage.shares_files:
+            return (work() for work in works)
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(limits.FILES_AHEAD, "staging")
+        return in_order(self._pool, works, undo)
 
     def stage(self, origin: Origin, md5: str = "") -> Staging:
         """Begin one instance. Blocking methods, one thread at a time."""
@@ -195,6 +215,8 @@ class Ingest:
     def close(self) -> None:
         """A clean stop, after the last commit."""
         self._handfuls.close()
+        if self._pool is not None:
+            self._pool.shutdown()
         self._files.close()
 
     def _add(self, tx: Transaction, batch: Sequence[StagedInstance]) -> list[Stored]:

@@ -8,6 +8,7 @@ none. Names of entries are never used.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from wherry.dicom.elements import UnreadableError
 from wherry.dicom.preamble import read_preamble
@@ -25,12 +26,19 @@ def stage_all(spool: Spool, ingest: Ingest, origin: Origin) -> list[StagedInstan
     """
     archive = Archive(spool)
     staged: list[StagedInstance] = []
+
+    def stage(entry: Entry) -> StagedInstance | None:
+        return _stage(entry, archive.content(entry), ingest, origin)
+
+    def undo(instance: StagedInstance | None) -> None:
+        if instance is not None:
+            ingest.discard([instance])
+
+    works = (partial(stage, entry) for entry in archive.entries if entry.size)
     try:
-        for entry in archive.entries:
-            if entry.size:
-                instance = _stage(entry, archive.content(entry), ingest, origin)
-                if instance is not None:
-                    staged.append(instance)
+        for instance in ingest.side_by_side(works, undo):
+            if instance is not None:
+                staged.append(instance)
     except BaseException:
         ingest.discard(staged)
         raise

@@ -6,15 +6,18 @@ Memory: a few pieces of ``limits.READ_CHUNK_BYTES``, whatever the size of the fi
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from isal import isal_zlib
 
 from wherry import limits
 from wherry.errors import CorruptedFile, MissingFile
 from wherry.model import Attachment
+from wherry.storage.ahead import in_order
 from wherry.storage.base import FileReader, StorageArea
 from wherry.storage.content import open_content
 
@@ -40,16 +43,37 @@ class FileRange:
 @contextmanager
 def opened(storage: StorageArea, wanted: FileRange) -> Iterator[FileReader]:
     """The file of a range, which it holds wholly. Raises ``MissingFile``, ``CorruptedFile``."""
+    with closing(_open(storage, wanted)) as reader:
+        yield reader
+
+
+def all_opened(
+    storage: StorageArea, ranges: Iterable[FileRange]
+) -> Generator[FileReader, None, None]:
+    """``opened`` for one range after the other: a file is closed when the next one is asked for.
+    Those that are far away are opened some time before. Raises as that."""
+    if storage.shares_files:
+        for wanted in ranges:
+            with opened(storage, wanted) as reader:
+                yield reader
+        return
+    with ThreadPoolExecutor(limits.FILES_AHEAD, "files-ahead") as pool:
+        works = (partial(_open, storage, wanted) for wanted in ranges)
+        with closing(in_order(pool, works, FileReader.close)) as readers:
+            for reader in readers:
+                with closing(reader):
+                    yield reader
+
+
+def _open(storage: StorageArea, wanted: FileRange) -> FileReader:
     try:
         reader = open_content(storage, wanted.attachment)
     except MissingFile:
         raise MissingFile(f"Instance {wanted.orthanc_id}: its file is missing here") from None
-    try:
-        if reader.size < wanted.offset + wanted.size:
-            raise shortened(wanted)
-        yield reader
-    finally:
+    if reader.size < wanted.offset + wanted.size:
         reader.close()
+        raise shortened(wanted)
+    return reader
 
 
 def shortened(wanted: FileRange) -> CorruptedFile:
@@ -60,8 +84,9 @@ def shortened(wanted: FileRange) -> CorruptedFile:
 def read(storage: StorageArea, ranges: Iterable[FileRange]) -> Iterator[bytes]:
     """The bytes of all ranges, in pieces of at most ``limits.READ_CHUNK_BYTES``, at least one for
     each file. Raises ``MissingFile``, ``CorruptedFile``."""
-    for wanted in ranges:
-        with opened(storage, wanted) as reader:
+    ranges = list(ranges)
+    with closing(all_opened(storage, ranges)) as readers:
+        for wanted, reader in zip(ranges, readers, strict=True):
             offset, end = wanted.offset, wanted.offset + wanted.size
             while offset < end:
                 piece = reader.read_at(offset, min(limits.READ_CHUNK_BYTES, end - offset))

@@ -24,7 +24,7 @@ from obstore.store import ObjectStore
 from wherry import clock, limits
 from wherry.errors import CannotWriteFile, StorageUnavailable
 from wherry.storage.base import type_buffer
-from wherry.storage.objects.failures import OURS, failure, is_empty, is_out_of_reach
+from wherry.storage.objects.failures import OURS, failure, is_empty, is_missing, is_out_of_reach
 
 T = TypeVar("T")
 _PARTS = 10_000
@@ -114,8 +114,9 @@ class Client:
         with self._asking(writing=True):
             try:
                 obstore.delete(self._store, key)
-            except FileNotFoundError:
-                pass
+            except FileNotFoundError as error:
+                if not is_missing(error):
+                    raise
 
     def list(self, folder: str, prefix: str) -> list[str]:
         """Keys that begin with ``prefix``, in ``folder``."""

@@ -66,6 +66,11 @@ def failure(error: Exception, *, writing: bool = False) -> WherryError:
     )
 
 
+def is_missing(error: FileNotFoundError) -> bool:
+    """It is the object that is not there, and not the whole bucket."""
+    return _code(str(error)) not in _NO_BUCKET_CODES
+
+
 def is_empty(error: Exception) -> bool:
     """A range was asked of an object that has no bytes."""
     return _status(str(error)) == _RANGE_NOT_SATISFIABLE
