@@ -393,7 +393,7 @@ def test_clearing_up_that_fails_keeps_nobody_waiting(
     ingest.commit([stage(ingest, make_instance())])
     again, batched = stage(ingest, make_instance()), stage(ingest, make_instance())
 
-    def fail(*_: object) -> None:
+    def fail(_self: object, *_: str) -> None:
         raise CannotWriteFile("no")
 
     monkeypatch.setattr(FilesystemStorage, "delete", fail)

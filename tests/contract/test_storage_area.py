@@ -78,6 +78,7 @@ def test_files_of_all_sizes_in_pieces_of_all_sizes(
         writer.write(data[start : start + piece])
     with writer.map() as view:
         assert bytes(view) == data
+    assert writer.read_at(size // 2, 1000) == data[size // 2 :][:1000]
     writer.sync()
     writer.close()
     assert get(storage, writer.uuid) == data

@@ -143,6 +143,41 @@ def test_studies_travel(tmp_path: Path, container: str, compressed: bool) -> Non
         assert NAME in everywhere(clear)
 
 
+def objects_of(service: Swift, bucket: str) -> dict[str, bytes]:
+    """All that lies in a bucket."""
+    store = service.store(bucket)
+    names = [one["path"] for page in store.list() for one in page]
+    return {name: bytes(store.get(name).bytes()) for name in names}
+
+
+def test_sealed_files_move(tmp_path: Path, s3_service: Swift) -> None:
+    """To the bucket and back, as they are: sealed, and the index goes on knowing which they are."""
+    bucket = s3_service.make(f"moved-{uuid.uuid4()}")
+    keys = encrypted(tmp_path / "keys")
+    section = {
+        **s3_service.section(bucket),
+        **keys.pop("Wherry"),
+        "HybridMode": "WriteToFileSystem",
+    }
+    server = Server(tmp_path / "server", {"AwsS3Storage": section, **keys})
+    files = [make_instance(number=n, pixel_bytes=size) for n, size in enumerate((512, LARGE))]
+    with running(server):
+        sent = {upload(server, data): data for data in files}
+        (study,) = server.json("GET", "/studies")
+        before = {path.name: path.read_bytes() for path in server.storage.glob("??/*/*")}
+        for target in ("object-storage", "file-system"):
+            order = {"Resources": [study], "TargetStorage": target}
+            server.json("POST", "/move-storage", order)
+            for instance, data in sent.items():
+                assert server.get(f"/instances/{instance}/file") == (200, data)
+            if target == "object-storage":
+                lying = objects_of(s3_service, bucket)
+                ring = lying.pop("wherry-keys/ring.json")
+                assert ring == (server.storage / "wherry-keys/ring.json").read_bytes()
+                assert lying == {f"{name}.dcm.enc": data for name, data in before.items()}
+        assert {path.name: path.read_bytes() for path in server.storage.glob("??/*/*")} == before
+
+
 @pytest.mark.parametrize("container", ["W1", "A1"])
 def test_objects(tmp_path: Path, s3_service: Swift, container: str) -> None:
     bucket = s3_service.make(f"sealed-{uuid.uuid4()}")
@@ -150,10 +185,6 @@ def test_objects(tmp_path: Path, s3_service: Swift, container: str) -> None:
     section = {**s3_service.section(bucket), **keys.pop("Wherry"), "RootPath": "root"}
     server = Server(tmp_path / "server", {"AwsS3Storage": section, **keys})
     files = [make_instance(number=n, pixel_bytes=size) for n, size in enumerate((512, LARGE))]
-
-    def objects() -> dict[str, bytes]:
-        found = (one["path"] for page in s3_service.store(bucket).list() for one in page)
-        return {path: bytes(s3_service.store(bucket).get(path).bytes()) for path in found}
 
     with running(server):
         sent = {upload(server, data): data for data in files}
@@ -166,7 +197,7 @@ def test_objects(tmp_path: Path, s3_service: Swift, container: str) -> None:
             server.stop()
             server.start()
         assert not server.files()
-        lying = objects()
+        lying = objects_of(s3_service, bucket)
         names = {name.removeprefix("root/")[36:] for name in lying if "wherry-keys" not in name}
         assert names == {".dcm.enc"}
         assert ("root/wherry-keys/ring.json" in lying) == (container == "W1")

@@ -142,6 +142,9 @@ class _Writer:
         with memoryview(bytes(self._content)) as view:
             yield view
 
+    def read_at(self, offset: int, size: int) -> bytes:
+        return bytes(self._content[offset : offset + size])
+
     def sync(self) -> None:
         if self._stored is None:
             self._stored = memoryview(bytes(self._content))

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
 
 from tests.support.sealed import MASTER, sealed_keys
 from wherry.config.encryption import EncryptionConfig
-from wherry.errors import BadSequenceOfCalls
+from wherry.errors import BadSequenceOfCalls, StorageFull
 from wherry.storage.base import SmallFile
 from wherry.storage.filesystem import FilesystemStorage
 from wherry.storage.sealed import ring
@@ -114,3 +114,22 @@ def test_a_file_without_a_key_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(BadSequenceOfCalls):
         storage.create(NAME)
     assert list(tmp_path.glob("??/*/*")) == []
+
+
+def test_what_was_not_written_is_not_completed_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = FilesystemStorage(tmp_path)
+    writer = SealedStorage(inner, sealed_keys(), CHUNK).create(NAME)
+
+    def full(_data: object) -> None:
+        raise StorageFull
+
+    with monkeypatch.context() as patched:
+        patched.setattr(writer._inner, "write", full)  # type: ignore[attr-defined]
+        with pytest.raises(StorageFull):
+            writer.write(PLAIN)
+    for call in (writer.sync, lambda: writer.write(PLAIN)):
+        with pytest.raises(BadSequenceOfCalls):
+            call()
+    writer.close()

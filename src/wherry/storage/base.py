@@ -71,6 +71,9 @@ class FileWriter(Protocol):
     def map(self) -> AbstractContextManager[memoryview]:
         """The bytes written so far as one read-only buffer, without reading them into memory."""
 
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Some of the bytes written so far; fewer only at their end."""
+
     def sync(self) -> None:
         """Make the bytes written so far, and the name, survive a power cut. Where ``shares_files``
         is False, nothing is written after it."""

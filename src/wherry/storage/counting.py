@@ -150,6 +150,9 @@ class _Writer:
     def map(self) -> AbstractContextManager[memoryview]:
         return self._inner.map()
 
+    def read_at(self, offset: int, size: int) -> bytes:
+        return self._inner.read_at(offset, size)
+
     def sync(self) -> None:
         started = clock.monotonic()
         self._inner.sync()

@@ -84,6 +84,10 @@ class _Writer:
         self.flush()
         return mapped(self._fd)
 
+    def read_at(self, offset: int, size: int) -> bytes:
+        self.flush()
+        return os.pread(self._fd, size, offset)
+
     def sync(self) -> None:
         self.flush()
         _fsync(self._fd)

@@ -7,6 +7,7 @@ Until ``sync`` the store has nothing of it.
 from __future__ import annotations
 
 import errno
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -87,6 +88,13 @@ class ObjectWriter:
         self.flush()
         with mapped(self._file.fileno()) as view:
             yield view
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        if self._file is None:
+            with self.map() as view:
+                return bytes(view[offset : offset + size])
+        self.flush()
+        return os.pread(self._file.fileno(), size, offset)
 
     def sync(self) -> None:
         if self._synced:

@@ -52,15 +52,10 @@ class SealedStorage:
         return self._inner.shares_files and not self._keys.container
 
     def create(self, uuid: str, content_type: int = DICOM_CONTENT) -> FileWriter:
-        writer = self._inner.create(uuid, content_type)
         if not self._keys.container:
-            return writer
-        try:
-            sealer = self._sealer(uuid)
-        except BaseException:
-            writer.close()
-            self._inner.delete(uuid, writer.place)
-            raise
+            return self._inner.create(uuid, content_type)
+        sealer = self._sealer(uuid)
+        writer = self._inner.create(uuid, content_type)
         place = _with_seal(writer.place, self._seal(sealer))
         return SealedWriter(writer, sealer, place, self._inner.give_back)
 

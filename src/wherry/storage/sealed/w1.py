@@ -87,7 +87,7 @@ def plain_size(sealed_size: int, key: ChunkKey, uuid: str) -> int:
 
 def _derive(data_key: bytes, fixed: bytes, uuid: str) -> tuple[bytes, bytes]:
     made = HKDF(
-        SHA256(), _KEY_BYTES + _COMMITMENT_BYTES, salt=None, info=fixed + uuid.encode("ascii")
+        SHA256(), _KEY_BYTES + _COMMITMENT_BYTES, salt=None, info=fixed + uuid.encode()
     ).derive(data_key)
     return made[:_KEY_BYTES], made[_KEY_BYTES:]
 

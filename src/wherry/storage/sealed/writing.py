@@ -17,11 +17,14 @@ from typing import IO, Protocol
 
 from wherry import limits
 from wherry.config.encryption import MasterKey
-from wherry.errors import BadSequenceOfCalls
+from wherry.errors import BadSequenceOfCalls, CorruptedFile
 from wherry.storage.base import FileWriter, type_buffer
 from wherry.storage.mapping import mapped
 from wherry.storage.scratch import nameless, read_all, spread, write_at
 from wherry.storage.sealed import a1, w1
+
+type_read_at = Callable[[int, int], bytes]
+"""Offset and size to bytes."""
 
 
 class Sealer(Protocol):
@@ -35,8 +38,8 @@ class Sealer(Protocol):
     def seal(self, plain: type_buffer, *, last: bool) -> bytes:
         """The next bytes of the container; all portions but the last one are full."""
 
-    def opened(self, sealed: memoryview) -> Iterator[bytes]:
-        """The plain bytes of what was sealed so far: header and all."""
+    def opened(self, read: type_read_at) -> Iterator[bytes]:
+        """The plain bytes of what was sealed so far, which ``read`` gives: header and all."""
 
 
 class W1Sealer:
@@ -54,12 +57,11 @@ class W1Sealer:
         self._ended = last
         return sealed
 
-    def opened(self, sealed: memoryview) -> Iterator[bytes]:
+    def opened(self, read: type_read_at) -> Iterator[bytes]:
         at = len(self.header)
         for number in range(self._chunks):
             last = self._ended and number == self._chunks - 1
-            with sealed[at : at + self._key.sealed_bytes] as chunk:
-                yield self._key.open(number, chunk, last=last)
+            yield self._key.open(number, read(at, self._key.sealed_bytes), last=last)
             at += self._key.sealed_bytes
 
 
@@ -79,13 +81,15 @@ class A1Sealer:
         self._plain += len(plain)
         return sealed + self._encryptor.finalize() + self._encryptor.tag if last else sealed
 
-    def opened(self, sealed: memoryview) -> Iterator[bytes]:
+    def opened(self, read: type_read_at) -> Iterator[bytes]:
         decryptor = a1.decrypting(self._master, self.header)
         at, end = len(self.header), len(self.header) + self._plain
         while at < end:
-            with sealed[at : min(end, at + self.portion_bytes)] as portion:
-                yield decryptor.update(portion)
-                at += len(portion)
+            portion = read(at, min(self.portion_bytes, end - at))
+            if not portion:
+                raise CorruptedFile("A new file has lost bytes")
+            at += len(portion)
+            yield decryptor.update(portion)
 
 
 def sealed_whole(sealer: Sealer, plain: type_buffer) -> bytes:
@@ -118,6 +122,8 @@ class SealedWriter:
         self._filled = 0
         self._sealed_plain = 0
         self._begun = False
+        self._broken = False
+        """A portion was not written: no other one may follow."""
         self._ended = False
 
     @property
@@ -172,7 +178,7 @@ class SealedWriter:
         elif not self._sealed_plain:
             yield self._buffer[: self._filled].toreadonly()
         else:
-            with self._inner.map() as sealed, self._shown(self._pieces(sealed)) as view:
+            with self._shown(self._pieces()) as view:
                 yield view
 
     @contextmanager
@@ -183,8 +189,12 @@ class SealedWriter:
             with spread(pieces) as view:
                 yield view
 
-    def _pieces(self, sealed: memoryview) -> Iterator[type_buffer]:
-        yield from self._sealer.opened(sealed)
+    def read_at(self, offset: int, size: int) -> bytes:
+        with self.map() as view:
+            return bytes(view[offset : offset + size])
+
+    def _pieces(self) -> Iterator[type_buffer]:
+        yield from self._sealer.opened(self._inner.read_at)
         if not self._ended:
             yield self._buffer[: self._filled]
 
@@ -203,8 +213,12 @@ class SealedWriter:
         self._inner.close()
 
     def _emit(self, plain: type_buffer, *, last: bool = False) -> None:
+        if self._broken:
+            raise BadSequenceOfCalls("A sealed file that could not be written is not complete")
+        self._broken = True
         if not self._begun:
             self._begun = True
             self._inner.write(self._sealer.header)
         self._inner.write(self._sealer.seal(plain, last=last))
         self._sealed_plain += len(plain)
+        self._broken = False
