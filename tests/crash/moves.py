@@ -144,8 +144,9 @@ class Life:
         self._service = service
         self._lock = threading.Lock()
         self._kill_at: type_point = ("", 0)
-        self.counts = {"before": 0, "after": 0}
+        self.counts = {"call": 0, "before": 0, "after": 0}
         self.killed = ""
+        """At what it died."""
         proxy.bend = lambda method, path: self._step("before", method)
         proxy.after = lambda method, path: self._step("after", method)
 
@@ -153,7 +154,7 @@ class Life:
         """Begin to count; the server dies at this point."""
         kind, number = point
         with self._lock:
-            self.counts = {"before": 0, "after": 0}
+            self.counts = {"call": 0, "before": 0, "after": 0}
             self._kill_at = point
         self.points.arm(number if kind == "call" else 0)
 
@@ -166,19 +167,25 @@ class Life:
         assert self.server.process is not None
         self.server.process.kill()
 
-    def died(self) -> bool:
-        """Whether the server has; it is waited for."""
-        assert self.server.process is not None
-        if self.points.fatal or self.killed:
-            self.server.process.wait(30)
-            return True
-        return False
+    def dies(self) -> bool:
+        """Whether the server does, or has."""
+        return bool(self.points.fatal or self.killed)
 
-    def restart(self) -> None:
-        """It comes back, and cannot die any more."""
-        self._kill_at = ("", 0)
+    def ended(self) -> bool:
+        """From now on it cannot die; whether it did, and has been started again."""
+        with self._lock:
+            self._kill_at = ("", 0)
+            self.counts["call"] = self.points.count
+            self.killed = self.killed or self.points.fatal
+        self.points.arm(0)
+        with suppress(*DEAD):
+            self.server.json("GET", "/system")
+            return False
+        assert self.server.process is not None
+        self.server.process.wait(30)
         self.server.environ = {}
         self.server.start()
+        return True
 
     # --- what must hold in the end -----------------------------------------------------------
     def places(self) -> dict[str, str]:

