@@ -18,6 +18,7 @@ import pytest
 
 from tests.support.azurite import Azurite
 from tests.support.google import Google
+from tests.support.memory import MemoryStorage
 from tests.support.swift import ACCESS_KEY, REGION, SECRET_KEY, Swift
 from wherry.config.objects import AzureConfig, GoogleConfig, S3Config
 from wherry.metrics import Metrics
@@ -91,6 +92,10 @@ def gcs(ground: Ground, *, sealed: bool = False) -> ObjectStorage:
     return object_storage(config, ground.folder, sealed=sealed)
 
 
+def memory(_: Ground) -> StorageArea:
+    return MemoryStorage()
+
+
 MAKERS: dict[str, type_maker] = {
     "filesystem": filesystem,
     "counted": counted,
@@ -98,6 +103,7 @@ MAKERS: dict[str, type_maker] = {
     "s3-legacy": partial(s3, legacy=True),
     "azure": azure,
     "gcs": gcs,
+    "memory": memory,
 }
 SHARING = ("filesystem", "counted")
 """Those whose files several writers may fill (``StorageArea.shares_files``)."""
