@@ -1,4 +1,5 @@
-"""Receiving a transfer on every index and a real file system: all or nothing, whatever happens."""
+"""Receiving a transfer on every index, in a real file system and where files are not shared: all or
+nothing, whatever happens."""
 
 from __future__ import annotations
 
@@ -15,10 +16,12 @@ from typing import Any
 import pytest
 
 from tests.support.dicom_files import make_instance, make_series
+from tests.support.memory import MemoryStorage, type_files
 from wherry import clock, limits
 from wherry.dicom.scan import scan
 from wherry.errors import (
     BadFileFormat,
+    BadSequenceOfCalls,
     CorruptedFile,
     DatabaseUnavailable,
     NetworkProtocol,
@@ -37,7 +40,7 @@ from wherry.index.recycling import Bounds
 from wherry.ingest.ingest import Ingest
 from wherry.ingest.recovery import Janitor, reclaim, restore
 from wherry.model import Bucket, Chunk, Level, Manifest, ManifestInstance
-from wherry.storage.base import SmallFile
+from wherry.storage.base import SmallFile, StorageArea
 from wherry.storage.content import open_content
 from wherry.storage.filesystem import FilesystemStorage
 from wherry.storage.smalllog import SmallLog
@@ -46,9 +49,39 @@ from wherry.transfers import incoming
 from wherry.transfers.declaring import Quota
 from wherry.transfers.receipts import Receipts
 from wherry.transfers.reception import Reception
+from wherry.transfers.sealing import Sealer
 from wherry.transfers.stages import Stage
 
 UNIT = 3000
+
+
+class Area:
+    """Where several processes store: a folder, or what has no folders and shares no files."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._kept: type_files = {}
+
+    @property
+    def folder(self) -> Path:
+        assert self._folder is not None
+        return self._folder
+
+    def storage(self, name: str) -> StorageArea:
+        return FilesystemStorage(self._folder, name) if self._folder else MemoryStorage(self._kept)
+
+    def files(self) -> set[str]:
+        return (
+            {path.name for path in self._folder.glob("??/*/*")} if self._folder else {*self._kept}
+        )
+
+
+@pytest.fixture(params=["folder", "objects"])
+def area(request: pytest.FixtureRequest, tmp_path: Path) -> Area:
+    return Area(tmp_path / "storage" if request.param == "folder" else None)
+
+
+in_a_folder = pytest.mark.parametrize("area", ["folder"], indirect=True)
 
 
 class House:
@@ -57,7 +90,7 @@ class House:
     def __init__(
         self,
         index: Index,
-        folder: Path,
+        area: Area,
         name: str = "process-1",
         *,
         compress: bool = False,
@@ -65,8 +98,8 @@ class House:
         announces: bool = True,
     ) -> None:
         self.index = index
-        self.folder = folder
-        self.storage = FilesystemStorage(folder, name)
+        self.storage = area.storage(name)
+        self.files = area.files
         self.janitor = Janitor(index, self.storage)
         self.ingest = Ingest(
             index,
@@ -86,9 +119,6 @@ class House:
             Receipts(index, "here", lambda: "me"),
             announces=announces,
         )
-
-    def files(self) -> set[str]:
-        return {path.name for path in self.folder.glob("??/*/*")}
 
     def visible(self) -> set[str]:
         with self.index.read() as tx:
@@ -115,16 +145,16 @@ class House:
 
 
 @pytest.fixture
-def house(index: Index, tmp_path: Path) -> Iterator[House]:
-    house = House(index, tmp_path / "storage")
+def house(index: Index, area: Area) -> Iterator[House]:
+    house = House(index, area)
     yield house
     house.ingest.close()
 
 
 @pytest.fixture
-def packing_house(index: Index, tmp_path: Path) -> Iterator[House]:
+def packing_house(index: Index, area: Area) -> Iterator[House]:
     """One with ``StorageCompression``."""
-    house = House(index, tmp_path / "storage", compress=True)
+    house = House(index, area, compress=True)
     yield house
     house.ingest.close()
 
@@ -146,6 +176,14 @@ class Study:
     def body(self, position: int) -> bytes:
         data = b"".join(map(self.part, self.manifest.buckets[position].chunks))
         return gzip.compress(data, 1) if self.manifest.compression == "gzip" else data
+
+    def seal(self, position: int) -> bytes:
+        """What ends a bucket with parts when the compression is ``auto``."""
+        chunks = self.manifest.buckets[position].chunks
+        sealer = Sealer((chunk.orthanc_id, chunk.offset, chunk.size) for chunk in chunks)
+        for chunk in chunks:
+            sealer.update(self.part(chunk))
+        return sealer.seal()
 
     @property
     def positions(self) -> range:
@@ -264,10 +302,11 @@ SIZES = [
 """Gathered in memory and synced together or alone, or written as it comes, or cut in two."""
 
 
+@in_a_folder
 @pytest.mark.parametrize("compression", ["none", "gzip"])
 @pytest.mark.parametrize("piece", [300_000, 10_000_000])
 def test_an_acknowledged_bucket_survives_a_power_cut(
-    house: House, compression: str, piece: int, monkeypatch: pytest.MonkeyPatch
+    house: House, area: Area, compression: str, piece: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the index hears of a bucket, every byte of it was synced before, and every name, or they
     are in the log of small files."""
@@ -286,10 +325,10 @@ def test_an_acknowledged_bucket_survives_a_power_cut(
     def log(smalllog: SmallLog, files: Sequence[SmallFile]) -> None:
         append(smalllog, files)
         for file in files:
-            note(house.folder / file.uuid[:2] / file.uuid[2:4] / file.uuid)
+            note(area.folder / file.uuid[:2] / file.uuid[2:4] / file.uuid)
 
     def check(work: Callable[[Any], Any]) -> Any:
-        for path in house.folder.glob("??/**"):
+        for path in area.folder.glob("??/**"):
             found = path.stat()
             assert (found.st_ino, found.st_size) in synced, path
         return write(work)
@@ -307,15 +346,18 @@ def test_an_acknowledged_bucket_survives_a_power_cut(
     assert house.bare()
 
 
+@in_a_folder
 @pytest.mark.parametrize("ended", ["committed", "open"])
-def test_small_files_come_back_from_the_log(house: House, other: House, ended: str) -> None:
+def test_small_files_come_back_from_the_log(
+    house: House, other: House, area: Area, ended: str
+) -> None:
     """Their process dies with the power, and the file system has lost them."""
     study = Study(make_series(9))
     transfer = house.reception.open_push(study.manifest)
     put_all(house, study, transfer)
     if ended == "committed":
         house.reception.commit(transfer)
-    for path in house.folder.glob("??/*/*"):
+    for path in area.folder.glob("??/*/*"):
         path.unlink()
     reclaim(other.index, other.storage, ["process-1"], "process-2")
     assert restore(other.index, other.storage, "process-1") == len(study.files)
@@ -324,6 +366,7 @@ def test_small_files_come_back_from_the_log(house: House, other: House, ended: s
     assert other.bare()
 
 
+@in_a_folder
 def test_who_was_taken_for_dead_does_not_acknowledge_what_only_its_log_has(
     house: House, other: House
 ) -> None:
@@ -376,8 +419,8 @@ def test_what_is_stored_already_leaves_no_second_file(house: House) -> None:
     assert house.bare()
 
 
-def test_a_transfer_makes_room_for_itself_or_waits_for_it(index: Index, tmp_path: Path) -> None:
-    house = House(index, tmp_path / "storage", bounds=Bounds(maximum_patients=2))
+def test_a_transfer_makes_room_for_itself_or_waits_for_it(index: Index, area: Area) -> None:
+    house = House(index, area, bounds=Bounds(maximum_patients=2))
     first, *others = [
         Study([make_instance(patient_id=name), make_instance(number=2, patient_id=name)])
         for name in "1234"
@@ -409,9 +452,9 @@ def test_a_transfer_makes_room_for_itself_or_waits_for_it(index: Index, tmp_path
     house.ingest.close()
 
 
-def test_what_was_here_and_has_to_go_for_the_rest_is_noticed(index: Index, tmp_path: Path) -> None:
+def test_what_was_here_and_has_to_go_for_the_rest_is_noticed(index: Index, area: Area) -> None:
     """A study of two patients: one was here, and is recycled for the other in the same commit."""
-    house = House(index, tmp_path / "storage", bounds=Bounds(maximum_patients=1))
+    house = House(index, area, bounds=Bounds(maximum_patients=1))
     here, other = (Study([make_instance(patient_id=name)]) for name in "12")
     transfer = house.reception.open_push(here.manifest)
     put_all(house, here, transfer)
@@ -455,8 +498,8 @@ def test_a_committed_study_is_received_and_stable(house: House) -> None:
     assert kinds(house) == [*new, *2 * ["StudyReceived", *stable], "StudyReceived"]
 
 
-def test_nothing_is_announced_when_that_is_not_wanted(index: Index, tmp_path: Path) -> None:
-    house = House(index, tmp_path / "storage", announces=False)
+def test_nothing_is_announced_when_that_is_not_wanted(index: Index, area: Area) -> None:
+    house = House(index, area, announces=False)
     study = Study(MIXED)
     transfer = house.reception.open_push(study.manifest)
     put_all(house, study, transfer)
@@ -513,10 +556,10 @@ def test_buckets_that_complete_an_instance_together(
 
 
 def test_two_processes_share_a_transfer(
-    house: House, index_settings: IndexSettings, tmp_path: Path
+    house: House, index_settings: IndexSettings, area: Area
 ) -> None:
     second_index = open_index(index_settings)
-    other = House(second_index, tmp_path / "storage", "process-2")
+    other = House(second_index, area, "process-2")
     study = Study([*MIXED, make_instance(number=30, pixel_bytes=100_000)])
     transfer = house.reception.open_push(study.manifest)
     works = [
@@ -534,10 +577,10 @@ def test_two_processes_share_a_transfer(
 
 
 @pytest.fixture
-def other(index_settings: IndexSettings, tmp_path: Path) -> Iterator[House]:
+def other(index_settings: IndexSettings, area: Area) -> Iterator[House]:
     """A second process, on the index and the storage area of ``house``."""
     index = open_index(index_settings)
-    other = House(index, tmp_path / "storage", "process-2")
+    other = House(index, area, "process-2")
     yield other
     other.ingest.close()
     index.close()
@@ -621,6 +664,7 @@ def test_what_is_wanted_again_goes_to_another_file(
     assert house.bare()
 
 
+@in_a_folder
 def test_parts_that_an_earlier_version_has_acknowledged_count(house: House, other: House) -> None:
     """It kept them in the one file that the instance names."""
     study = Study([CUT])
@@ -661,13 +705,13 @@ def test_a_damaged_instance_is_brought_again_through_two_processes(
 
 
 def test_it_goes_on_after_everything_was_opened_again(
-    index_settings: IndexSettings, tmp_path: Path
+    index_settings: IndexSettings, area: Area
 ) -> None:
     study = Study(MIXED)
     transfer = ""
     for position in study.positions:
         index = open_index(index_settings)
-        house = House(index, tmp_path / "storage")
+        house = House(index, area)
         house.reception.expire()
         transfer = transfer or house.reception.open_push(study.manifest)
         assert house.reception.missing(transfer) == list(study.positions)[position:]
@@ -675,7 +719,7 @@ def test_it_goes_on_after_everything_was_opened_again(
         house.ingest.close()
         index.close()
     index = open_index(index_settings)
-    house = House(index, tmp_path / "storage")
+    house = House(index, area)
     house.reception.commit(transfer)
     assert house.content() == study.files
     assert house.bare()
@@ -940,6 +984,52 @@ def test_a_strange_layout_is_served_if_every_byte_comes(house: House) -> None:
     assert house.content() == {name: data}
 
 
+def test_a_bucket_carries_parts_of_several_instances(house: House, other: House) -> None:
+    """... and a whole one between them, and one of them twice."""
+    study = Study([make_instance(number=number) for number in range(3)])
+    one, two, whole = study.instances
+    layouts = [
+        [
+            Chunk(one.orthanc_id, 0, 300),
+            Chunk(whole.orthanc_id, 0, whole.size),
+            Chunk(two.orthanc_id, 200, two.size - 200),
+            Chunk(one.orthanc_id, 300, 400),
+        ],
+        [Chunk(two.orthanc_id, 0, 200), Chunk(one.orthanc_id, 700, one.size - 700)],
+    ]
+    buckets = tuple(Bucket(tuple(chunks)) for chunks in layouts)
+    study.manifest = Manifest(study.instances, buckets, "none")
+    for first, second in ((house, other), (other, other)):
+        transfer = house.reception.open_push(study.manifest)
+        put(first, transfer, 1, study.body(1))
+        put(second, transfer, 0, study.body(0))
+        house.reception.commit(transfer)
+        assert house.content() == study.files
+        assert house.bare()
+
+
+def test_a_cut_bucket_goes_on_only_where_its_beginning_is(house: House, other: House) -> None:
+    study = Study([CUT], "auto", unit=20_000)
+    transfer = house.reception.open_push(study.manifest)
+    bucket = house.reception.bucket(transfer, 0)
+    bucket.write(study.body(0)[:5000])
+    bucket.cut_off()
+    assert other.reception.taken(transfer, 0) == 0
+    with pytest.raises(BadSequenceOfCalls):
+        other.reception.resume(transfer, 0, 5000)
+    assert house.reception.taken(transfer, 0) == 5000
+    there = other.reception.bucket(transfer, 0)
+    here = house.reception.resume(transfer, 0, 5000)
+    for one, start in ((here, 5000), (there, 0)):
+        one.write(study.body(0)[start:] + study.seal(0))
+        one.finish()
+    for position in study.positions[1:]:
+        put(other, transfer, position, study.body(position) + study.seal(position))
+    house.reception.commit(transfer)
+    assert house.content() == study.files
+    assert house.bare()
+
+
 def test_a_gap_is_noticed(house: House) -> None:
     data = make_instance()
     name = scan(data).identifiers.instance
@@ -987,7 +1077,7 @@ def test_a_declaration_beyond_the_quota_is_refused(
         with pytest.raises(TooLarge):
             house.reception.open_push(manifest)
     monkeypatch.setattr(
-        FilesystemStorage, "free_bytes", lambda _self: limits.FREE_DISK_BYTES + 1000
+        type(house.storage), "free_bytes", lambda _self: limits.FREE_DISK_BYTES + 1000
     )
     with pytest.raises(StorageFull):
         house.reception.open_push(big(1001))
@@ -1005,7 +1095,7 @@ def test_room_is_promised_to_those_who_came_first(
     study = Study(MIXED)
     size = sum(one.size for one in study.instances)
     free = limits.FREE_DISK_BYTES + size + size // 2
-    monkeypatch.setattr(FilesystemStorage, "free_bytes", lambda _self: free)
+    monkeypatch.setattr(type(house.storage), "free_bytes", lambda _self: free)
     first = house.reception.open_push(study.manifest)
     other = big(size, 1)
     with pytest.raises(Unavailable) as error:
@@ -1026,7 +1116,7 @@ def test_the_silent_give_way_when_there_is_no_room(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = limits.FREE_DISK_BYTES + 1000
-    monkeypatch.setattr(FilesystemStorage, "free_bytes", lambda _self: free)
+    monkeypatch.setattr(type(house.storage), "free_bytes", lambda _self: free)
     silent = [house.reception.open_push(big(400)) for _ in range(2)]
     later = clock.timestamp() + limits.TRANSFER_SLOT_IDLE_S + 1
     monkeypatch.setattr(clock, "timestamp", lambda: later)
@@ -1035,9 +1125,9 @@ def test_the_silent_give_way_when_there_is_no_room(
 
 
 def test_a_transfer_expires_when_it_is_configured_to(
-    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    index: Index, area: Area, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house = House(index, tmp_path / "storage")
+    house = House(index, area)
     house.reception.quota = Quota(idle_s=60)
     transfer = house.reception.open_push(Study(MIXED).manifest)
     assert house.reception.expire() == 0
@@ -1111,11 +1201,11 @@ def test_a_bucket_under_way_does_not_survive_the_end(house: House) -> None:
 
 
 def test_a_bucket_in_another_process_does_not_survive_the_end(
-    house: House, index_settings: IndexSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    house: House, index_settings: IndexSettings, area: Area, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = Study(MIXED)
     second_index = open_index(index_settings)
-    other = House(second_index, tmp_path / "storage", "process-2")
+    other = House(second_index, area, "process-2")
     transfer = house.reception.open_push(study.manifest)
     last = study.positions[-1]
     finishing = house.reception.bucket(transfer, last)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+import orjson
 
 type_kind = Literal["push", "pull"]
 type_chunk = tuple[int, int, int]
@@ -63,10 +66,58 @@ class BucketRow:
     """It was acknowledged, and is wanted again because something was damaged."""
 
 
+class PartFile(NamedTuple):
+    """The file of an instance that a bucket has brought in part."""
+
+    uuid: str
+    own: bool = False
+    """Whether it is the bucket's own, and holds all the parts that this has brought, one after the
+    other; else it is the instance's, and its parts have their places in it."""
+    place: str = ""
+    """In the storage area; of the bucket's own."""
+
+
+type_files = Mapping[int, PartFile]
+"""Where the parts of a bucket are: position of the instance to file."""
+
+
 class Part(NamedTuple):
     """Where a part of an instance lies."""
 
     offset: int
     size: int
-    uuid: str
-    """Name of the file, which has it at the same offset."""
+    file: PartFile
+    start: int
+    """Where it begins in the file."""
+
+
+def files_to_text(files: type_files) -> str:
+    """The text for the index."""
+    return orjson.dumps(
+        {
+            str(position): [file.uuid, file.place] if file.own else file.uuid
+            for position, file in files.items()
+        }
+    ).decode()
+
+
+def files_of_text(text: str | None) -> dict[int, PartFile]:
+    """What ``files_to_text`` was given."""
+    return {
+        int(position): PartFile(told) if isinstance(told, str) else PartFile(told[0], True, told[1])
+        for position, told in orjson.loads(text or "{}").items()
+    }
+
+
+def parts_of(chunks: Iterable[type_chunk], files: type_files, instance: InstanceRow) -> list[Part]:
+    """The parts of an instance in a bucket that has brought them."""
+    whole = PartFile(instance.uuid)  # where an earlier version has put them
+    found, behind = [], 0
+    for position, offset, size in chunks:
+        file = files.get(position)
+        if position == instance.position:
+            start = behind if file is not None and file.own else offset
+            found.append(Part(offset, size, file or whole, start))
+        if file is not None:
+            behind += size
+    return found

@@ -14,7 +14,7 @@ Not here: files, verification, what a commit makes visible (``transfers.receptio
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -25,6 +25,10 @@ from wherry.index.transfer_rows import (
     InstanceRow,
     Part,
     TransferRow,
+    files_of_text,
+    files_to_text,
+    parts_of,
+    type_files,
     type_kind,
 )
 from wherry.model import ManifestInstance
@@ -285,12 +289,7 @@ def parts(
             " AND position BETWEEN ? AND ? AND position <> ? ORDER BY position",
             (transfer_id, first, last, besides),
         ):
-            uuid = orjson.loads(files or "{}").get(str(instance.position), instance.uuid)
-            found += [
-                Part(offset, size, uuid)
-                for place, offset, size in orjson.loads(chunks)
-                if place == instance.position
-            ]
+            found += parts_of(orjson.loads(chunks), files_of_text(files), instance)
     return found
 
 
@@ -300,7 +299,7 @@ def part_files(tx: Transaction, transfer_id: str) -> set[str]:
         "SELECT DISTINCT files FROM transfer_buckets WHERE transfer_id = ? AND files IS NOT NULL",
         (transfer_id,),
     )
-    return {uuid for (files,) in rows for uuid in orjson.loads(files).values()}
+    return {file.uuid for (files,) in rows for file in files_of_text(files).values()}
 
 
 # --- changing ------------------------------------------------------------------------------
@@ -312,14 +311,13 @@ def touch(tx: Transaction, transfer_ids: Collection[str], at: float) -> int:
     )
 
 
-def acknowledge(tx: Transaction, transfer_id: str, position: int, files: Mapping[int, str]) -> None:
-    """This bucket is here, and its parts are in these files (by position of the instance); of a
-    bucket that is here already, they stay where they are."""
-    named = {str(place): uuid for place, uuid in files.items()}
+def acknowledge(tx: Transaction, transfer_id: str, position: int, files: type_files) -> None:
+    """This bucket is here, and its parts are in these files; of a bucket that is here already, they
+    stay where they are."""
     tx.run(
         "UPDATE transfer_buckets SET received = 1, files = ?"
         " WHERE transfer_id = ? AND position = ? AND received = 0",
-        (orjson.dumps(named).decode(), transfer_id, position),
+        (files_to_text(files), transfer_id, position),
     )
 
 

@@ -61,7 +61,7 @@ class Staging:
                 summary = scan(_bytes(self._first))
                 self._flush_first()
             attachment = self._deposit.finish()
-        return _staged(attachment, summary, self._origin)
+        return staged_file(attachment, summary, self._origin)
 
     def abort(self) -> None:
         """Forget the bytes. Safe to call at any time, also twice."""
@@ -95,14 +95,15 @@ def _bytes(data: type_buffer) -> bytes | memoryview:
     return memoryview(data) if isinstance(data, bytearray) else data
 
 
-def _staged(attachment: Attachment, summary: Summary, origin: Origin) -> StagedInstance:
+def staged_file(attachment: Attachment, summary: Summary, origin: Origin) -> StagedInstance:
+    """A verified file as the index wants to know it, with what it holds."""
     return StagedInstance(summary, attachment, origin, clock.orthanc_date(clock.now()))
 
 
 def staged_instance(
     uuid: str, place: str, size: int, md5: str, summary: Summary, origin: Origin
 ) -> StagedInstance:
-    """A verified, uncompressed file as the index wants to know it."""
+    """``staged_file`` of one that is not compressed."""
     attachment = Attachment(
         uuid=uuid,
         content_type=DICOM_CONTENT,
@@ -112,4 +113,4 @@ def staged_instance(
         compressed_md5=md5,
         place=place,
     )
-    return _staged(attachment, summary, origin)
+    return staged_file(attachment, summary, origin)

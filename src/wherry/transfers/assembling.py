@@ -1,29 +1,32 @@
 """Instances that arrived in parts: verified where they lie, or put together first.
 
-The parts that came to one process lie in one file. A range of it has one writer, and none once its
-bucket is acknowledged there (``running``); one that is wanted again goes to another file. So a file
-that holds every part of an instance, acknowledged, changes no more, and is verified and kept as it
-is: whoever does it, no byte is copied.
+The parts that came to one process lie in one file, where files are shared. A range of it has one
+writer, and none once its bucket is acknowledged there (``running``); one that is wanted again goes
+to another file. So a file that holds every part of an instance, acknowledged, changes no more, and
+is verified and kept as it is: whoever does it, no byte is copied.
 
-Parts that lie in several files came to several processes, or to one before and after a restart.
-They are copied to a file that nobody else knows. Which of the processes still writes something
-late, to a file that was its own, does not matter then.
+Parts that lie in several files came to several processes, or to one before and after a restart, or
+each bucket has a file of its own. They are copied to a file that nobody else knows, which gets the
+digest of what was read. Which of the processes still writes something late, to a file that was its
+own, does not matter then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from wherry import limits
 from wherry.errors import CorruptedFile, MissingFile
 from wherry.index.staging import PREFIX_LENGTH
 from wherry.index.transfer_rows import InstanceRow, Part
-from wherry.ingest.names import name_in
+from wherry.ingest.deposit import Deposit
+from wherry.ingest.staging import staged_file
 from wherry.model import StagedInstance
-from wherry.storage.base import FileWriter, StorageArea
+from wherry.storage.base import StorageArea
+from wherry.transfers.packing import BlockNames
 from wherry.transfers.running import Running
-from wherry.transfers.verifying import verify
+from wherry.transfers.verifying import ORIGIN, check_md5, checked_summary, verify
 
 
 def assembled(
@@ -36,44 +39,55 @@ def assembled(
     compress: bool = False,
 ) -> StagedInstance:
     """The verified instance, in a synced file. Raises ``CorruptedFile``, ``BadFileFormat``."""
-    files = {part.uuid for part in parts}
+    files = {part.file for part in parts}
     if not files:
         raise CorruptedFile(f"Instance {instance.orthanc_id}: no byte of it arrived")
-    uuid = files.pop() if len(files) == 1 else ""
-    md5 = running.md5(transfer_id, instance, uuid)
-    if uuid:
-        return verify(storage, instance, uuid, md5, compress=compress)
-    uuid = name_in(parts[0].uuid[:PREFIX_LENGTH])
-    kept = False
+    file = files.pop()
+    whole = not files and not file.own
+    md5 = running.md5(transfer_id, instance, file.uuid if whole else "")
+    if whole:
+        return verify(storage, instance, file.uuid, md5, compress=compress)
+    names = BlockNames(file.uuid[:PREFIX_LENGTH])
+    deposit = Deposit(storage, names, compress=compress, max_bytes=instance.size)
     try:
-        _copy(storage, instance, parts, uuid)
-        staged = verify(storage, instance, uuid, None, compress=compress)
-        kept = staged.attachment.uuid == uuid
-    finally:
-        if not kept:
-            storage.delete(uuid)
-    return staged
+        for piece in _pieces(storage, instance, parts):
+            deposit.write(piece)
+        check_md5(instance, deposit.md5)
+        with deposit.content() as view:
+            summary = checked_summary(instance, view)
+        return staged_file(deposit.finish(), summary, ORIGIN)
+    except BaseException:
+        deposit.abort()
+        raise
 
 
-def _copy(storage: StorageArea, instance: InstanceRow, parts: Sequence[Part], uuid: str) -> None:
-    """Write all parts to a new file, and sync it."""
-    with closing(storage.create(uuid)) as writer:
-        for part in parts:
-            try:
-                _copy_part(storage, part, writer)
-            except MissingFile:
-                raise CorruptedFile(
-                    f"Instance {instance.orthanc_id}: some of its bytes are missing"
-                ) from None
-        writer.sync()
+def _pieces(storage: StorageArea, instance: InstanceRow, parts: Sequence[Part]) -> Iterator[bytes]:
+    """The bytes of an instance from its beginning to its end."""
+    position = 0
+    for part in sorted(parts):
+        skip = position - part.offset  # parts may overlap
+        if skip < 0:
+            break
+        for piece in _read(storage, part, skip):
+            position += len(piece)
+            yield piece
+    if position != instance.size:
+        raise CorruptedFile(f"Instance {instance.orthanc_id}: some of its bytes are missing")
 
 
-def _copy_part(storage: StorageArea, part: Part, writer: FileWriter) -> None:
-    with closing(storage.open(part.uuid)) as reader:
-        offset, end = part.offset, part.offset + part.size
+def _read(storage: StorageArea, part: Part, skip: int) -> Iterator[bytes]:
+    """What there is of a part behind its first ``skip`` bytes."""
+    offset, end = part.start + skip, part.start + part.size
+    if offset >= end:
+        return
+    try:
+        reader = storage.open(part.file.uuid, part.file.place)
+    except MissingFile:
+        return
+    with closing(reader):
         while offset < end:
-            data = reader.read_at(offset, min(limits.FOLLOWED_PIECE_BYTES, end - offset))
-            if not data:
-                return  # the whole is too short, or its digest is not the declared one
-            writer.write_at(data, offset)
-            offset += len(data)
+            piece = reader.read_at(offset, min(limits.READ_CHUNK_BYTES, end - offset))
+            if not piece:
+                return
+            offset += len(piece)
+            yield piece

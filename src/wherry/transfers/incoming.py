@@ -23,7 +23,7 @@ from wherry.errors import (
 )
 from wherry.index import transfers
 from wherry.index.database import Index, Transaction
-from wherry.index.transfer_rows import BucketRow, InstanceRow, Part, TransferRow
+from wherry.index.transfer_rows import BucketRow, InstanceRow, Part, TransferRow, parts_of
 from wherry.ingest.ingest import Ingest
 from wherry.jobs import ranges
 from wherry.model import StagedInstance
@@ -242,13 +242,9 @@ class Incoming:
             spans = ranges.parse_spans(instance.buckets)
             if not transfers.lacks(tx, transfer_id, spans, besides=position):
                 parts = transfers.parts(tx, transfer_id, instance, spans, besides=position)
-                found.append((instance, parts + self._parts_of(instance)))
+                mine = parts_of(self._row.chunks, self._landing.landed.files, instance)
+                found.append((instance, parts + mine))
         return found
-
-    def _parts_of(self, instance: InstanceRow) -> list[Part]:
-        uuid = self._landing.landed.files[instance.position]
-        mine = (piece for piece in self._pieces if piece.instance.position == instance.position)
-        return [Part(piece.offset, piece.size, uuid) for piece in mine]
 
     def _verify(self, instance: InstanceRow, parts: Sequence[Part]) -> StagedInstance:
         """Verify an instance whose parts are all here. When it is damaged, nobody knows in which

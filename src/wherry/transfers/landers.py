@@ -5,7 +5,8 @@ instance of up to a MiB fills a buffer and touches the disk when it is right; a 
 its file as it comes. All of these get a fresh file for each attempt to bring them, and are verified
 at once: size, MD5, and that the identity in the header is the declared one. A *part* goes to its
 place in the file that this process has for its instance, whose digest follows as the parts come
-(``following``).
+(``following``). Where files are not shared, all parts of a bucket go to one file of its own, one
+after the other, and the instance is put together later (``assembling``).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Protocol
 
 from wherry import limits
 from wherry.errors import NetworkProtocol
-from wherry.index.transfer_rows import InstanceRow
+from wherry.index.transfer_rows import InstanceRow, PartFile
 from wherry.ingest.names import name_in
 from wherry.ingest.staging import staged_instance
 from wherry.model import StagedInstance, Summary
@@ -57,7 +58,7 @@ class Landed:
     """Of small files that survive by way of the log (``Ingest.standing``)."""
     verified: list[tuple[InstanceRow, StagedInstance]] = field(default_factory=list)
     """Instances that it brought whole."""
-    files: dict[int, str] = field(default_factory=dict)
+    files: dict[int, PartFile] = field(default_factory=dict)
     """Where its parts are: position of the instance to file."""
 
 
@@ -85,6 +86,7 @@ class Ground:
         self._compress = compress
         self._again = again
         self._own: list[str] = []
+        self._parts_file: FileWriter | None = None
 
     def create(self) -> FileWriter:
         """A new file."""
@@ -120,9 +122,17 @@ class Ground:
             else:
                 found = self._followers.of(instance)
             self._followed[instance.position] = found
-            self.landed.files[instance.position] = found.uuid
+            self.landed.files[instance.position] = PartFile(found.uuid)
             self.landed.unsynced.add(found.uuid)
         return found
+
+    def parts_file(self, instance: InstanceRow) -> FileWriter:
+        """The bucket's own file for its parts; one of this instance comes next."""
+        if self._parts_file is None:
+            self._parts_file = self.create()
+        file = self._parts_file
+        self.landed.files[instance.position] = PartFile(file.uuid, True, file.place)
+        return file
 
     def verified(self, instance: InstanceRow, summary: Summary, uuid: str, place: str) -> None:
         """This file is this instance."""
@@ -139,6 +149,9 @@ class Ground:
         """The whole bucket is right."""
         for part in self.parts:
             part.settle()
+        if self._parts_file is not None:
+            self._parts_file.sync()
+            self._parts_file.close()
 
     def release(self) -> list[str]:
         """The files that were made; forgotten here."""
@@ -149,6 +162,8 @@ class Ground:
         """Remove the files that were made."""
         for part in self.parts:
             part.close()
+        if self._parts_file is not None:
+            self._parts_file.close()
         for uuid in self.release():
             self.storage.delete(uuid)
 
@@ -188,7 +203,7 @@ def landers(
             handful.append(piece)
             room -= piece.size + limits.SMALL_ENTRY_BYTES
         elif not piece.whole:
-            yield _Part(ground, piece)
+            yield (_Part if ground.storage.shares_files else _OwnPart)(ground, piece)
         else:
             fits = piece.size <= limits.DIRECT_BUFFER_BYTES
             yield (_Whole if fits else _Large)(ground, piece)
@@ -350,6 +365,21 @@ class _Part:
             self._over = True
             self._follower.drop(self._offset, self._digest)
         self._file.close()
+
+
+class _OwnPart:
+    """A part of an instance: goes to the bucket's own file, behind those that came before it."""
+
+    def __init__(self, ground: Ground, piece: Piece) -> None:
+        self.size = piece.size
+        file = ground.parts_file(piece.instance)
+        self.room, self.filled = file.room, file.filled
+
+    def end(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
 class _Comparison:
