@@ -637,6 +637,10 @@ SIP_BYTES: Final = 16 * KIB
 LET_GO_S: Final = 5.0
 """How long a sender that comes back waits for its old connection to be given up."""
 
+BUCKET_STORES: Final = 8
+"""Files, or handfuls of small ones, of one bucket that are on their way to where files are not
+shared; each holds a MiB."""
+
 BUCKET_BUFFER_BYTES: Final = 8 * MIB
 """Compressed bytes of one bucket that a sender gathers before it sends them; larger buckets are
 sent while they are compressed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import itertools
 import os
 import random
 import threading
@@ -789,6 +790,55 @@ def refused(house: House, transfer: str, position: int, body: bytes) -> WherryEr
         put(house, transfer, position, body)
     assert position in (house.reception.missing(transfer) or [])
     return error.value
+
+
+@pytest.mark.parametrize("stored", range(4))
+def test_a_file_that_cannot_be_stored_refuses_its_bucket(
+    house: House, stored: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small ones by the handful, others alone, and parts: the first of them, or one of the next."""
+    monkeypatch.setattr(limits, "SMALL_FILE_BYTES", 2500)
+    study = Study(MIXED[:4] + [make_instance(number=n, pixel_bytes=3000 * n) for n in range(5, 8)])
+    cut, *others = study.instances
+    chunks = (Chunk(cut.orthanc_id, 0, 100), *(Chunk(o.orthanc_id, 0, o.size) for o in others))
+    rest = Bucket((Chunk(cut.orthanc_id, 100, cut.size - 100),))
+    study.manifest = Manifest(study.instances, (Bucket(chunks), rest), "none")
+    transfer = house.reception.open_push(study.manifest)
+    calls = itertools.count()
+
+    def full(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            if next(calls) >= stored:
+                raise StorageFull
+            return method(*args)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("create", "put", "reopen"):
+            patch.setattr(house.storage, name, full(getattr(house.storage, name)))
+        assert isinstance(refused(house, transfer, 0, study.body(0)), StorageFull)
+    assert len(house.files()) <= house.storage.shares_files  # the file that parts share stays
+    put_all(house, study, transfer)
+
+
+@pytest.mark.parametrize("area", ["objects"], indirect=True)
+def test_several_files_of_a_bucket_are_stored_at_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SMALL_FILE_BYTES", 0)
+    study = Study(make_series(8), unit=100_000)
+    transfer = house.reception.open_push(study.manifest)
+    together, create = threading.Barrier(4), house.storage.create
+
+    def late(*args: Any) -> Any:
+        together.wait(30)
+        return create(*args)
+
+    monkeypatch.setattr(house.storage, "create", late)
+    put_all(house, study, transfer)
+    house.reception.commit(transfer)
+    assert house.content() == study.files
 
 
 @pytest.mark.parametrize("place", [0, 700, -1])

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from wherry import limits
@@ -26,6 +27,7 @@ from wherry.storage.base import FileWriter, SmallFile, StorageArea
 from wherry.transfers.following import Follower, Followers
 from wherry.transfers.packing import packed
 from wherry.transfers.sealing import SEAL_BYTES, Sealer
+from wherry.transfers.storing import Storing
 from wherry.transfers.verifying import ORIGIN, check_md5, checked_summary, large_md5, small_md5
 
 
@@ -87,6 +89,15 @@ class Ground:
         self._again = again
         self._own: list[str] = []
         self._parts_file: FileWriter | None = None
+        self._storing = Storing()
+
+    def store(self, work: Callable[[], None]) -> None:
+        """Write files, while other bytes come where that is worth it. ``work`` is the only one that
+        touches what it needs."""
+        if self.storage.shares_files:
+            work()
+        else:
+            self._storing.begin(work)
 
     def create(self) -> FileWriter:
         """A new file."""
@@ -152,6 +163,7 @@ class Ground:
         if self._parts_file is not None:
             self._parts_file.sync()
             self._parts_file.close()
+        self._storing.finish()
 
     def release(self) -> list[str]:
         """The files that were made; forgotten here."""
@@ -160,6 +172,7 @@ class Ground:
 
     def remove(self) -> None:
         """Remove the files that were made."""
+        self._storing.abandon()
         for part in self.parts:
             part.close()
         if self._parts_file is not None:
@@ -276,10 +289,21 @@ class _Handful(_Buffered):
             check_md5(piece.instance, small_md5(data))
             summaries.append(checked_summary(piece.instance, data))
             instances.append((piece.instance, data))
-        files = self._ground.put(instances)
+        buffer, self._buffer = self._buffer, None
+        self._ground.store(partial(self._store, buffer, instances, summaries))
+
+    def _store(
+        self,
+        buffer: memoryview,
+        instances: Sequence[tuple[InstanceRow, memoryview]],
+        summaries: Sequence[Summary],
+    ) -> None:
+        try:
+            files = self._ground.put(instances)
+        finally:
+            self._ground.storage.give_back(buffer)
         for (instance, _), summary, file in zip(instances, summaries, files, strict=True):
             self._ground.verified(instance, summary, *file)
-        self.close()
 
 
 class _Whole(_Buffered):
@@ -294,9 +318,16 @@ class _Whole(_Buffered):
         data = self._buffer[: self.size]
         check_md5(self._instance, large_md5(data))
         summary = checked_summary(self._instance, data)
-        file = self._ground.create()
+        buffer, self._buffer = self._buffer, None
+        self._ground.store(partial(self._store, buffer, summary))
+
+    def _store(self, buffer: memoryview, summary: Summary) -> None:
         try:
-            buffer, self._buffer = self._buffer, None
+            file = self._ground.create()
+        except BaseException:
+            self._ground.storage.give_back(buffer)
+            raise
+        try:
             file.adopt(buffer, self.size)
             self._ground.settle_bytes(file)
         finally:
