@@ -158,6 +158,9 @@ class Attachment:
     revision: int = 0
 
 
+NO_ATTACHMENT: int = 0
+"""Number of what lies in the storage area beside the attachments."""
+
 DICOM_CONTENT: int = 1
 
 

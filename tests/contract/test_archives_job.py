@@ -21,7 +21,7 @@ from wherry.errors import DatabaseUnavailable
 from wherry.index import job_rows, jobs
 from wherry.index.database import Index, Transaction
 from wherry.jobs.engine import JobEngine
-from wherry.jobs.handler import JobControl
+from wherry.jobs.handler import Interrupted, JobControl
 from wherry.model import Identifiers, Job, JobState, Level
 
 PENDING, RUNNING, SUCCESS = JobState.PENDING, JobState.RUNNING, JobState.SUCCESS
@@ -38,11 +38,16 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "now", lambda: MOMENT)
 
 
-@pytest.fixture
-def store(index: Index, tmp_path: Path) -> Iterator[Store]:
-    store = Store(index, tmp_path / "storage")
+@pytest.fixture(params=["shared", "own"])
+def store(request: pytest.FixtureRequest, index: Index, tmp_path: Path) -> Iterator[Store]:
+    """... of files that several writers may fill, or that have one."""
+    store = Store(index, tmp_path / "storage", shares_files=request.param == "shared")
     yield store
     store.close()
+
+
+in_shared_files = pytest.mark.parametrize("store", ["shared"], indirect=True)
+in_own_files = pytest.mark.parametrize("store", ["own"], indirect=True)
 
 
 @pytest.fixture
@@ -79,7 +84,7 @@ def settled(engine: JobEngine, job_id: str) -> Job:
     return job
 
 
-READ, WRITTEN = ("open", "map", "read"), ("reopen", "write", "sync")
+READ, WRITTEN = ("open", "map", "read"), ("reopen", "create", "write", "sync")
 
 
 class Happening:
@@ -173,6 +178,7 @@ def test_an_archive_of_nothing(store: Store) -> None:
     store.check(outputs=1)
 
 
+@in_shared_files
 def test_progress_is_told(store: Store, order: ArchiveOrder) -> None:
     told: list[tuple[float, int]] = []
     starts = lengths(store, order)[:-1]
@@ -215,6 +221,7 @@ def interrupt(store: Store, order: ArchiveOrder, number: int, reason: str) -> st
     return job_id
 
 
+@in_shared_files
 @pytest.mark.parametrize("reason", ["stop", "pause"])
 @pytest.mark.parametrize("media", [False, True])
 def test_another_engine_goes_on_where_it_was(
@@ -228,7 +235,7 @@ def test_another_engine_goes_on_where_it_was(
     for number in range(1, happenings(store, order) + 1):
         store.storage.written.clear()
         job_id = interrupt(store, order, number, reason)
-        other = Watched(store.folder)
+        other = store.again()
         with store.running("second", storage=other) as engine:
             job = engine.get(job_id)
             assert job is not None
@@ -287,6 +294,7 @@ def runs(store: Store, owner: str) -> bool:
     return True
 
 
+@in_shared_files
 @pytest.mark.parametrize("steps", [True, False])
 def test_a_crash_costs_a_step_at_most(
     store: Store, order: ArchiveOrder, monkeypatch: pytest.MonkeyPatch, steps: bool
@@ -297,7 +305,7 @@ def test_a_crash_costs_a_step_at_most(
     for number in range(1, happenings(store, order) + 1):
         store.storage.written.clear()
         job_id = die(store, order, number)
-        other = Watched(store.folder)
+        other = store.again()
         engine = store.engine("second", storage=other)
         assert engine.adopt(["first"]) == 1
         engine.start()
@@ -315,6 +323,59 @@ def test_a_crash_costs_a_step_at_most(
             assert begun == 0
         assert other.opened == 0
         store.check(outputs=0)
+
+
+@in_own_files
+@pytest.mark.parametrize("how", ["stop", "pause", "crash"])
+def test_where_a_file_has_one_writer_it_begins_anew(
+    store: Store, stored: list[Identifiers], how: str
+) -> None:
+    order = ArchiveOrder((stored[0].study,), True)
+    expected, begun_anew = store.stream(order), 0
+    moments = happenings(store, order)
+    for number in range(1, moments + 1):
+        store.storage.written.clear()
+        if how == "crash":
+            job_id = die(store, order, number)
+        else:
+            job_id = interrupt(store, order, number, how)
+        other = store.again()
+        engine = store.engine("second", storage=other)
+        engine.adopt(["first"])
+        engine.resume(job_id)
+        engine.start()
+        reaches(engine, job_id, SUCCESS)
+        output, data = store.output_of(engine, job_id)
+        engine.remove(job_id)
+        engine.stop()
+        assert data == expected, number
+        assert [*other.written] == [output.uuid] * bool(other.written)
+        begun_anew += output.uuid in other.written
+        assert other.opened == 0
+        store.check(outputs=0)
+    assert begun_anew >= moments - 1, "all but what was interrupted behind the last write"
+
+
+@in_own_files
+def test_who_has_lost_the_job_meanwhile_leaves_no_file(store: Store, order: ArchiveOrder) -> None:
+    """It was taken for dead while it synced the whole archive."""
+    expected = store.stream(order)
+    engine, other = store.engine("first"), store.engine("second", storage=store.again())
+    job_id = submit(engine, order)
+
+    def taken_over() -> None:
+        other.adopt(["first"])
+        other.start()
+        reaches(other, job_id, SUCCESS)
+
+    store.storage.happens = Happening(1, taken_over, ("sync",))
+    job = claimed(store, "first")
+    (handler,) = (one for one in store.handlers() if one.type == job.type)
+    with pytest.raises(Interrupted):
+        handler.run(JobControl(store.index, job, lambda run: None))
+    assert store.output_of(other, job_id)[1] == expected
+    other.stop()
+    store.check(outputs=1)
 
 
 # --- what changed meanwhile --------------------------------------------------------------------
@@ -335,7 +396,7 @@ def paused(store: Store, order: ArchiveOrder) -> tuple[str, str]:
 
 def finished(store: Store, job_id: str) -> tuple[Job, str, bytes, Watched]:
     """The paused job, gone on with: it, the name of its output, the bytes, what was read."""
-    other = Watched(store.folder)
+    other = store.again()
     with store.running("second", storage=other) as engine:
         assert engine.resume(job_id)
         job = settled(engine, job_id)
@@ -365,6 +426,7 @@ def test_it_begins_anew_when_something_else_goes_in(
     store.check(outputs=1)
 
 
+@in_shared_files
 def test_it_goes_on_when_something_else_changes(store: Store, order: ArchiveOrder) -> None:
     expected = store.stream(order)
     job_id, file = paused(store, order)
@@ -375,6 +437,7 @@ def test_it_goes_on_when_something_else_changes(store: Store, order: ArchiveOrde
     store.check(outputs=1)
 
 
+@in_shared_files
 @pytest.mark.parametrize("harm", ["lost", "shorter", "longer"])
 def test_a_file_that_is_not_as_it_was_left(store: Store, order: ArchiveOrder, harm: str) -> None:
     """Lost by a file system, or written on by a run that packed otherwise."""
@@ -431,7 +494,7 @@ def test_a_cancel_of_what_waits_gives_the_space_back(
     else:
         job_id = interrupt(store, order, number, "pause" if how == "paused" else "stop")
     assert store.blocks() == [f"job:{job_id}"]
-    assert len(store.files()) == len(FILES) + 1
+    assert len(store.files()) == len(FILES) + store.storage.shares_files
     engine = store.engine("second")
     engine.adopt(["first"])
     assert engine.cancel(job_id)
@@ -663,7 +726,7 @@ def test_a_crash_behind_the_last_step(store: Store, order: ArchiveOrder) -> None
     job_id = submit(store.engine("first"), order)
     assert runs(store, "first")
     store.check(outputs=1)
-    other = Watched(store.folder)
+    other = store.again()
     engine = store.engine("second", storage=other)
     assert engine.output(job_id, OUTPUT) is None, "the job has not ended"
     engine.adopt(["first"])

@@ -6,8 +6,9 @@ import io
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -25,7 +26,14 @@ from wherry.ingest.ingest import Ingest
 from wherry.ingest.recovery import Janitor
 from wherry.jobs.engine import JobEngine
 from wherry.jobs.shop import Rules
-from wherry.model import Attachment, Identifiers, JobOutput, Origin
+from wherry.model import (
+    DICOM_CONTENT,
+    NO_ATTACHMENT,
+    Attachment,
+    Identifiers,
+    JobOutput,
+    Origin,
+)
 from wherry.storage.base import ANYWHERE, FileReader, FileWriter, type_buffer
 from wherry.storage.filesystem import FilesystemStorage
 
@@ -49,14 +57,17 @@ def noisy(
 class Watched(FilesystemStorage):
     """Says what is done to files, before it is done."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, shares_files: bool = True) -> None:
+        """Unless it ``shares_files``, nothing of one is there before it is synced."""
         super().__init__(root)
+        self.shares_files = shares_files
         self.happens: Callable[[str, str], None] = lambda what, uuid: None
-        """Is told ``open``, ``map``, ``read``, ``reopen``, ``write``, ``sync``, and the file."""
+        """Is told ``open``, ``map``, ``read``, ``reopen`` (or ``create``), ``write``, ``sync``, and
+        the file."""
         self.read_bytes: Counter[str] = Counter()
         """Of each file, without what was mapped."""
         self.written: dict[str, tuple[int, int]] = {}
-        """Of each file, the first and the last byte written by ``write_at``, and behind it."""
+        """Of each file of a job, the first byte written, and behind the last one."""
         self.room_bytes: int | None = None
         """Of the file that is written; None = enough."""
         self.opened = 0
@@ -67,8 +78,15 @@ class Watched(FilesystemStorage):
         return _Reader(self, uuid, super().open(uuid, place))
 
     def reopen(self, uuid: str, offset: int = 0) -> FileWriter:
+        assert self.shares_files
         self.happens("reopen", uuid)
         return _Writer(self, super().reopen(uuid))
+
+    def create(self, uuid: str, content_type: int = DICOM_CONTENT) -> FileWriter:
+        if content_type != NO_ATTACHMENT:
+            return super().create(uuid, content_type)
+        self.happens("create", uuid)
+        return _Writer(self, _Unsynced(partial(super().create, uuid), uuid))
 
 
 class _Reader:
@@ -99,15 +117,40 @@ class _Reader:
         self._inner.close()
 
 
+class _Unsynced:
+    """A file that is not there before it is synced."""
+
+    place = ""
+
+    def __init__(self, create: Callable[[], FileWriter], uuid: str) -> None:
+        self.uuid = uuid
+        self._create = create
+        self._content = bytearray()
+
+    def write_at(self, data: type_buffer, offset: int) -> None:
+        assert offset == len(self._content)
+        self._content += data
+
+    def sync(self) -> None:
+        with closing(self._create()) as writer:
+            writer.write(self._content)
+            writer.sync()
+
+    def close(self) -> None:
+        pass
+
+
 class _Writer:
-    def __init__(self, storage: Watched, inner: FileWriter) -> None:
+    def __init__(self, storage: Watched, inner: FileWriter | _Unsynced) -> None:
         self._storage, self._inner = storage, inner
         self.uuid, self.place = inner.uuid, inner.place
         self._is_open = True
+        self._written = 0
         storage.opened += 1
 
     def write(self, data: type_buffer) -> None:
-        raise NotImplementedError
+        self.write_at(data, self._written)
+        self._written += len(data)
 
     def write_at(self, data: type_buffer, offset: int) -> None:
         self._storage.happens("write", self.uuid)
@@ -118,11 +161,6 @@ class _Writer:
         self._inner.write_at(data, offset)
         first, last = self._storage.written.get(self.uuid, (offset, offset))
         self._storage.written[self.uuid] = (min(first, offset), max(last, offset + len(data)))
-
-    @contextmanager
-    def map(self) -> Iterator[memoryview]:
-        with self._inner.map() as content:
-            yield content
 
     def sync(self) -> None:
         self._storage.happens("sync", self.uuid)
@@ -137,10 +175,12 @@ class _Writer:
 class Store:
     """An index, files, and the way in."""
 
-    def __init__(self, index: Index, folder: Path, *, compress: bool = False) -> None:
+    def __init__(
+        self, index: Index, folder: Path, *, compress: bool = False, shares_files: bool = True
+    ) -> None:
         self.index = index
         self.folder = folder
-        self.storage = Watched(folder)
+        self.storage = Watched(folder, shares_files=shares_files)
         self.janitor = Janitor(index, self.storage)
         self.ingest = Ingest(
             index,
@@ -152,6 +192,10 @@ class Store:
             compress=compress,
         )
         self.janitor.start()
+
+    def again(self) -> Watched:
+        """The same files, of another process."""
+        return Watched(self.folder, shares_files=self.storage.shares_files)
 
     def close(self) -> None:
         self.ingest.close()

@@ -4,8 +4,9 @@
 
 The file is named in a block that belongs to the job, before its first byte. Every second or so what
 has been written is synced and noted in the checkpoint; a later run, in whatever process, goes on
-behind the last member of the checkpoint. The output is there when its row is, in the transaction
-that closes the block. Before, a failure or a cancel gives the space back.
+behind the last member of the checkpoint. Where a file has one writer it cannot: there the archive
+is begun anew. The output is there when its row is, in the transaction that closes the block.
+Before, a failure or a cancel gives the space back.
 
 Not here: the bytes (``making``), who fetches the file (``rest.jobs``).
 """
@@ -28,7 +29,7 @@ from wherry.index.database import Index, Transaction
 from wherry.ingest.names import name_in, new_prefix
 from wherry.ingest.recovery import sweep_block
 from wherry.jobs.handler import Interrupted, JobControl, type_also
-from wherry.model import Job, JobOutput, type_json
+from wherry.model import NO_ATTACHMENT, Job, JobOutput, type_json
 from wherry.storage.base import FileWriter, StorageArea
 from wherry.storage.outgoing import gathered
 
@@ -68,7 +69,16 @@ class ArchiveJobs:
         with self._index.read() as tx:
             contents = list_contents(tx, order, utf8=self._utf8)
         draft = _Draft(self._storage, control, order, contents)
-        draft.make()
+        try:
+            draft.make()
+            self._publish(draft, order, control)
+        except Interrupted as interrupted:
+            if interrupted.reason == "lost":
+                draft.abandon()
+            raise
+        self._removed()
+
+    def _publish(self, draft: _Draft, order: ArchiveOrder, control: JobControl) -> None:
         key, keep = (PASSING, None) if order.passing else (OUTPUT, self._keep)
         output = JobOutput(
             control.job.id,
@@ -85,7 +95,6 @@ class ArchiveJobs:
             staging.close_block(tx, draft.block)
 
         control.save({"Whole": True}, draft.content(), 1.0, publish)
-        self._removed()
 
     def settle(self, job: Job) -> None:
         """Give back the space."""
@@ -133,16 +142,21 @@ class _Draft:
             if not begun:
                 self._start()
             self._fill()
-            if self._storage.size(self.uuid) == self.size:
+            if self._storage.size(self.uuid, self.place) == self.size:
                 return
             begun = False  # an earlier run, of a server that packed otherwise, wrote beyond this
         raise CorruptedFile("The archive has not the size that was written")
+
+    def abandon(self) -> None:
+        """Another process has the job, and goes on with no file of this one unless it is shared."""
+        if not self._storage.shares_files:
+            self._storage.delete(self.uuid, self.place)
 
     # --- where to begin ----------------------------------------------------------------------
     def _take_up(self, checkpoint: dict[str, type_json]) -> bool:
         """Go on behind the checkpoint of an earlier run, if what is to be archived is the same."""
         self.block, self.uuid = checkpoint.get("Block", ""), checkpoint.get("File", "")
-        if checkpoint.get("Contents") != self._digest:
+        if not self._storage.shares_files or checkpoint.get("Contents") != self._digest:
             return False
         self._moment = datetime.fromisoformat(checkpoint["Moment"])
         self._making = Making(self._storage, self._contents, self._moment)
@@ -170,7 +184,10 @@ class _Draft:
     def _fill(self) -> None:
         self._done_bytes = self._contents.size_of(self._making.next)
         self._saved_at, self._saved_bytes = clock.monotonic(), self.size
-        writer = self._storage.reopen(self.uuid)
+        if self._storage.shares_files:
+            writer = self._storage.reopen(self.uuid)
+        else:
+            writer = self._storage.create(self.uuid, NO_ATTACHMENT)
         self.place = writer.place
         try:
             with closing(self._making):
@@ -196,8 +213,11 @@ class _Draft:
         for piece in gathered(pieces):
             if self._storage.free_bytes() < limits.FREE_DISK_BYTES:
                 raise StorageFull("No space is left for the archive")
-            writer.write_at(piece, position)
-            position += len(piece)
+            if self._storage.shares_files:
+                writer.write_at(piece, position)
+                position += len(piece)
+            else:
+                writer.write(piece)
             self._control.check()  # behind the write: with its last piece a member is complete
 
     def _step(self, writer: FileWriter) -> None:
@@ -209,8 +229,9 @@ class _Draft:
             self._control.report(self.content(), self._share())
 
     def _keep(self, writer: FileWriter) -> None:
-        """What is written of complete members will be there after a crash."""
-        writer.sync()
+        """What is written of complete members will be there after a crash, if files are shared."""
+        if self._storage.shares_files:
+            writer.sync()
         self._save()
         self._saved_at, self._saved_bytes = clock.monotonic(), self.size
 

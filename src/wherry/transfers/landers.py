@@ -22,7 +22,7 @@ from wherry.errors import NetworkProtocol
 from wherry.index.transfer_rows import InstanceRow, PartFile
 from wherry.ingest.names import name_in
 from wherry.ingest.staging import staged_instance
-from wherry.model import StagedInstance, Summary
+from wherry.model import DICOM_CONTENT, NO_ATTACHMENT, StagedInstance, Summary
 from wherry.storage.base import FileWriter, SmallFile, StorageArea
 from wherry.transfers.following import Follower, Followers
 from wherry.transfers.packing import packed
@@ -99,9 +99,9 @@ class Ground:
         else:
             self._storing.begin(work)
 
-    def create(self) -> FileWriter:
+    def create(self, content_type: int = DICOM_CONTENT) -> FileWriter:
         """A new file."""
-        file = self.storage.create(name_in(self._block))
+        file = self.storage.create(name_in(self._block), content_type)
         self._own.append(file.uuid)
         return file
 
@@ -140,7 +140,7 @@ class Ground:
     def parts_file(self, instance: InstanceRow) -> FileWriter:
         """The bucket's own file for its parts; one of this instance comes next."""
         if self._parts_file is None:
-            self._parts_file = self.create()
+            self._parts_file = self.create(NO_ATTACHMENT)
         file = self._parts_file
         self.landed.files[instance.position] = PartFile(file.uuid, True, file.place)
         return file
