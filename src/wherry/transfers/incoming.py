@@ -223,8 +223,8 @@ class Incoming:
         try:
             return self._index.write(work)
         except (UnknownResource, Unavailable):  # for certain, nothing names them
-            for uuid in own:
-                self._storage.delete(uuid)
+            for uuid, place in own.items():
+                self._storage.delete(uuid, place)
             raise
 
     def _check_standing(self, tx: Transaction, standing: str) -> None:

@@ -23,7 +23,7 @@ from wherry.index.transfer_rows import InstanceRow, PartFile
 from wherry.ingest.names import name_in
 from wherry.ingest.staging import staged_instance
 from wherry.model import DICOM_CONTENT, NO_ATTACHMENT, StagedInstance, Summary
-from wherry.storage.base import FileWriter, SmallFile, StorageArea
+from wherry.storage.base import ANYWHERE, FileWriter, SmallFile, StorageArea
 from wherry.transfers.following import Follower, Followers
 from wherry.transfers.packing import packed
 from wherry.transfers.sealing import SEAL_BYTES, Sealer
@@ -87,7 +87,8 @@ class Ground:
         self._block = block
         self._compress = compress
         self._again = again
-        self._own: list[str] = []
+        self._own: dict[str, str] = {}
+        """Files that were made, and their places."""
         self._parts_file: FileWriter | None = None
         self._storing = Storing()
 
@@ -102,7 +103,7 @@ class Ground:
     def create(self, content_type: int = DICOM_CONTENT) -> FileWriter:
         """A new file."""
         file = self.storage.create(name_in(self._block), content_type)
-        self._own.append(file.uuid)
+        self._own[file.uuid] = file.place
         return file
 
     def settle_bytes(self, file: FileWriter) -> None:
@@ -119,9 +120,9 @@ class Ground:
         files = [SmallFile(name_in(self._block), data, one.md5) for one, data in instances]
         self.landed.standing = self.landed.standing or self._standing()
         places = self.storage.put(files)
-        uuids = [file.uuid for file in files]
-        self._own += uuids
-        return list(zip(uuids, places, strict=True))
+        stored = [(file.uuid, place) for file, place in zip(files, places, strict=True)]
+        self._own.update(stored)
+        return stored
 
     def follower(self, instance: InstanceRow) -> Follower:
         """What follows the parts of an instance, and names their file."""
@@ -129,7 +130,7 @@ class Ground:
         if found is None:
             if self._again:
                 found = self._followers.another()
-                self._own.append(found.uuid)
+                self._own[found.uuid] = ANYWHERE
             else:
                 found = self._followers.of(instance)
             self._followed[instance.position] = found
@@ -150,10 +151,10 @@ class Ground:
         staged = staged_instance(uuid, place, instance.size, instance.md5, summary, ORIGIN)
         if self._compress:
             staged = packed(self.storage, staged)
-            self._own.append(staged.attachment.uuid)
+            self._own[staged.attachment.uuid] = staged.attachment.place
             self.landed.unsynced.discard(uuid)
             self.storage.delete(uuid, place)
-            self._own.remove(uuid)
+            del self._own[uuid]
         self.landed.verified.append((instance, staged))
 
     def settle(self) -> None:
@@ -165,9 +166,9 @@ class Ground:
             self._parts_file.close()
         self._storing.finish()
 
-    def release(self) -> list[str]:
-        """The files that were made; forgotten here."""
-        own, self._own = self._own, []
+    def release(self) -> dict[str, str]:
+        """The files that were made, and their places; forgotten here."""
+        own, self._own = self._own, {}
         return own
 
     def remove(self) -> None:
@@ -177,8 +178,8 @@ class Ground:
             part.close()
         if self._parts_file is not None:
             self._parts_file.close()
-        for uuid in self.release():
-            self.storage.delete(uuid)
+        for uuid, place in self.release().items():
+            self.storage.delete(uuid, place)
 
 
 class Lander(Protocol):

@@ -108,8 +108,9 @@ class Landing:
         self._ground.settle()
         return self.landed
 
-    def release(self) -> list[str]:
-        """The files that only this bucket made; from now on they are the caller's."""
+    def release(self) -> dict[str, str]:
+        """The files that only this bucket made, and their places; from now on they are the
+        caller's."""
         return self._ground.release()
 
     def abort(self) -> None:
