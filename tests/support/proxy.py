@@ -62,7 +62,7 @@ class Proxy(Httpd):
             self.headers.append(message.headers)
         self.rule(message)
         if not message.status:
-            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+            connection = self._connection()
             try:
                 kept = {k: v for k, v in message.headers.items() if k.lower() not in _OWN}
                 connection.request(message.method, message.path, message.body, kept)
@@ -73,6 +73,10 @@ class Proxy(Httpd):
                 message.status, message.answer = 502, b""
             finally:
                 connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        """For the next request; connected or not."""
+        return http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         proxy = self
