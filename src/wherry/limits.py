@@ -362,6 +362,10 @@ a live sender is never silent so long, because running requests count as touches
 MANIFEST_PORTION: Final = 1_000
 """Rows of an ended transfer that are removed at once: 20 ms."""
 
+LATE_FILES_S: Final = 600
+"""So long after the death of a process an object may still appear that it was sending: a store may
+take its time."""
+
 TRANSFER_GRACE_S: Final = 600
 """After the end of a transfer its names stay journaled this long, because a request in another
 process may still make a file."""

@@ -32,7 +32,7 @@ from wherry.http.app import build_app
 from wherry.http.lifecycle import Lifecycle
 from wherry.http.port import Signals, address, answer, listen
 from wherry.http.services import Services
-from wherry.index import stability
+from wherry.index import stability, staging
 from wherry.index.database import Index
 from wherry.index.opening import IndexSettings, open_index
 from wherry.index.recycling import Bounds
@@ -362,10 +362,12 @@ class Housekeeping:
         index, storage = self._parts.index, self._parts.storage
         logs_left = set(storage.logs())
         dead = self._presence.dead()
-        removed = reclaim(index, storage, dead, self._presence.id)
+        jobs = self._parts.jobs.adopt(dead)
+        with index.read() as tx:
+            gone = [*dead, *staging.ownerless(tx)]
+        removed = reclaim(index, storage, gone)
         lost = [*dead, *logs_left.difference(self._presence.known())]
         restored = sum(restore(index, storage, process_id) for process_id in lost)
-        jobs = self._parts.jobs.adopt(dead)
         for process_id in dead:
             self._presence.bury(process_id)
         if not dead:

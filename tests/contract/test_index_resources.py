@@ -11,8 +11,17 @@ from tests.support.staged import staged, study
 from wherry import clock, limits
 from wherry.config.names import METADATA_NAMES
 from wherry.errors import BadFileFormat, UnknownResource
-from wherry.index import changes, deletions, metadata, resources, stability, staging
+from wherry.index import (
+    changes,
+    deletions,
+    metadata,
+    processes,
+    resources,
+    stability,
+    staging,
+)
 from wherry.index.database import Index, Transaction
+from wherry.index.processes import ProcessRow
 from wherry.model import ChangeType, Level, Origin, StagedInstance, Statistics, Stored, StoreStatus
 
 SUCCESS, ALREADY = StoreStatus.SUCCESS, StoreStatus.ALREADY_STORED
@@ -402,10 +411,24 @@ def test_the_journal_of_names_knows_what_is_attached(index: Index) -> None:
         assert staging.owned(tx, set(), "me")
     index.write(lambda tx: staging.close_block(tx, prefix))
     index.write(lambda tx: staging.close_block(tx, prefix))
-    index.write(lambda tx: staging.seize(tx, "me", "you"))
+    index.write(lambda tx: staging.seize(tx, ["me"], 100.0))
     with index.read() as tx:
         assert staging.blocks(tx, "me") == []
-        assert staging.blocks(tx, "you") == ["abcd1234-0000"]
+        assert staging.to_sweep(tx, 99.0) == []
+        assert staging.to_sweep(tx, 100.0) == [("abcd1234-0000", False)]
+    index.write(lambda tx: staging.sweep_again(tx, "abcd1234-0000", 200.0))
+    with index.read() as tx:
+        assert staging.to_sweep(tx, 199.0) == []
+        assert staging.to_sweep(tx, 200.0) == [("abcd1234-0000", True)]
+
+
+def test_blocks_of_processes_that_are_no_more(index: Index) -> None:
+    index.write(lambda tx: processes.register(tx, ProcessRow("lives", "host", 1, "", 0.0)))
+    for number, owner in enumerate(("lives", "left", "transfer:1", "job:1", "dead:1", "swept:1")):
+        prefix = f"abcd1234-000{number}"
+        index.write(lambda tx, p=prefix, o=owner: staging.open_block(tx, p, o))
+    with index.read() as tx:
+        assert staging.ownerless(tx) == ["left"]
 
 
 def test_the_journal_of_deletions(index: Index) -> None:

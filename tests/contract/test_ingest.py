@@ -13,6 +13,8 @@ from queue import SimpleQueue
 import pytest
 
 from tests.support.dicom_files import make_instance, make_series
+from tests.support.memory import MemoryStorage
+from wherry import clock, limits
 from wherry.errors import (
     BadFileFormat,
     BadSequenceOfCalls,
@@ -32,6 +34,7 @@ from wherry.ingest.ingest import Ingest
 from wherry.ingest.names import NameBlocks, name_in, new_prefix
 from wherry.ingest.recovery import Janitor, reclaim, sweep_block
 from wherry.model import Level, Origin, StagedInstance, Stored, StoreStatus
+from wherry.storage.base import SmallFile
 from wherry.storage.filesystem import FilesystemStorage
 
 REST = Origin(kind="RestApi")
@@ -278,7 +281,7 @@ def test_a_process_taken_for_dead_commits_nothing(
     ingest: Ingest, index: Index, storage: FilesystemStorage, tmp_path: Path
 ) -> None:
     staged = stage(ingest, make_instance())
-    assert reclaim(index, storage, [ME], heir="process-2") == 1
+    assert reclaim(index, storage, [ME]) == 1
     with pytest.raises((BadSequenceOfCalls, MissingFile)):
         ingest.commit([staged])
     assert visible(index) == []
@@ -294,8 +297,28 @@ def test_leftovers_of_a_crash_are_swept_and_attachments_stay(
     stage(ingest, make_instance(number=2))
     writer = storage.create(name_in(kept.attachment.uuid[:PREFIX_LENGTH]))
     writer.close()
-    assert reclaim(index, storage, [ME], heir="process-2") == 2
+    assert reclaim(index, storage, [ME]) == 2
     assert files(storage, tmp_path) == {kept.attachment.uuid}
+    with index.read() as tx:
+        assert staging.owners(tx) == []
+
+
+def test_what_a_dead_process_sent_may_be_there_late(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store had all bytes of the object when the process died, and was slow."""
+    prefix = new_prefix()
+    early, late = name_in(prefix), name_in(prefix)
+    index.write(lambda tx: staging.open_block(tx, prefix, "somebody"))
+    storage = MemoryStorage()
+    storage.put([SmallFile(early, b"", "")])
+    assert reclaim(index, storage, ["somebody"]) == 1
+    storage.put([SmallFile(late, b"", "")])
+    assert reclaim(index, storage, []) == 0
+    then = clock.timestamp() + limits.LATE_FILES_S + 1
+    monkeypatch.setattr(clock, "timestamp", lambda: then)
+    assert reclaim(index, storage, []) == 1
+    assert storage.files == {}
     with index.read() as tx:
         assert staging.owners(tx) == []
 

@@ -193,7 +193,7 @@ def test_what_cannot_be_synced_leaves_nothing(shop: Shop, monkeypatch: pytest.Mo
 def test_a_process_taken_for_dead_attaches_nothing(shop: Shop) -> None:
     deposit = shop.ingest.attachments.deposit(1024)
     deposit.write(TEXT)
-    reclaim(shop.index, shop.storage, [ME], "process-2")
+    reclaim(shop.index, shop.storage, [ME])
     with pytest.raises(BadSequenceOfCalls):
         shop.ingest.attachments.attach(Level.STUDY, shop.study, deposit)
     assert shop.files() == shop.rows()
@@ -206,7 +206,7 @@ def test_a_crash_before_the_commit_is_swept(shop: Shop) -> None:
     deposit.write(TEXT)
     lost = deposit.finish()
     assert lost.uuid[:PREFIX_LENGTH] in shop.blocks()
-    reclaim(shop.index, shop.storage, [ME], "process-2")
+    reclaim(shop.index, shop.storage, [ME])
     assert lost.uuid not in shop.files()
     assert attached.uuid in shop.files()
     shop.ingest.attachments._files.settle(lost.uuid)

@@ -29,6 +29,7 @@ from wherry.errors import (
     NoRoom,
     ParameterOutOfRange,
     StorageFull,
+    StorageUnavailable,
     TooLarge,
     Unavailable,
     UnknownResource,
@@ -360,7 +361,7 @@ def test_small_files_come_back_from_the_log(
         house.reception.commit(transfer)
     for path in area.folder.glob("??/*/*"):
         path.unlink()
-    reclaim(other.index, other.storage, ["process-1"], "process-2")
+    reclaim(other.index, other.storage, ["process-1"])
     assert restore(other.index, other.storage, "process-1") == len(study.files)
     other.reception.commit(transfer)
     assert other.content() == study.files
@@ -376,7 +377,7 @@ def test_who_was_taken_for_dead_does_not_acknowledge_what_only_its_log_has(
     transfer = house.reception.open_push(study.manifest)
     bucket = house.reception.bucket(transfer, 0)
     bucket.write(study.body(0))
-    reclaim(other.index, other.storage, ["process-1"], "process-2")
+    reclaim(other.index, other.storage, ["process-1"])
     with pytest.raises(Unavailable):
         bucket.finish()
     assert house.files() == set()
@@ -820,6 +821,33 @@ def test_a_file_that_cannot_be_stored_refuses_its_bucket(
         assert isinstance(refused(house, transfer, 0, study.body(0)), StorageFull)
     assert len(house.files()) <= house.storage.shares_files  # the file that parts share stays
     put_all(house, study, transfer)
+
+
+@pytest.mark.parametrize("area", ["objects"], indirect=True)
+@pytest.mark.parametrize("what", ["instances", "parts"])
+def test_a_store_that_is_out_of_reach_holds_nobody_up(
+    house: House, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was stored of a bucket when it went stays, and goes with the transfer."""
+    monkeypatch.setattr(limits, "SMALL_FILE_BYTES", 0)
+    study = Study(make_series(4) if what == "instances" else [CUT], unit=20_000)
+    transfer = house.reception.open_push(study.manifest)
+
+    def gone(*_: object) -> None:
+        raise StorageUnavailable
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.storage, "delete", gone)
+        patch.setattr(transfers, "acknowledge", gone)
+        assert isinstance(refused(house, transfer, 0, study.body(0)), Unavailable)
+    assert house.reception.running.transfers() == set()
+    assert house.files()
+    put_all(house, study, transfer)
+    with monkeypatch.context() as patch:
+        patch.setattr(house.storage, "delete", gone)
+        assert house.reception._commits.commit(transfer)
+    assert house.content() == study.files
+    assert house.bare()
 
 
 @pytest.mark.parametrize("area", ["objects"], indirect=True)

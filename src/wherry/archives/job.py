@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from functools import partial
 
@@ -23,7 +23,7 @@ from wherry import clock, limits
 from wherry.archives.contents import Contents, list_contents
 from wherry.archives.making import Making
 from wherry.archives.order import ArchiveOrder, from_parameters
-from wherry.errors import CorruptedFile, MissingFile, StorageFull
+from wherry.errors import CorruptedFile, MissingFile, StorageFull, StorageUnavailable
 from wherry.index import job_outputs, staging
 from wherry.index.database import Index, Transaction
 from wherry.ingest.names import name_in, new_prefix
@@ -150,7 +150,8 @@ class _Draft:
     def abandon(self) -> None:
         """Another process has the job, and goes on with no file of this one unless it is shared."""
         if not self._storage.shares_files:
-            self._storage.delete(self.uuid, self.place)
+            with suppress(StorageUnavailable):
+                self._storage.delete(self.uuid, self.place)
 
     # --- where to begin ----------------------------------------------------------------------
     def _take_up(self, checkpoint: dict[str, type_json]) -> bool:

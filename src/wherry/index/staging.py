@@ -2,7 +2,9 @@
 
 A *block* is a prefix of file names (``abcd1234-5678``). After a crash, the files of a block that
 are no attachments are what is to be removed. The owner of a block is the process, or
-``transfer:`` and the transfer, that may commit its files.
+``transfer:`` and the transfer, that may commit its files; of one that nobody may commit from any
+more, ``dead:`` or ``swept:`` and the epoch second when it is to be swept for the first time or the
+last.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from wherry.index.database import Transaction
 
 PREFIX_LENGTH: Final = 13
 """Characters of a block."""
+
+_DEAD, _SWEPT = "dead", "swept"
 
 
 def open_block(tx: Transaction, prefix: str, owner: str) -> None:
@@ -46,9 +50,37 @@ def owned(tx: Transaction, prefixes: Collection[str], owner: str) -> bool:
     return row == (len(set(prefixes)),)
 
 
-def seize(tx: Transaction, owner: str, heir: str) -> None:
-    """All blocks of ``owner`` belong to ``heir`` from now on."""
-    tx.run("UPDATE staging_blocks SET owner = ? WHERE owner = ?", (heir, owner))
+def ownerless(tx: Transaction) -> list[str]:
+    """Processes that own blocks, and are no more."""
+    rows = tx.all(
+        "SELECT DISTINCT owner FROM staging_blocks WHERE owner NOT LIKE '%:%'"
+        " AND owner NOT IN (SELECT id FROM processes)"
+    )
+    return [row[0] for row in rows]
+
+
+def seize(tx: Transaction, owners: Collection[str], at: float) -> None:
+    """Nobody may commit a file of their blocks any more; these are to be swept from that epoch
+    second on."""
+    tx.run(
+        "UPDATE staging_blocks SET owner = ? WHERE owner IN ?",
+        (f"{_DEAD}:{int(at)}", list(owners)),
+    )
+
+
+def to_sweep(tx: Transaction, now: float) -> list[tuple[str, bool]]:
+    """The blocks that are to be swept, and whether it is for the last time."""
+    rows = tx.all(
+        "SELECT prefix, owner FROM staging_blocks WHERE owner LIKE ? OR owner LIKE ?",
+        (f"{_DEAD}:%", f"{_SWEPT}:%"),
+    )
+    found = [(prefix, *owner.split(":")) for prefix, owner in rows]
+    return [(prefix, kind == _SWEPT) for prefix, kind, at in found if float(at) <= now]
+
+
+def sweep_again(tx: Transaction, prefix: str, at: float) -> None:
+    """A block was swept, and will be for the last time from that epoch second on."""
+    tx.run("UPDATE staging_blocks SET owner = ? WHERE prefix = ?", (f"{_SWEPT}:{int(at)}", prefix))
 
 
 def awaited(tx: Transaction, uuids: Collection[str]) -> set[str]:

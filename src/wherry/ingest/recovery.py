@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 
-from wherry import limits
+from wherry import clock, limits
 from wherry.errors import MissingFile, StorageUnavailable, WherryError
 from wherry.index import deletions, staging
 from wherry.index.database import Index, Transaction
@@ -96,23 +96,28 @@ def _portions(files: Iterable[SmallFile], size: int) -> Iterator[list[SmallFile]
         yield portion
 
 
-def reclaim(index: Index, storage: StorageArea, dead: Collection[str], heir: str) -> int:
-    """Sweep the blocks of dead processes; ``heir`` is the process that does it.
+def reclaim(index: Index, storage: StorageArea, dead: Collection[str]) -> int:
+    """Take the blocks of dead processes from them, so that one that only seemed dead commits no
+    file that is being removed; then sweep all that is due, whoever took it. The number of files
+    removed.
 
-    Taking the blocks over first keeps a process that only seemed dead from committing files
-    that are being removed. Returns the number of files removed.
+    What a process sent to where files are not shared may be there only after its death: such
+    blocks are swept once more, ``limits.LATE_FILES_S`` later.
     """
-
-    if not dead:
-        return 0
-
-    def seize(tx: Transaction) -> list[str]:
-        prefixes = [prefix for owner in dead for prefix in staging.blocks(tx, owner)]
-        for owner in dead:
-            staging.seize(tx, owner, heir)
-        return prefixes
-
-    return sum(sweep_block(index, storage, prefix) for prefix in index.write(seize))
+    now = clock.timestamp()
+    if dead:
+        index.write(lambda tx: staging.seize(tx, dead, now))
+    with index.read() as tx:
+        blocks = staging.to_sweep(tx, now)
+    removed = 0
+    for prefix, last in blocks:
+        if last or storage.shares_files:
+            removed += sweep_block(index, storage, prefix)
+        else:
+            removed += remove_strays(index, storage, prefix)
+            again = partial(staging.sweep_again, prefix=prefix, at=now + limits.LATE_FILES_S)
+            index.write(again)
+    return removed
 
 
 def _forget(files: list[deletions.type_file], tx: Transaction) -> None:

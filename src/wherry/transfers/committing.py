@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from wherry import clock
-from wherry.errors import CorruptedFile, UnknownResource
+from wherry.errors import CorruptedFile, StorageUnavailable, UnknownResource
 from wherry.index import received, resources, transfers
 from wherry.index.database import Index, Transaction
 from wherry.index.transfer_rows import InstanceRow, TransferRow
@@ -109,8 +110,7 @@ class Commits:
         if len(batch) + len(held) == transfer.instance_count:
             visible = self._make_visible(transfer, batch, held, declared, reach)
             if visible and strays.difference(one.attachment.uuid for one in batch):
-                # parts of instances that are kept elsewhere
-                remove_strays(self._index, self._storage, transfer.block)
+                self._remove_strays(transfer)  # parts of instances that are kept elsewhere
             return visible
         self._check_committed(transfer_id)  # it ended while we looked
         return False
@@ -201,12 +201,18 @@ class Commits:
             return False
         self._running.end_all(transfer.id)
         log.debug("Transfer %s is committed: %d instances", transfer.id, len(batch))
-        for staged, result in zip(batch, stored, strict=True):
-            if result.status is not StoreStatus.SUCCESS:
-                self._storage.delete(staged.attachment.uuid, staged.attachment.place)
+        with suppress(StorageUnavailable):  # they go with the block
+            for staged, result in zip(batch, stored, strict=True):
+                if result.status is not StoreStatus.SUCCESS:
+                    self._storage.delete(staged.attachment.uuid, staged.attachment.place)
         if unused:  # files of attachments that were here before
-            remove_strays(self._index, self._storage, transfer.block)
+            self._remove_strays(transfer)
         return True
+
+    def _remove_strays(self, transfer: TransferRow) -> None:
+        """After the commit, which is none the worse for a storage that is out of reach."""
+        with suppress(StorageUnavailable):
+            remove_strays(self._index, self._storage, transfer.block)
 
     def _check_committed(self, transfer_id: str) -> None:
         """Raises ``UnknownResource`` when the transfer ended in another way."""

@@ -10,6 +10,7 @@ verifies.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 from wherry import clock, limits
 from wherry.errors import (
@@ -18,6 +19,7 @@ from wherry.errors import (
     CorruptedFile,
     MissingFile,
     NetworkProtocol,
+    StorageUnavailable,
     Unavailable,
     UnknownResource,
 )
@@ -223,8 +225,9 @@ class Incoming:
         try:
             return self._index.write(work)
         except (UnknownResource, Unavailable):  # for certain, nothing names them
-            for uuid, place in own.items():
-                self._storage.delete(uuid, place)
+            with suppress(StorageUnavailable):  # they go with the block
+                for uuid, place in own.items():
+                    self._storage.delete(uuid, place)
             raise
 
     def _check_standing(self, tx: Transaction, standing: str) -> None:

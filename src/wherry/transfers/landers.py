@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
 from wherry import limits
-from wherry.errors import NetworkProtocol
+from wherry.errors import NetworkProtocol, StorageUnavailable
 from wherry.index.transfer_rows import InstanceRow, PartFile
 from wherry.ingest.names import name_in
 from wherry.ingest.staging import staged_instance
@@ -178,8 +179,9 @@ class Ground:
             part.close()
         if self._parts_file is not None:
             self._parts_file.close()
-        for uuid, place in self.release().items():
-            self.storage.delete(uuid, place)
+        with suppress(StorageUnavailable):  # they go with the block
+            for uuid, place in self.release().items():
+                self.storage.delete(uuid, place)
 
 
 class Lander(Protocol):
