@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from tests.contract.test_transfers_reception import House, Study, put_all
+from tests.support.areas import Area
 from tests.support.dicom_files import make_series
 from wherry import clock, limits
 from wherry.dicom.scan import scan
@@ -39,8 +39,8 @@ NONE = Names({}, {})
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "packed"])
-def house(index: Index, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[House]:
-    house = House(index, tmp_path / "storage", compress=request.param)
+def house(index: Index, area: Area, request: pytest.FixtureRequest) -> Iterator[House]:
+    house = House(index, area, compress=request.param)
     yield house
     house.ingest.close()
 
@@ -143,7 +143,7 @@ def declare_fails(house: House, transfer: str) -> bool:
 def test_another_process_goes_on(house: House) -> None:
     transfer = opened(house, STUDY)
     attach(house, transfer, 0, REPORT)
-    other = House(house.index, house.folder, "process-2", compress=house.ingest.compress)
+    other = House(house.index, house.area, "process-2", compress=house.ingest.compress)
     assert declare(other, transfer, STUDY) == [1]
     attach(other, transfer, 1, LARGE)
     other.reception.commit(transfer)
@@ -277,10 +277,10 @@ def test_quotas_and_room(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
         declare(house, other, small)
 
 
-def test_a_full_store(index: Index, tmp_path: Path) -> None:
+def test_a_full_store(index: Index, area: Area) -> None:
     """All or nothing also when it is the attachments that do not fit."""
     bounds = Bounds(maximum_bytes=sum(map(len, FILES)) + len(LARGE))
-    house = House(index, tmp_path / "storage", bounds=bounds)
+    house = House(index, area, bounds=bounds)
     transfer = opened(house, STUDY)
     attach(house, transfer, 0, REPORT)
     attach(house, transfer, 1, LARGE)

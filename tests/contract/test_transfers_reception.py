@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.areas import Area
 from tests.support.dicom_files import make_instance, make_series
-from tests.support.memory import MemoryStorage, type_files
 from wherry import clock, limits
 from wherry.dicom.scan import scan
 from wherry.errors import (
@@ -42,9 +42,8 @@ from wherry.index.recycling import Bounds
 from wherry.ingest.ingest import Ingest
 from wherry.ingest.recovery import Janitor, reclaim, restore
 from wherry.model import Bucket, Chunk, Level, Manifest, ManifestInstance
-from wherry.storage.base import SmallFile, StorageArea
+from wherry.storage.base import SmallFile
 from wherry.storage.content import open_content
-from wherry.storage.filesystem import FilesystemStorage
 from wherry.storage.smalllog import SmallLog
 from wherry.transfers import buckets as layout
 from wherry.transfers import incoming
@@ -55,32 +54,6 @@ from wherry.transfers.sealing import Sealer
 from wherry.transfers.stages import Stage
 
 UNIT = 3000
-
-
-class Area:
-    """Where several processes store: a folder, or what has no folders and shares no files."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
-        self._kept: type_files = {}
-
-    @property
-    def folder(self) -> Path:
-        assert self._folder is not None
-        return self._folder
-
-    def storage(self, name: str) -> StorageArea:
-        return FilesystemStorage(self._folder, name) if self._folder else MemoryStorage(self._kept)
-
-    def files(self) -> set[str]:
-        return (
-            {path.name for path in self._folder.glob("??/*/*")} if self._folder else {*self._kept}
-        )
-
-
-@pytest.fixture(params=["folder", "objects"])
-def area(request: pytest.FixtureRequest, tmp_path: Path) -> Area:
-    return Area(tmp_path / "storage" if request.param == "folder" else None)
 
 
 in_a_folder = pytest.mark.parametrize("area", ["folder"], indirect=True)
@@ -100,6 +73,7 @@ class House:
         announces: bool = True,
     ) -> None:
         self.index = index
+        self.area = area
         self.storage = area.storage(name)
         self.files = area.files
         self.janitor = Janitor(index, self.storage)
