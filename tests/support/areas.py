@@ -1,4 +1,4 @@
-"""Where several processes of one test store: a folder, or what has no folders and shares no files."""
+"""Where the processes of a test store: a folder, or what has no folders and shares no files."""
 
 from __future__ import annotations
 
