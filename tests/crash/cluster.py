@@ -237,7 +237,7 @@ def hiding(ports: Sequence[int]) -> Iterator[Balancer]:
 
 
 def archivist(account: Account, caller: Caller) -> type_work:
-    """Orders archives of what was pushed."""
+    """Orders archives of what was pushed, and waits for each."""
 
     def work() -> None:
         with account.lock:
@@ -248,12 +248,21 @@ def archivist(account: Account, caller: Caller) -> type_work:
         body = json.dumps({"Asynchronous": True}).encode()
         study = whole[-1]
         _, answer = caller.until("POST", f"/studies/{study.id}/archive", body)
+        job = json.loads(answer)["ID"]
         with account.lock:
-            account.jobs[json.loads(answer)["ID"]] = len(study.files)
-            account.done["archive"] = account.done.get("archive", 0) + 1
-        time.sleep(2 * _AGAIN_S)  # not to do nothing but archives
+            account.jobs[job] = len(study.files)
+        end = time.monotonic() + _LONG_S
+        while (state := _state(caller, job)) in ("Pending", "Running"):
+            assert time.monotonic() < end, state
+            time.sleep(_AGAIN_S)  # polling other processes
+        assert state == "Success"
+        account.acknowledged("archive", {})
 
     return work
+
+
+def _state(caller: Caller, job: str) -> str:
+    return str(json.loads(caller.until("GET", f"/jobs/{job}")[1])["State"])
 
 
 class Watcher:
