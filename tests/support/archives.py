@@ -70,8 +70,13 @@ class Watched(FilesystemStorage):
         """Of each file of a job, the first byte written, and behind the last one."""
         self.room_bytes: int | None = None
         """Of the file that is written; None = enough."""
-        self.opened = 0
+        self.open_files: set[object] = set()
         """Readers and writers that are not closed."""
+
+    @property
+    def opened(self) -> int:
+        """How many of them there are."""
+        return len(self.open_files)
 
     def open(self, uuid: str, place: str = ANYWHERE) -> FileReader:
         self.happens("open", uuid)
@@ -93,8 +98,7 @@ class _Reader:
     def __init__(self, storage: Watched, uuid: str, inner: FileReader) -> None:
         self._storage, self._uuid, self._inner = storage, uuid, inner
         self.size, self.place = inner.size, inner.place
-        self._is_open = True
-        storage.opened += 1
+        storage.open_files.add(self)
 
     def read_at(self, offset: int, size: int) -> bytes:
         self._storage.happens("read", self._uuid)
@@ -112,8 +116,7 @@ class _Reader:
         return self._inner.fileno()
 
     def close(self) -> None:
-        self._storage.opened -= self._is_open
-        self._is_open = False
+        self._storage.open_files.discard(self)
         self._inner.close()
 
 
@@ -144,9 +147,8 @@ class _Writer:
     def __init__(self, storage: Watched, inner: FileWriter | _Unsynced) -> None:
         self._storage, self._inner = storage, inner
         self.uuid, self.place = inner.uuid, inner.place
-        self._is_open = True
         self._written = 0
-        storage.opened += 1
+        storage.open_files.add(self)
 
     def write(self, data: type_buffer) -> None:
         self.write_at(data, self._written)
@@ -167,8 +169,7 @@ class _Writer:
         self._inner.sync()
 
     def close(self) -> None:
-        self._storage.opened -= self._is_open
-        self._is_open = False
+        self._storage.open_files.discard(self)
         self._inner.close()
 
 

@@ -59,7 +59,7 @@ def all_opened(
         return
     with ThreadPoolExecutor(limits.FILES_AHEAD, "files-ahead") as pool:
         works = (partial(_open, storage, wanted) for wanted in ranges)
-        with closing(in_order(pool, works, FileReader.close)) as readers:
+        with closing(in_order(pool, works, lambda reader: reader.close())) as readers:
             for reader in readers:
                 with closing(reader):
                     yield reader
