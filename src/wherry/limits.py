@@ -186,6 +186,9 @@ PACKED_IN_MEMORY_BYTES: Final = 2 * MIB
 """Compressed bytes of a new file that are held until its end, when the size is known that stands
 before them; those of a larger one go to its file at once."""
 
+STORED_BLOCK_BYTES: Final = 1 * MIB
+"""Plain bytes that are compressed together with Zstandard, and unpacked to read one of them."""
+
 PARKED_STREAMS: Final = 16
 """Places in the middle of compressed files from which the next reader can go on; each holds up
 to 0.6 MiB."""

@@ -138,6 +138,16 @@ class Revision:
         return f'"{self.number}-{self.md5}"'
 
 
+class Compression(IntEnum):
+    """How the bytes of a stored file are compressed; the first two numbers are Orthanc's."""
+
+    NONE = 1
+    ZLIB = 2
+    """Orthanc's format: ``storage.packed``."""
+    ZSTD = 3
+    """Ours: ``storage.blocks``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """A file that belongs to a resource."""
@@ -152,7 +162,7 @@ class Attachment:
     compressed_size: int
     compressed_md5: str
     compression: int = 1
-    """1 = stored as it is, 2 = zlib behind an 8-byte size (Orthanc's format)."""
+    """See ``Compression``."""
     place: str = ""
     """Where the storage area put it, when its name alone does not tell."""
     revision: int = 0

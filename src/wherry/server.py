@@ -169,7 +169,8 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             owner=presence.id,
             overwrite=config.overwrite_instances,
             max_instance_bytes=config.wherry.maximum_instance_bytes,
-            compress=config.storage_compression,
+            compression=config.compression,
+            codec=config.wherry.storage_codec,
             bounds=_bounds(config),
             signatures=_signatures(config),
         )

@@ -14,7 +14,7 @@ from wherry.archives.contents import Contents
 from wherry.archives.order import ArchiveOrder
 from wherry.errors import NotImplementedYet, TooLarge, UnknownResource
 from wherry.index.database import Index, Transaction
-from wherry.model import Identifiers, Level
+from wherry.model import Compression, Identifiers, Level
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 IMPLICIT = "1.2.840.10008.1.2"
@@ -141,7 +141,7 @@ def test_names_are_different_whatever_the_tags(store: Store) -> None:
 
 
 def test_sizes_are_those_of_the_files_as_they_came(index: Index, tmp_path: Path) -> None:
-    store = Store(index, tmp_path / "storage", compress=True)
+    store = Store(index, tmp_path / "storage", compression=Compression.ZLIB)
     files = [make_instance(number=number, pixel_bytes=4096 * number) for number in (1, 2)]
     found = store.put(*files)
     assert store.file(found[0].instance).compression == 2

@@ -22,7 +22,7 @@ from wherry.index import job_rows, jobs
 from wherry.index.database import Index, Transaction
 from wherry.jobs.engine import JobEngine
 from wherry.jobs.handler import Interrupted, JobControl
-from wherry.model import Identifiers, Job, JobState, Level
+from wherry.model import Compression, Identifiers, Job, JobState, Level
 
 PENDING, RUNNING, SUCCESS = JobState.PENDING, JobState.RUNNING, JobState.SUCCESS
 FAILURE, PAUSED = JobState.FAILURE, JobState.PAUSED
@@ -128,10 +128,12 @@ def lengths(store: Store, order: ArchiveOrder) -> list[int]:
 
 
 # --- to the end --------------------------------------------------------------------------------
-@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("compression", [*Compression])
 @pytest.mark.parametrize("kind", ["archive", "media", "extended"])
-def test_the_output_is_the_stream(index: Index, tmp_path: Path, kind: str, compress: bool) -> None:
-    store = Store(index, tmp_path / "storage", compress=compress)
+def test_the_output_is_the_stream(
+    index: Index, tmp_path: Path, kind: str, compression: Compression
+) -> None:
+    store = Store(index, tmp_path / "storage", compression=compression)
     found = store.put(*FILES)
     order = ArchiveOrder(
         (found[0].patient,), kind != "archive", kind == "extended", file_name="a.zip"
@@ -531,7 +533,7 @@ def harm_empty(store: Store, instance: str) -> None:
 
 
 @pytest.mark.parametrize("media", [False, True])
-@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("compression", [*Compression])
 @pytest.mark.parametrize(
     ("harm", "code"),
     [
@@ -548,10 +550,10 @@ def test_a_file_that_cannot_be_read_is_named(
     harm: Callable[[Store, str], None],
     code: int | None,
     media: bool,
-    compress: bool,
+    compression: Compression,
 ) -> None:
     """Damaged, or of a medium perhaps no DICOM any more."""
-    store = Store(index, tmp_path / "storage", compress=compress)
+    store = Store(index, tmp_path / "storage", compression=compression)
     stored = store.put(*FILES)
     bad = stored[1].instance
     kept = store.path(store.file(bad).uuid).read_bytes()
@@ -559,7 +561,7 @@ def test_a_file_that_cannot_be_read_is_named(
     order = ArchiveOrder((stored[0].study,), media)
     with store.running() as engine:
         job = settled(engine, submit(engine, order))
-        expected = code or (15 if media and not compress else 20)
+        expected = code or (15 if media and compression is Compression.NONE else 20)
         assert (job.state, job.error_code) == (FAILURE, expected), job.error_details
         assert job.error_details.startswith(f"Instance {bad}: "), job.error_details
         assert engine.output(job.id, OUTPUT) is None

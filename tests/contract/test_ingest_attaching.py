@@ -27,7 +27,7 @@ from wherry.index.database import Index, Transaction
 from wherry.index.staging import PREFIX_LENGTH
 from wherry.ingest.ingest import Ingest
 from wherry.ingest.recovery import Janitor, reclaim
-from wherry.model import Attachment, Level, Origin, Revision
+from wherry.model import Attachment, Compression, Level, Origin, Revision
 from wherry.storage.content import open_content
 from wherry.storage.filesystem import FilesystemStorage
 
@@ -38,7 +38,13 @@ TEXT = b"some text" * 1000
 class Shop:
     """An ingest, a study with one instance, and what lies where."""
 
-    def __init__(self, index: Index, folder: Path, *, compress: bool = False) -> None:
+    def __init__(
+        self,
+        index: Index,
+        folder: Path,
+        compression: Compression = Compression.NONE,
+        codec: Compression = Compression.ZLIB,
+    ) -> None:
         self.index = index
         self.folder = folder
         self.storage = FilesystemStorage(folder)
@@ -50,7 +56,8 @@ class Shop:
             owner=ME,
             overwrite=False,
             max_instance_bytes=1_000_000,
-            compress=compress,
+            compression=compression,
+            codec=codec,
         )
         self.data = make_instance(pixel_bytes=20_000)
         staging_ = self.ingest.stage(Origin("RestApi"))
@@ -299,6 +306,22 @@ def journal(shop: Shop) -> set[str]:
         return {uuid for uuid, _ in deletions.pending(tx, 100)}
 
 
+def test_files_of_all_kinds_lie_side_by_side(index: Index, tmp_path: Path) -> None:
+    shop = Shop(index, tmp_path / "storage", codec=Compression.ZSTD)
+    shop.recompress(compress=True)
+    packed = shop.file()
+    assert packed.compression == Compression.ZSTD
+    assert packed.compressed_size < packed.uncompressed_size
+    assert shop.content(packed) == shop.data
+    assert shop.ingest.attachments.is_intact(packed)
+    shop.recompress(compress=True)
+    assert shop.file() == packed
+    shop.recompress(compress=False)
+    assert shop.file().compression == Compression.NONE
+    assert shop.content(shop.file()) == shop.data
+    shop.tidy()
+
+
 def test_a_file_that_others_change_meanwhile(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     real = attachments.exchange
     tries = []
@@ -317,12 +340,15 @@ def test_a_file_that_others_change_meanwhile(shop: Shop, monkeypatch: pytest.Mon
     shop.tidy()
 
 
+@pytest.mark.parametrize("codec", [Compression.ZLIB, Compression.ZSTD])
 @pytest.mark.parametrize("piece", [700, 1_000_000])
-def test_what_comes_in_is_packed(index: Index, tmp_path: Path, piece: int) -> None:
-    shop = Shop(index, tmp_path / "storage", compress=True)
-    assert shop.file().compression == 2
+def test_what_comes_in_is_packed(
+    index: Index, tmp_path: Path, piece: int, codec: Compression
+) -> None:
+    shop = Shop(index, tmp_path / "storage", codec)
+    assert shop.file().compression == codec
     assert shop.content(shop.file()) == shop.data
-    assert shop.put().compression == 2
+    assert shop.put().compression == codec
     other = make_instance(InstanceNumber=2, SOPInstanceUID="1.2.3.4.5", pixel_bytes=20_000)
     staging_ = shop.ingest.stage(Origin("RestApi"))
     for start in range(0, len(other), piece):

@@ -27,7 +27,7 @@ from wherry.index import extras, labels, metadata, transfer_extras
 from wherry.index.database import Index
 from wherry.index.extras import Extras
 from wherry.index.recycling import Bounds
-from wherry.model import Attachment, Level
+from wherry.model import Attachment, Compression, Level
 from wherry.storage.content import open_content
 from wherry.transfers.declaring import Quota
 from wherry.transfers.extras import Names, enclose
@@ -38,9 +38,9 @@ REPORT, LARGE = b"%PDF report", bytes(range(256)) * 2000
 NONE = Names({}, {})
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "packed"])
+@pytest.fixture(params=[Compression.NONE, Compression.ZLIB], ids=["plain", "packed"])
 def house(index: Index, area: Area, request: pytest.FixtureRequest) -> Iterator[House]:
-    house = House(index, area, compress=request.param)
+    house = House(index, area, compression=request.param)
     yield house
     house.ingest.close()
 
@@ -104,7 +104,7 @@ def test_it_becomes_visible_with_the_instances(house: House) -> None:
     (study,) = found(house)
     assert (study.metadata, study.labels) == (STUDY.metadata, STUDY.labels)
     assert [bytes_of(house, file) for file in study.attachments] == [REPORT, LARGE]
-    assert {file.compression for file in study.attachments} == {1 + house.ingest.compress}
+    assert {file.compression for file in study.attachments} == {house.ingest.compression}
     assert len(house.files()) == len(FILES) + 2
     house.reception.expire()
     with house.index.read() as tx:
@@ -143,7 +143,7 @@ def declare_fails(house: House, transfer: str) -> bool:
 def test_another_process_goes_on(house: House) -> None:
     transfer = opened(house, STUDY)
     attach(house, transfer, 0, REPORT)
-    other = House(house.index, house.area, "process-2", compress=house.ingest.compress)
+    other = House(house.index, house.area, "process-2", compression=house.ingest.compression)
     assert declare(other, transfer, STUDY) == [1]
     attach(other, transfer, 1, LARGE)
     other.reception.commit(transfer)

@@ -41,7 +41,7 @@ from wherry.index.opening import IndexSettings, open_index
 from wherry.index.recycling import Bounds
 from wherry.ingest.ingest import Ingest
 from wherry.ingest.recovery import Janitor, reclaim, restore
-from wherry.model import Bucket, Chunk, Level, Manifest, ManifestInstance
+from wherry.model import Bucket, Chunk, Compression, Level, Manifest, ManifestInstance
 from wherry.storage.base import SmallFile
 from wherry.storage.content import open_content
 from wherry.storage.smalllog import SmallLog
@@ -68,7 +68,7 @@ class House:
         area: Area,
         name: str = "process-1",
         *,
-        compress: bool = False,
+        compression: Compression = Compression.NONE,
         bounds: Bounds | None = None,
         announces: bool = True,
     ) -> None:
@@ -84,7 +84,7 @@ class House:
             owner=name,
             overwrite=False,
             max_instance_bytes=limits.GIB,
-            compress=compress,
+            compression=compression,
             bounds=bounds,
         )
         self.reception = Reception(
@@ -127,10 +127,10 @@ def house(index: Index, area: Area) -> Iterator[House]:
     house.ingest.close()
 
 
-@pytest.fixture
-def packing_house(index: Index, area: Area) -> Iterator[House]:
+@pytest.fixture(params=[Compression.ZLIB, Compression.ZSTD])
+def packing_house(index: Index, area: Area, request: pytest.FixtureRequest) -> Iterator[House]:
     """One with ``StorageCompression``."""
-    house = House(index, area, compress=True)
+    house = House(index, area, compression=request.param)
     yield house
     house.ingest.close()
 

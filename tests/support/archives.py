@@ -30,6 +30,7 @@ from wherry.model import (
     DICOM_CONTENT,
     NO_ATTACHMENT,
     Attachment,
+    Compression,
     Identifiers,
     JobOutput,
     Origin,
@@ -177,7 +178,12 @@ class Store:
     """An index, files, and the way in."""
 
     def __init__(
-        self, index: Index, folder: Path, *, compress: bool = False, shares_files: bool = True
+        self,
+        index: Index,
+        folder: Path,
+        *,
+        compression: Compression = Compression.NONE,
+        shares_files: bool = True,
     ) -> None:
         self.index = index
         self.folder = folder
@@ -190,7 +196,7 @@ class Store:
             owner=ME,
             overwrite=False,
             max_instance_bytes=limits.GIB,
-            compress=compress,
+            compression=compression,
         )
         self.janitor.start()
 

@@ -344,7 +344,7 @@ def test_a_full_store_ends_it(
         line.say(0xFE00, completed=0, failed=1, warning=0)
 
     face = scripted(step)
-    monkeypatch.setattr(type(face.rooms.ingest), "store", _full)
+    monkeypatch.setattr(type(face.rooms.ingest), "store_now", _full)
     status, code, _ = error(order(face, "get", Permissive=True))
     assert (status, code) == (507, 19)
     answered, cancel = heard
@@ -353,7 +353,7 @@ def test_a_full_store_ends_it(
     assert face.json("/instances") == []
 
 
-def _full(*args: object) -> bool:
+def _full(*args: object) -> None:
     raise StorageFull("No space left in the storage area")
 
 

@@ -52,7 +52,9 @@ from wherry.config.storage_policy import StoragePolicy, storage_policy
 from wherry.config.webhooks import webhooks
 from wherry.config.worklists import WorklistsConfig
 from wherry.errors import ConfigurationError
-from wherry.model import Modality, Peer
+from wherry.model import Compression, Modality, Peer
+
+_CODECS = {"zlib": Compression.ZLIB, "zstd": Compression.ZSTD}
 
 
 def load(paths: Sequence[Path], environ: Mapping[str, str]) -> tuple[Config, list[str]]:
@@ -280,6 +282,12 @@ def _wherry(document: Document, values: Mapping[str, Any]) -> WherryConfig:
     if "StoragePolicy" in section:
         place = document.place("Wherry.StoragePolicy")
         found["storage_policy"] = storage_policy(section["StoragePolicy"], place)
+    if "StorageCodec" in section:
+        place = document.place("Wherry.StorageCodec")
+        codec = check.string(section["StorageCodec"], place)
+        if codec not in _CODECS:
+            raise place.error(f"must be one of: {', '.join(_CODECS)}")
+        found["storage_codec"] = _CODECS[codec]
     if not found.get("bind_address"):
         remote = values.get("remote_access_allowed", False)
         found["bind_address"] = EVERYWHERE if remote else LOOPBACK

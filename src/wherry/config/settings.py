@@ -21,7 +21,7 @@ from wherry.config.retries import JobRetries
 from wherry.config.storage_policy import StoragePolicy
 from wherry.config.webhooks import Webhook
 from wherry.config.worklists import WorklistsConfig
-from wherry.model import Level, Peer
+from wherry.model import Compression, Level, Peer
 
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104  only when RemoteAccessAllowed says so
@@ -77,6 +77,8 @@ class WherryConfig:
     """How jobs are tried again after a temporary failure (``JobRetries``)."""
     store_associations: int = limits.MODALITY_STORE_ASSOCIATIONS
     """Over which one ``/modalities/{}/store`` sends at once (``StoreAssociations``)."""
+    storage_codec: Compression = Compression.ZLIB
+    """How files are compressed that are to be (``StorageCodec``)."""
     forbidden_peer_addresses: tuple[type_network, ...] = LINK_LOCAL
     """Networks that no request to a peer may lead into (``ForbiddenPeerAddresses``)."""
     webhooks: tuple[Webhook, ...] = ()
@@ -219,6 +221,11 @@ class Config:
     transfers: TransfersConfig = field(default_factory=TransfersConfig)
     worklists: WorklistsConfig = field(default_factory=WorklistsConfig)
     wherry: WherryConfig = field(default_factory=WherryConfig)
+
+    @property
+    def compression(self) -> Compression:
+        """Of new files (``StorageCompression``)."""
+        return self.wherry.storage_codec if self.storage_compression else Compression.NONE
 
     @property
     def has_two_stores(self) -> bool:

@@ -19,9 +19,9 @@ from wherry.index.recycling import Bounds
 from wherry.ingest.deposit import Deposit
 from wherry.ingest.newfiles import NewFiles
 from wherry.ingest.recovery import Janitor
-from wherry.model import Attachment, Level, Revision
+from wherry.model import Attachment, Compression, Level, Revision
 from wherry.storage.base import FileReader, StorageArea
-from wherry.storage.content import STORED_PLAIN, STORED_ZLIB, open_content
+from wherry.storage.content import open_content
 
 _ATTEMPTS = 3
 
@@ -37,7 +37,8 @@ class Attaching:
         files: NewFiles,
         janitor: Janitor,
         *,
-        compress: bool,
+        compression: Compression,
+        codec: Compression,
         max_bytes: int,
         bounds: Bounds | None = None,
     ) -> None:
@@ -45,13 +46,14 @@ class Attaching:
         self._storage = storage
         self._files = files
         self._janitor = janitor
-        self._compress = compress
+        self._compression = compression
+        self._codec = codec
         self._max_bytes = max_bytes
         self._bounds = bounds
 
     def deposit(self, content_type: int) -> Deposit:
         """Begin a new file; ``attach`` it, or ``abort`` it."""
-        return self._deposit(content_type, self._compress, self._max_bytes)
+        return self._deposit(content_type, self._compression, self._max_bytes)
 
     def attach(
         self,
@@ -107,9 +109,10 @@ class Attaching:
         for _ in range(_ATTEMPTS):
             with self._index.read() as tx:
                 known = attachments.get(tx, level, orthanc_id, content_type)
-            if known.compression == (STORED_ZLIB if compress else STORED_PLAIN):
+            if (known.compression != Compression.NONE) is compress:
                 return
-            if self._rewrite(level, orthanc_id, known, compress=compress):
+            wanted = self._codec if compress else Compression.NONE
+            if self._rewrite(level, orthanc_id, known, wanted):
                 return
         raise Unavailable("Others are changing this attachment")
 
@@ -129,7 +132,7 @@ class Attaching:
         stored.forget(0, stored.size)
         if _md5(stored, stored.size, read) != attachment.compressed_md5:
             return False
-        if attachment.compression == STORED_PLAIN:
+        if attachment.compression == Compression.NONE:
             return True
         try:
             plain = open_content(self._storage, attachment)
@@ -137,12 +140,12 @@ class Attaching:
         except CorruptedFile:
             return False
 
-    def _deposit(self, content_type: int, compress: bool, max_bytes: int) -> Deposit:
+    def _deposit(self, content_type: int, compression: Compression, max_bytes: int) -> Deposit:
         return Deposit(
             self._storage,
             self._files.names,
             content_type,
-            compress=compress,
+            compression=compression,
             max_bytes=max_bytes,
         )
 
@@ -174,9 +177,11 @@ class Attaching:
         self._janitor.wake()
         return committed
 
-    def _rewrite(self, level: Level, orthanc_id: str, known: Attachment, *, compress: bool) -> bool:
+    def _rewrite(
+        self, level: Level, orthanc_id: str, known: Attachment, wanted: Compression
+    ) -> bool:
         """Whether the new file took the place of ``known``."""
-        deposit = self._deposit(known.content_type, compress, known.uncompressed_size)
+        deposit = self._deposit(known.content_type, wanted, known.uncompressed_size)
         try:
             self._copy(known, deposit)
         except BaseException:

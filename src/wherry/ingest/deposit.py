@@ -16,10 +16,10 @@ from typing import Protocol
 from wherry import limits
 from wherry.errors import StorageFull, StorageUnavailable, TooLarge
 from wherry.index.deletions import type_file
-from wherry.model import DICOM_CONTENT, Attachment
+from wherry.model import DICOM_CONTENT, Attachment, Compression
 from wherry.storage.base import FileWriter, StorageArea, type_buffer
-from wherry.storage.content import STORED_PLAIN, STORED_ZLIB
-from wherry.storage.packed import PREFIX_BYTES, Packer, new_packer, prefix, unpacked
+from wherry.storage.content import new_packer, unpacked
+from wherry.storage.packed import PREFIX_BYTES, Packer, prefix
 
 _MD5_PIECE_BYTES = 4 * limits.MIB
 
@@ -42,7 +42,7 @@ class Deposit:
         names: Names,
         content_type: int = DICOM_CONTENT,
         *,
-        compress: bool,
+        compression: Compression,
         max_bytes: int,
         md5: str = "",
     ) -> None:
@@ -52,7 +52,8 @@ class Deposit:
         """Number of the attachment that it will be."""
         self._names = names
         self._max_bytes = max_bytes
-        self._packing = _Packing() if compress else None
+        self._compression = compression
+        self._packing = _Packing(compression) if compression is not Compression.NONE else None
         self._writer: FileWriter | None = None
         self._md5 = md5
         self._digest = hashlib.md5(usedforsecurity=False)
@@ -87,7 +88,9 @@ class Deposit:
             if self._packing is None:
                 yield stored
             else:
-                with unpacked(_InMemory(stored), self.size, self._file().uuid) as plain:
+                with unpacked(
+                    _InMemory(stored), self._compression, self.size, self._file().uuid
+                ) as plain:
                     yield plain
 
     def finish(self) -> Attachment:
@@ -104,7 +107,7 @@ class Deposit:
             uncompressed_md5=md5,
             compressed_size=self.size if packing is None else packing.size,
             compressed_md5=md5 if packing is None else packing.md5(writer),
-            compression=STORED_PLAIN if packing is None else STORED_ZLIB,
+            compression=self._compression,
             place=writer.place,
         )
         writer.close()
@@ -147,8 +150,8 @@ class Deposit:
 class _Packing:
     """The packed side of a file: the size that stands first is known last."""
 
-    def __init__(self) -> None:
-        self._packer: Packer = new_packer()
+    def __init__(self, compression: Compression) -> None:
+        self._packer: Packer = new_packer(compression)
         self._waiting: list[bytes] = []
         self._digest: str | None = None
         self.waiting_bytes = 0

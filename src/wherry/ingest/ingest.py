@@ -27,7 +27,7 @@ from wherry.ingest.newfiles import NewFiles, left_to_next_start
 from wherry.ingest.reconstruction import Reconstruction
 from wherry.ingest.recovery import Janitor
 from wherry.ingest.staging import Staging
-from wherry.model import Level, Origin, StagedInstance, Stored, StoreStatus
+from wherry.model import Compression, Level, Origin, StagedInstance, Stored, StoreStatus
 from wherry.storage.ahead import in_order
 from wherry.storage.base import StorageArea, type_buffer
 
@@ -49,7 +49,8 @@ class Ingest:
         owner: str,
         overwrite: bool,
         max_instance_bytes: int,
-        compress: bool = False,
+        compression: Compression = Compression.NONE,
+        codec: Compression = Compression.ZLIB,
         bounds: Bounds | None = None,
         signatures: Mapping[Level, str] = MappingProxyType({}),
     ) -> None:
@@ -61,15 +62,16 @@ class Ingest:
         self._bounds = bounds
         self._signatures = signatures
         self._max_instance_bytes = max_instance_bytes
-        self.compress = compress
-        """Whether new files are stored packed."""
+        self.compression = compression
+        """Of new files."""
         self._files = NewFiles(index, storage, owner=owner)
         self.attachments = Attaching(
             index,
             storage,
             self._files,
             janitor,
-            compress=compress,
+            compression=compression,
+            codec=codec,
             max_bytes=max_instance_bytes,
             bounds=bounds,
         )
@@ -90,7 +92,7 @@ class Ingest:
         ``done(stored, None)`` is called after the instance is durable and visible,
         ``done(None, error)`` when it is neither; from a thread that must not be held up.
         """
-        if self.compress or not 0 < len(data) <= limits.SMALL_FILE_BYTES:
+        if self.compression is not Compression.NONE or not 0 < len(data) <= limits.SMALL_FILE_BYTES:
             return False
         self._handfuls.add(data, origin, done, check)
         return True
@@ -99,9 +101,9 @@ class Ingest:
         self, data: type_buffer, origin: Origin, check: type_check, md5: str = ""
     ) -> Stored:
         """Make an instance durable and visible in the thread of the caller. ``md5``: its digest, if
-        it is known. Raises what ``check``,
-        ``Staging`` and ``commit`` raise; then nothing of it is left."""
-        if not self.compress and len(data) <= limits.SMALL_FILE_BYTES:
+        it is known. Raises what ``check``, ``Staging`` and ``commit`` raise; then nothing of it is
+        left."""
+        if self.compression is Compression.NONE and len(data) <= limits.SMALL_FILE_BYTES:
             return self._handfuls.store(data, origin, check)
         staging = self.stage(origin, md5)
         staging.write(data)
@@ -136,7 +138,7 @@ class Ingest:
             self._files.names,
             origin,
             self._max_instance_bytes,
-            compress=self.compress,
+            compression=self.compression,
             md5=md5,
         )
 

@@ -13,7 +13,7 @@ from wherry import clock
 from wherry.dicom.scan import scan
 from wherry.errors import TooLarge
 from wherry.ingest.deposit import Deposit, Names
-from wherry.model import DICOM_CONTENT, Attachment, Origin, StagedInstance, Summary
+from wherry.model import DICOM_CONTENT, Attachment, Compression, Origin, StagedInstance, Summary
 from wherry.storage.base import StorageArea, type_buffer
 
 
@@ -31,13 +31,15 @@ class Staging:
         origin: Origin,
         max_bytes: int,
         *,
-        compress: bool = False,
+        compression: Compression = Compression.NONE,
         md5: str = "",
     ) -> None:
         """``md5``: of the instance, if it is known."""
         self._origin = origin
         self._max_bytes = max_bytes
-        self._deposit = Deposit(storage, names, compress=compress, max_bytes=max_bytes, md5=md5)
+        self._deposit = Deposit(
+            storage, names, compression=compression, max_bytes=max_bytes, md5=md5
+        )
         self._first: type_buffer = b""
 
     def write(self, data: type_buffer) -> None:

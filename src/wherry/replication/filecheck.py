@@ -19,10 +19,10 @@ from wherry.index import files
 from wherry.index.database import Index
 from wherry.index.files import Digests, Header, StoredFile
 from wherry.jobs.crew import Crew
-from wherry.model import Attachment
+from wherry.model import Attachment, Compression
 from wherry.replication.report import Report
 from wherry.storage.base import FileReader, StorageArea
-from wherry.storage.content import STORED_PLAIN, mapped, open_content
+from wherry.storage.content import mapped, open_content
 
 T = TypeVar("T")
 type_progress = Callable[[int], None]
@@ -90,7 +90,9 @@ class FileCheck:
     def _digests(self, file: StoredFile) -> Digests:
         of = file.attachment
         stored = _md5(self._storage.open(of.uuid, of.place))
-        plain = stored if of.compression == STORED_PLAIN else _md5(open_content(self._storage, of))
+        plain = (
+            stored if of.compression == Compression.NONE else _md5(open_content(self._storage, of))
+        )
         return Digests(of.uuid, plain, stored)
 
     def _header(self, file: StoredFile) -> Header:

@@ -28,7 +28,7 @@ from wherry.http.answers import (
 from wherry.http.routing import quick
 from wherry.http.services import services
 from wherry.index import attachments
-from wherry.model import DICOM_CONTENT, Attachment, Level
+from wherry.model import DICOM_CONTENT, Attachment, Compression, Level
 from wherry.rest.arguments import flag
 from wherry.rest.arrivals import put
 from wherry.rest.files import inert_name
@@ -41,7 +41,7 @@ from wherry.rest.revisions import (
     tag_header,
 )
 from wherry.storage.base import FileReader, StorageArea
-from wherry.storage.content import STORED_PLAIN, open_content
+from wherry.storage.content import open_content
 
 _OPERATIONS: Final = (
     "compress",
@@ -64,7 +64,7 @@ _TEXTS: Final[dict[str, Callable[[Attachment], str]]] = {
     "compressed-size": lambda one: str(one.compressed_size),
     "md5": lambda one: one.uncompressed_md5,
     "compressed-md5": lambda one: one.compressed_md5,
-    "is-compressed": lambda one: "0" if one.compression == STORED_PLAIN else "1",
+    "is-compressed": lambda one: "0" if one.compression == Compression.NONE else "1",
 }
 """What is answered as a text, by the last part of the path."""
 

@@ -22,16 +22,15 @@ from wherry.http.services import Services, services
 from wherry.http.threads import in_thread
 from wherry.index import attachments, moves, sending
 from wherry.index.moves import StoredForm
-from wherry.model import Attachment, Level, type_json
+from wherry.model import Attachment, Compression, Level, type_json
 from wherry.moving.order import MOVE, MoveOrder
 from wherry.rest.joborders import JobOptions, JobOrder, answer_job, read_boolean, read_options
 from wherry.rest.names import content_name
 from wherry.storage.base import ANYWHERE
-from wherry.storage.content import STORED_PLAIN, STORED_ZLIB
 from wherry.storage.places import FILE_SYSTEM, OBJECT_STORAGE, Place
 
 _TARGETS: Final = (FILE_SYSTEM, OBJECT_STORAGE)
-_COMPRESSIONS: Final = {STORED_PLAIN: "none", STORED_ZLIB: "zlib"}
+_COMPRESSIONS: Final = {int(one): one.name.lower() for one in Compression}
 
 
 def routes() -> list[Route]:

@@ -22,7 +22,7 @@ from wherry.index.staging import PREFIX_LENGTH
 from wherry.index.transfer_rows import InstanceRow, Part
 from wherry.ingest.deposit import Deposit
 from wherry.ingest.staging import staged_file
-from wherry.model import StagedInstance
+from wherry.model import Compression, StagedInstance
 from wherry.storage.base import StorageArea
 from wherry.transfers.packing import BlockNames
 from wherry.transfers.running import Running
@@ -36,7 +36,7 @@ def assembled(
     instance: InstanceRow,
     parts: Sequence[Part],
     *,
-    compress: bool = False,
+    compression: Compression = Compression.NONE,
 ) -> StagedInstance:
     """The verified instance, in a synced file. Raises ``CorruptedFile``, ``BadFileFormat``."""
     files = {part.file for part in parts}
@@ -46,9 +46,9 @@ def assembled(
     whole = not files and not file.own
     md5 = running.md5(transfer_id, instance, file.uuid if whole else "")
     if whole:
-        return verify(storage, instance, file.uuid, md5, compress=compress)
+        return verify(storage, instance, file.uuid, md5, compression=compression)
     names = BlockNames(file.uuid[:PREFIX_LENGTH])
-    deposit = Deposit(storage, names, compress=compress, max_bytes=instance.size)
+    deposit = Deposit(storage, names, compression=compression, max_bytes=instance.size)
     try:
         for piece in _pieces(storage, instance, parts):
             deposit.write(piece)

@@ -142,7 +142,7 @@ class Commits:
             transfer.id,
             instance,
             parts,
-            compress=self._ingest.compress,
+            compression=self._ingest.compression,
         )
 
     def _make_visible(

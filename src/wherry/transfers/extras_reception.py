@@ -166,7 +166,7 @@ class ExtrasReception:
             self._storage,
             BlockNames(transfer.block),
             row.content_type,
-            compress=self._ingest.compress,
+            compression=self._ingest.compression,
             max_bytes=row.size,
         )
         attempt = self._running.begin(transfer_id, -1 - position)  # buckets count from 0

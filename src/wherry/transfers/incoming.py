@@ -74,7 +74,7 @@ class Incoming:
             running.followers(transfer),
             ingest.standing,
             keep=not row.received,
-            compress=ingest.compress,
+            compression=ingest.compression,
             sealed=transfer.compression == AUTO and any(not piece.whole for piece in pieces),
             again=row.again,
         )
@@ -259,7 +259,7 @@ class Incoming:
                 self._transfer.id,
                 instance,
                 parts,
-                compress=self._ingest.compress,
+                compression=self._ingest.compression,
             )
         except (CorruptedFile, BadFileFormat):
             spans = ranges.parse_spans(instance.buckets)

@@ -23,7 +23,7 @@ from wherry.errors import NetworkProtocol, StorageUnavailable
 from wherry.index.transfer_rows import InstanceRow, PartFile
 from wherry.ingest.names import name_in
 from wherry.ingest.staging import staged_instance
-from wherry.model import DICOM_CONTENT, NO_ATTACHMENT, StagedInstance, Summary
+from wherry.model import DICOM_CONTENT, NO_ATTACHMENT, Compression, StagedInstance, Summary
 from wherry.storage.base import ANYWHERE, FileWriter, SmallFile, StorageArea
 from wherry.transfers.following import Follower, Followers
 from wherry.transfers.packing import packed
@@ -75,7 +75,7 @@ class Ground:
         followers: Followers,
         standing: Callable[[], str],
         *,
-        compress: bool,
+        compression: Compression,
         again: bool,
     ) -> None:
         self.storage = storage
@@ -86,7 +86,7 @@ class Ground:
         self.parts: list[_Part] = []
         """Those whose digests go on when the bucket is right."""
         self._block = block
-        self._compress = compress
+        self._compression = compression
         self._again = again
         self._own: dict[str, str] = {}
         """Files that were made, and their places."""
@@ -150,8 +150,8 @@ class Ground:
     def verified(self, instance: InstanceRow, summary: Summary, uuid: str, place: str) -> None:
         """This file is this instance."""
         staged = staged_instance(uuid, place, instance.size, instance.md5, summary, ORIGIN)
-        if self._compress:
-            staged = packed(self.storage, staged)
+        if self._compression is not Compression.NONE:
+            staged = packed(self.storage, staged, self._compression)
             self._own[staged.attachment.uuid] = staged.attachment.place
             self.landed.unsynced.discard(uuid)
             self.storage.delete(uuid, place)

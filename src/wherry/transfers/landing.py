@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from wherry.errors import NetworkProtocol
+from wherry.model import Compression
 from wherry.storage.base import StorageArea, type_buffer
 from wherry.transfers.following import Followers
 from wherry.transfers.landers import Ground, Landed, Lander, Piece, landers
@@ -34,7 +35,7 @@ class Landing:
         standing: Callable[[], str],
         *,
         keep: bool = True,
-        compress: bool = False,
+        compression: Compression = Compression.NONE,
         sealed: bool = False,
         again: bool = False,
     ) -> None:
@@ -46,7 +47,9 @@ class Landing:
         if sealed:
             self._sealer = Sealer((p.instance.orthanc_id, p.offset, p.size) for p in pieces)
             self.size += SEAL_BYTES
-        self._ground = Ground(storage, block, followers, standing, compress=compress, again=again)
+        self._ground = Ground(
+            storage, block, followers, standing, compression=compression, again=again
+        )
         self._landers = landers(self._ground, pieces, keep=keep, sealer=self._sealer)
         self._lander: Lander | None = None
         self.taken = 0

@@ -17,7 +17,7 @@ from wherry.index.deletions import type_file
 from wherry.index.staging import PREFIX_LENGTH
 from wherry.ingest.deposit import Deposit
 from wherry.ingest.names import name_in
-from wherry.model import StagedInstance
+from wherry.model import Compression, StagedInstance
 from wherry.storage.base import StorageArea
 
 
@@ -38,13 +38,19 @@ class BlockNames:
         """Nothing either."""
 
 
-def packed(storage: StorageArea, staged: StagedInstance) -> StagedInstance:
+def packed(
+    storage: StorageArea, staged: StagedInstance, compression: Compression
+) -> StagedInstance:
     """The same instance in a compressed file, synced; the plain one stays. Raises
     ``CorruptedFile`` when that has changed since it was verified, ``CannotWriteFile``."""
     plain = staged.attachment
     names = BlockNames(plain.uuid[:PREFIX_LENGTH])
     deposit = Deposit(
-        storage, names, plain.content_type, compress=True, max_bytes=plain.uncompressed_size
+        storage,
+        names,
+        plain.content_type,
+        compression=compression,
+        max_bytes=plain.uncompressed_size,
     )
     try:
         with closing(storage.open(plain.uuid, plain.place)) as reader:

@@ -9,7 +9,7 @@ from wherry.dicom.scan import scan
 from wherry.errors import BadFileFormat, CorruptedFile, InexistentTag, MissingFile, TooLarge
 from wherry.index.transfer_rows import InstanceRow
 from wherry.ingest.staging import staged_instance
-from wherry.model import Origin, StagedInstance, Summary
+from wherry.model import Compression, Origin, StagedInstance, Summary
 from wherry.storage.base import StorageArea, type_buffer
 from wherry.transfers.packing import packed
 
@@ -28,13 +28,13 @@ def verify(
     uuid: str,
     md5: str | None,
     *,
-    compress: bool = False,
+    compression: Compression = Compression.NONE,
 ) -> StagedInstance:
     """An instance whose parts are all in one file. ``md5``: its digest when it was taken as the
     parts came; else the whole file is read. Raises ``CorruptedFile``, ``BadFileFormat``.
 
-    With ``compress`` the answer is in another file; that of the parts stays, because a crash may
-    still make somebody verify it again.
+    With a ``compression`` the answer is in another file; that of the parts stays, because a crash
+    may still make somebody verify it again.
     """
     try:
         if storage.size(uuid) != instance.size:
@@ -50,7 +50,9 @@ def verify(
     finally:
         reader.close()
     staged = staged_instance(uuid, reader.place, instance.size, md5, summary, ORIGIN)
-    return packed(storage, staged) if compress else staged
+    if compression is Compression.NONE:
+        return staged
+    return packed(storage, staged, compression)
 
 
 def _read_md5(storage: StorageArea, uuid: str) -> str:
