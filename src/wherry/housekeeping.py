@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from wherry import clock, limits
-from wherry.errors import StorageUnavailable, WherryError
+from wherry.errors import StorageUnavailable
 from wherry.index import stability, staging
 from wherry.index.database import Index
-from wherry.ingest.recovery import give_up_copies, reclaim, restore
+from wherry.ingest.recovery import give_up_copies, restore, seize, sweep
 
 if TYPE_CHECKING:
     from wherry.http.services import Services
@@ -65,9 +65,11 @@ class Housekeeping:
             gone = [*dead, *staging.ownerless(tx)]
         if give_up_copies(index, dead):
             self._parts.ingest.wake_janitor()
-        removed = reclaim(index, storage, gone)
+        seize(index, gone)
         lost = [*dead, *logs_left.difference(self._presence.known())]
+        # First what was acknowledged, and needs nobody else; then what is in the way.
         restored = sum(restore(index, storage, process_id) for process_id in lost)
+        removed = sweep(index, storage)
         for process_id in dead:
             self._presence.bury(process_id)
         if not dead:
@@ -95,7 +97,7 @@ class Housekeeping:
                     duty()
                 except StorageUnavailable as error:
                     log.warning("Housekeeping waits: %s", error)
-                except WherryError:
+                except Exception:  # whatever it is, the others depend on the next round
                     log.exception("Housekeeping failed; it tries again")
 
     def _mark_stable(self) -> None:

@@ -828,8 +828,8 @@ SMALL_FILE_BYTES: Final = 128 * KIB
 SMALL_RECORD_BYTES: Final = 1 * MIB
 """One record of that log: what its buffer holds, and what a sync may have to wait for."""
 
-SMALL_ENTRY_BYTES: Final = 64
-"""More than a file costs in a record beside its bytes."""
+SMALL_ENTRY_BYTES: Final = 192
+"""More than a file costs in a record beside its bytes: its entry, and what encryption adds."""
 
 SMALL_FILES: Final = 32
 """Small instances that are stored in one go."""

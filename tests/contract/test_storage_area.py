@@ -378,3 +378,16 @@ def test_a_torn_or_damaged_log_gives_what_is_whole(tmp_path: Path, at: int) -> N
     assert all(file in files for file in found)
     lost = 3 if at < 100 else 1
     assert len(found) == 3 - lost
+
+
+def test_as_many_small_files_as_fit_in_a_record(storage: StorageArea) -> None:
+    """Whatever a wrapper adds to each of them."""
+    count = 200
+    size = limits.SMALL_RECORD_BYTES // count - limits.SMALL_ENTRY_BYTES
+    some = [bytes([number]) * size for number in range(count)]
+    files = [SmallFile(name(), data, hashlib.md5(data).hexdigest()) for data in some]
+    places = storage.put(files)
+    for file, place, data in zip(files, places, some, strict=True):
+        reader = storage.open(file.uuid, place)
+        assert reader.read_at(0, size + 1) == data
+        reader.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import socket
 import struct
@@ -18,6 +19,7 @@ from wherry.dicom.wire.messages import Head, Messages, Piece, message
 from wherry.dicom.wire.pdu import AbortReason, BadPdu, ReleaseRequest
 from wherry.dicom.wire.writing import encode
 from wherry.dimse.lent import Left, Lent
+from wherry.dimse.listener import Listener
 from wherry.dimse.negotiation import Agreement
 from wherry.dimse.permissions import Permission
 from wherry.dimse.requests import Caller, Context
@@ -233,6 +235,32 @@ def test_a_caller_that_takes_no_answer(bench: Bench) -> None:
     bench.theirs.shutdown(socket.SHUT_WR)  # our answers cannot go out any more
     left = bench.lent.run()
     assert isinstance(left.error, NetworkProtocol)
+
+
+def test_what_is_no_trouble_of_the_line_is_not_hidden(bench: Bench) -> None:
+    bench.refusal = OSError(24, "Too many open files")
+    with pytest.raises(OSError, match="Too many"):
+        bench.run(c_store(1))
+
+
+def test_a_caller_that_does_not_wait_for_answers_can_be_stopped_too(bench: Bench) -> None:
+    bench.mine.sendall(c_store(1) + c_store(2))
+    bench.lent.stop()
+    assert bench.lent.run() == Left()
+    assert not bench.stored
+
+
+def test_so_many_threads_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LENT_ASSOCIATIONS", 2)
+
+    async def work() -> None:
+        listener = Listener(cast(Services, SimpleNamespace()))
+        assert [listener.take_thread() for _ in range(4)] == [True, True, False, False]
+        await listener.run(lambda: None)
+        assert [listener.take_thread() for _ in range(2)] == [True, False]
+        await listener.close()
+
+    asyncio.run(work())
 
 
 def test_it_can_be_stopped(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

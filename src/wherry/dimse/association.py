@@ -298,7 +298,7 @@ class Association(asyncio.BufferedProtocol):
             and self._reading
             and self._transport.get_extra_info("ssl_object") is None
             and not self._transport.get_write_buffer_size()
-            and self._listener.free_threads
+            and self._listener.take_thread()
         ):
             assert self._agreement is not None
             self._reading = False

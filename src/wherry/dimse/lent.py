@@ -14,6 +14,8 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -83,46 +85,50 @@ class Lent:
         self._origin = origin(agreement.caller)
         self._begun: Begun | None = None
         self._started = 0.0
+        """When the instance at hand began, or the wait for it."""
+        self._stopping = False
+        self._closing = threading.Lock()
 
     def stop(self) -> None:
-        """The thread does not wait for more."""
-        try:
+        """The thread takes up nothing more, and is woken if it waits."""
+        self._stopping = True
+        with self._closing, suppress(OSError):
             self._socket.shutdown(socket.SHUT_RD)
-        except OSError:
-            pass
 
     def run(self) -> Left:
         """Receive and store until something else comes, or nothing for a moment. Blocking."""
         left = Left()
         buffer = memoryview(bytearray(limits.ASSOCIATION_READ_BYTES))
+        self._started = clock.monotonic()
         try:
-            while not (left.found or self._over()):
-                self._socket.settimeout(limits.LENT_WAIT_S)
-                try:
-                    size = self._socket.recv_into(buffer)
-                except TimeoutError:
-                    break
-                if not size:
-                    break
-                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            while not (left.found or self._over()) and (size := self._receive(buffer)):
                 for one in self._messages.feed(buffer[:size]):
                     if left.found or not self._take(one):
                         left.found.append(_kept(one))
         except NetworkProtocol as error:
             left.error = error
-        except OSError:
-            pass  # the event loop learns it too
         finally:
-            self._socket.close()
+            with self._closing:
+                self._socket.close()
         left.begun = self._begun
         return left
 
+    def _receive(self, buffer: memoryview) -> int:
+        """The number of bytes that came; 0: none for a moment, or the caller is gone, which the
+        event loop learns too."""
+        try:
+            self._socket.settimeout(limits.LENT_WAIT_S)
+            size = self._socket.recv_into(buffer)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        except OSError:
+            return 0
+        return size
+
     def _over(self) -> bool:
-        """Whether the instance at hand is not one for a thread: too long, or too slow."""
-        return self._begun is not None and (
-            len(self._begun.gathered) >= limits.BODY_CHUNK_BYTES
-            or clock.monotonic() - self._started > limits.LENT_S
-        )
+        """Whether what comes is not for a thread: too long, or too slow."""
+        too_long = self._begun is not None and len(self._begun.gathered) >= limits.BODY_CHUNK_BYTES
+        too_slow = clock.monotonic() - self._started > limits.LENT_S
+        return self._stopping or too_long or too_slow
 
     def _take(self, one: type_found) -> bool:
         """Whether it was for this thread."""
@@ -169,6 +175,7 @@ class Lent:
             self._socket.sendall(data)
         except OSError:
             raise NetworkProtocol("The caller takes no answer") from None
+        self._started = clock.monotonic()
 
 
 def _kept(one: type_found) -> type_found:

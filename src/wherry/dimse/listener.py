@@ -56,7 +56,7 @@ class Listener:
         self._open: set[Association] = set()
         self._server: asyncio.Server | None = None
         self._pool = Pool(limits.LENT_ASSOCIATIONS)
-        self.free_threads = limits.LENT_ASSOCIATIONS
+        self._free_threads = limits.LENT_ASSOCIATIONS
 
     @property
     def has_room(self) -> bool:
@@ -83,13 +83,18 @@ class Listener:
             await one.finished()
         self._pool.stop()
 
+    def take_thread(self) -> bool:
+        """Whether a thread is free for an association; then ``run`` must follow."""
+        free = self._free_threads > 0
+        self._free_threads -= free
+        return free
+
     async def run(self, work: Callable[[], T]) -> T:
-        """Let one of the threads do it."""
-        self.free_threads -= 1
+        """Let the thread that was taken do it."""
         try:
             return await self._pool.submit(work, (), {})
         finally:
-            self.free_threads += 1
+            self._free_threads += 1
 
     def joined(self, association: Association) -> None:
         """A caller is there."""

@@ -125,6 +125,12 @@ class Attaching:
         ``read`` is told how many bytes were read, every now and then; what it raises passes
         through. Raises ``MissingFile``.
         """
+        try:
+            return self._is_intact(attachment, read)
+        except CorruptedFile:  # a container, or what is packed, gives nothing of it out
+            return False
+
+    def _is_intact(self, attachment: Attachment, read: Callable[[int], None]) -> bool:
         stored = self._storage.open(attachment.uuid, attachment.place)
         if stored.size != attachment.compressed_size:
             stored.close()
@@ -134,11 +140,8 @@ class Attaching:
             return False
         if attachment.compression == Compression.NONE:
             return True
-        try:
-            plain = open_content(self._storage, attachment)
-            return _md5(plain, attachment.uncompressed_size, read) == attachment.uncompressed_md5
-        except CorruptedFile:
-            return False
+        plain = open_content(self._storage, attachment)
+        return _md5(plain, attachment.uncompressed_size, read) == attachment.uncompressed_md5
 
     def _deposit(self, content_type: int, compression: Compression, max_bytes: int) -> Deposit:
         return Deposit(

@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 
 type_check = Callable[[Summary], None]
 """Raises when an instance is not the one that was announced."""
-type_commit = Callable[[Sequence[StagedInstance]], list[Stored]]
+type_commit = Callable[[Sequence[StagedInstance], str], list[Stored]]
+"""Makes a batch visible if the process still stands as it did (``NewFiles.standing``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,17 @@ class Handfuls:
     """``commit`` makes a batch visible; when it raises, the files of the batch are gone."""
 
     def __init__(
-        self, storage: StorageArea, names: NameBlocks, commit: type_commit, max_bytes: int
+        self,
+        storage: StorageArea,
+        names: NameBlocks,
+        standing: Callable[[], str],
+        commit: type_commit,
+        max_bytes: int,
     ) -> None:
+        """``standing``: see ``NewFiles``."""
         self._storage = storage
         self._names = names
+        self._standing = standing
         self._commit = commit
         self._max_bytes = max_bytes
         self._queue: SimpleQueue[_Arrival | None] = SimpleQueue()
@@ -155,6 +163,7 @@ class Handfuls:
     def _write(
         self, handful: list[_Arrival], files: list[SmallFile], summaries: list[Summary]
     ) -> list[Stored]:
+        standing = self._standing()
         try:
             places = self._storage.put(files)
         except BaseException as error:
@@ -170,7 +179,8 @@ class Handfuls:
                 for arrival, file, summary, place in zip(
                     handful, files, summaries, places, strict=True
                 )
-            ]
+            ],
+            standing,
         )
 
 

@@ -81,7 +81,9 @@ class Ingest:
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
         self._group = GroupCommit(index, self._add_group, self._settle_group)
-        self._handfuls = Handfuls(storage, self._files.names, self.commit, max_instance_bytes)
+        self._handfuls = Handfuls(
+            storage, self._files.names, self._files.standing, self.commit, max_instance_bytes
+        )
 
     def store(
         self, data: type_buffer, origin: Origin, done: type_done, check: type_check | None = None
@@ -150,13 +152,14 @@ class Ingest:
         """
         self._group.submit(staged, done)
 
-    def commit(self, batch: Sequence[StagedInstance]) -> list[Stored]:
+    def commit(self, batch: Sequence[StagedInstance], standing: str = "") -> list[Stored]:
         """Make a batch visible, wholly or not at all; answers in the order of ``batch``.
+        ``standing``: what ``NewFiles.standing`` said before small files were ``put``.
 
         When it raises, nothing is visible and the files are gone.
         """
         try:
-            stored = self._index.write(lambda tx: self._add(tx, batch))
+            stored = self._index.write(lambda tx: self._add(tx, batch, standing))
         except BaseException:
             self._files.give_up([staged.attachment for staged in batch])
             raise
@@ -221,9 +224,11 @@ class Ingest:
             self._pool.shutdown()
         self._files.close()
 
-    def _add(self, tx: Transaction, batch: Sequence[StagedInstance]) -> list[Stored]:
+    def _add(
+        self, tx: Transaction, batch: Sequence[StagedInstance], standing: str = ""
+    ) -> list[Stored]:
         """Put a batch into the index, if the names of its files are still this process's."""
-        self._files.check_owned(tx, _uuids(batch))
+        self._files.check_owned(tx, [*_uuids(batch), standing] if standing else _uuids(batch))
         return self._insert(tx, batch)
 
     def _insert(

@@ -15,7 +15,7 @@ from functools import partial
 from itertools import islice
 
 from wherry import clock, limits
-from wherry.errors import WherryError
+from wherry.errors import CannotWriteFile, WherryError
 from wherry.index import deletions, moves, staging
 from wherry.index.database import Index, Transaction
 from wherry.storage.base import ANYWHERE, SmallFile, StorageArea
@@ -88,9 +88,20 @@ def reclaim(index: Index, storage: StorageArea, dead: Collection[str]) -> int:
     What a process sent to where files are not shared may be there only after its death: such
     blocks are swept once more, ``limits.LATE_FILES_S`` later.
     """
-    now = clock.timestamp()
+    seize(index, dead)
+    return sweep(index, storage)
+
+
+def seize(index: Index, dead: Collection[str]) -> None:
+    """The first half of ``reclaim``: needs the index only."""
     if dead:
+        now = clock.timestamp()
         index.write(lambda tx: staging.seize(tx, dead, now))
+
+
+def sweep(index: Index, storage: StorageArea) -> int:
+    """The second half."""
+    now = clock.timestamp()
     with index.read() as tx:
         blocks = staging.to_sweep(tx, now)
     removed = 0
@@ -184,6 +195,9 @@ class Janitor:
                 trouble = self._clear_journal()
             except WherryError as error:
                 trouble = error
+            except Exception as error:  # of the system: whatever it is, the journal stays
+                log.exception("Removing files failed")
+                trouble = CannotWriteFile(type(error).__name__)
             wait_s = None
             if trouble is not None:
                 log.warning("Removed files stay where they are for now: %s", trouble)
