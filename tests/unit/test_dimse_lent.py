@@ -199,11 +199,23 @@ def test_a_long_instance_goes_back_with_what_came(
 
 
 def test_a_slow_instance_goes_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "LENT_S", -1.0)
+    times = iter([0.0, 0.0, 0.0])  # the wait, the first look, the beginning of the message
+    monkeypatch.setattr("wherry.clock.monotonic", lambda: next(times, limits.LENT_S + 1))
     bench.mine.sendall(c_store()[:-100])
     left = bench.lent.run()
     assert left.begun is not None and not left.found
     assert not bench.stored
+
+
+def test_a_trickle_between_instances_goes_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([0.0, 0.0])
+    monkeypatch.setattr("wherry.clock.monotonic", lambda: next(times, limits.LENT_S + 1))
+    bench.mine.sendall(b"\4\0")
+    assert bench.lent.run() == Left()
+    bench.mine.sendall(c_store(1)[2:])
+    assert bench.theirs.recv(100_000) == c_store(1)[2:]  # left to the event loop
 
 
 def test_silence_gives_it_back(bench: Bench) -> None:
