@@ -50,7 +50,9 @@ class Line:
         """Idle for long, or closed by the peer: an idle connection has nothing to say."""
         if clock.monotonic() - self.idle_since > limits.PEER_IDLE_CONNECTION_S:
             return True
-        return bool(select.select([self.http.sock], [], [], 0)[0])
+        poll = select.poll()  # not select(): that knows no descriptor beyond 1,023
+        poll.register(self.http.sock, select.POLLIN)
+        return bool(poll.poll(0))
 
     def connect(self, longest_s: float) -> None:
         """Raises ``OSError``, ``ForbiddenAddress``."""

@@ -112,6 +112,8 @@ class _Half:
         path = f"{folder}/{name}"
         # Opened before any file is written: syncfs tells an error of writing only to descriptors
         # that were there when it happened.
+        self._fd = -1
+        self._folder_fd = -1
         self._folder_fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_DSYNC
         self._fd = os.open(path, flags, 0o600)
@@ -151,8 +153,16 @@ class _Half:
     def close(self) -> None:
         """Make its files durable. Raises ``OSError``; the log is then still there."""
         _sync_file_system(self._folder_fd)
-        os.close(self._folder_fd)
-        os.close(self._fd)
+        self._release()
+
+    def _release(self) -> None:
+        fds, self._folder_fd, self._fd = (self._folder_fd, self._fd), -1, -1
+        for fd in fds:
+            if fd >= 0:
+                os.close(fd)
+
+    def __del__(self) -> None:
+        self._release()
 
     def _settle(self) -> None:
         try:
