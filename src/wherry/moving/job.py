@@ -116,6 +116,7 @@ class _Run:
         self._process_id = process_id
         self._order = order
         self._control = control
+        self._run = moves.new_run(control.job.id)
         self._lock = threading.Lock()
         self._failed: dict[str, str] = {}
         """Files that cannot be moved, and why."""
@@ -144,7 +145,7 @@ class _Run:
         until = clock.monotonic() + limits.MOVED_PATIENCE_S
         while wanted := self._wanted(rows):
             begin = partial(
-                moves.begin, owner=self._process_id, job=self._control.job.id, wanted=[*wanted]
+                moves.begin, owner=self._process_id, run=self._run, wanted=[*wanted]
             )
             begun = self._index.write(begin)
             if begun:
@@ -200,8 +201,8 @@ class _Run:
             self._removed()
 
     def _count(self, begun: Sequence[Move], safe: Sequence[Move], tx: Transaction) -> None:
-        moves.finish(tx, self._process_id, safe)
-        moves.give_up(tx, self._process_id, [move for move in begun if move not in safe])
+        moves.finish(tx, self._run, safe)
+        moves.give_up(tx, self._run, [move for move in begun if move not in safe])
 
     def _copy(self, move: Move, file: Attachment) -> bool:
         """Whether the copy is safe. Raises ``MoveFailed`` when there is no use in going on."""
