@@ -5,7 +5,7 @@ moved. So a run goes on wherever an earlier one stopped, at the file; what that 
 given up first. Several files are moved at once; the copies of a few resources are announced, and
 made to count, together.
 
-One file that is lost or damaged does not keep the others: the job moves what it can, then fails.
+One file that is lost, damaged or not to be read does not keep the others: the job moves what it can, then fails.
 
 Not here: the copy of one file (``storage.moving``), its rows (``index.moves``).
 """
@@ -13,6 +13,7 @@ Not here: the copy of one file (``storage.moving``), its rows (``index.moves``).
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -35,6 +36,9 @@ _log = logging.getLogger(__name__)
 
 _TOLD = 3
 """Files that are named when a job fails."""
+
+_OF_ONE_FILE = (MissingFile, CorruptedFile, OSError)
+"""Lost, damaged, or on a part of the disk that cannot be read: others may be whole."""
 
 
 class StorageMoves:
@@ -180,7 +184,7 @@ class _Run:
         try:
             with closing(self._storage.open(file.uuid)) as reader:
                 place = reader.place
-        except MissingFile as error:
+        except _OF_ONE_FILE as error:
             self._fail(file.uuid, error)
             return None
         except WherryError as error:
@@ -208,7 +212,7 @@ class _Run:
         """Whether the copy is safe. Raises ``MoveFailed`` when there is no use in going on."""
         try:
             md5 = self._stores.move(move.uuid, move.place, move.target, self._look)
-        except (MissingFile, CorruptedFile) as error:
+        except _OF_ONE_FILE as error:
             self._fail(move.uuid, error)
             return False
         except WherryError as error:
@@ -222,17 +226,23 @@ class _Run:
     def _look(self, size: int) -> None:
         self._control.check()
 
-    def _fail(self, uuid: str, error: WherryError) -> None:
+    def _fail(self, uuid: str, error: WherryError | OSError) -> None:
         with self._index.read() as tx:
             known = moves.place_of(tx, uuid) is not None
         if known:  # else somebody has removed it meanwhile
             with self._lock:
-                self._failed[uuid] = str(error)
+                self._failed[uuid] = _told(error)
 
 
 def _portions(rows: Sequence[int]) -> Iterator[Sequence[int]]:
     for start in range(0, len(rows), limits.MOVED_TOGETHER):
         yield rows[start : start + limits.MOVED_TOGETHER]
+
+
+def _told(error: WherryError | OSError) -> str:
+    if isinstance(error, OSError):
+        return f"The file cannot be read ({os.strerror(error.errno or 0)})"
+    return str(error)
 
 
 def _cause(error: WherryError) -> MoveFailed:
