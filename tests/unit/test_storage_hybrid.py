@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -207,6 +207,25 @@ def test_what_an_interrupted_move_left_is_replaced(
     writer.close()
     both.moved(uuid, place, target)
     assert both.read(uuid, target) == DATA
+
+
+def test_a_copy_that_is_there_already_is_synced_before_it_counts(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uuid = both.put(both.objects)
+    writer = both.local.create(uuid)
+    writer.write(DATA)
+    writer.close()
+    synced: list[str] = []
+    sync = both.local.sync
+
+    def noted(uuids: Iterable[str]) -> None:
+        synced.extend(names := [*uuids])
+        sync(names)
+
+    monkeypatch.setattr(both.local, "sync", noted)
+    both.moved(uuid, THERE, HERE)
+    assert {*synced} == {uuid}
 
 
 def test_a_copy_that_is_not_what_was_written_is_refused(

@@ -167,9 +167,13 @@ class HybridStorage:
                 raise StorageFull("No space left in the storage area")
             return self._local.create(uuid)
 
+        def sync() -> None:
+            if side is self._local:  # an object is durable when it is there
+                self._local.sync([uuid])
+
         return copied(
             lambda: source.open(uuid, _bare(place)),
-            Target(create, lambda: side.open(uuid, bare), lambda: side.delete(uuid, bare)),
+            Target(create, sync, lambda: side.open(uuid, bare), lambda: side.delete(uuid, bare)),
             told,
         )
 
