@@ -5,7 +5,8 @@ moved. So a run goes on wherever an earlier one stopped, at the file; what that 
 given up first. Several files are moved at once; the copies of a few resources are announced, and
 made to count, together.
 
-One file that is lost, damaged or not to be read does not keep the others: the job moves what it can, then fails.
+One file that is lost, damaged or not to be read does not keep the others: the job moves what it
+can, then fails.
 
 Not here: the copy of one file (``storage.moving``), its rows (``index.moves``).
 """
@@ -148,9 +149,7 @@ class _Run:
     def _move_portion(self, crew: Crew, rows: Sequence[int]) -> None:
         until = clock.monotonic() + limits.MOVED_PATIENCE_S
         while wanted := self._wanted(rows):
-            begin = partial(
-                moves.begin, owner=self._process_id, run=self._run, wanted=[*wanted]
-            )
+            begin = partial(moves.begin, owner=self._process_id, run=self._run, wanted=[*wanted])
             begun = self._index.write(begin)
             if begun:
                 self._carry(begun, wanted)
