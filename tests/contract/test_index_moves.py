@@ -81,7 +81,9 @@ def test_a_name_comes_back_only_when_its_removal_is_over(index: Index, one: Stag
     claimed = index.write(lambda tx: deletions.claim(tx, "me", ("", ""), 10))
     assert claimed == [(move.uuid, HERE)]
     assert begin(index, back) == []
-    index.write(lambda tx: deletions.done(tx, claimed))
+    index.write(lambda tx: deletions.done(tx, "other", claimed))
+    assert begin(index, back) == []
+    index.write(lambda tx: deletions.done(tx, "me", claimed))
     assert begin(index, back) == [back]
 
 
@@ -163,8 +165,8 @@ def test_a_copy_that_comes_after_it_was_given_up_goes(
 
 def removed(index: Index) -> None:
     """What the janitor does."""
-    gone = journal(index)
-    index.write(lambda tx: deletions.done(tx, gone))
+    gone = index.write(lambda tx: deletions.claim(tx, "me", ("", ""), 10))
+    index.write(lambda tx: deletions.done(tx, "me", gone))
 
 
 def test_a_deletion_meanwhile_wins(index: Index, one: StagedInstance) -> None:
