@@ -293,3 +293,17 @@ def test_each_file_that_is_opened_is_noted(both: Both) -> None:
     uuid = both.put(both.area)
     both.read(uuid)
     assert both.noted == [uuid]
+
+
+def test_leftovers_here_are_listed_when_new_files_are_objects(tmp_path: Path) -> None:
+    both = Both(tmp_path, Hybrid.WRITE_TO_OBJECT_STORAGE)
+    here, twice = both.put(both.local), both.put(both.local)
+    assert [*both.area.list(here[:4])] == [here]
+    both.moved(twice, HERE, THERE)
+    assert [*both.area.list(twice)] == [twice]
+
+
+def test_to_list_what_is_here_needs_no_object_store(both: Both) -> None:
+    uuid = both.put(both.local)
+    both.objects.down = out_of_reach()
+    assert [*both.area.list(uuid)] == [uuid]

@@ -92,8 +92,14 @@ class HybridStorage:
         return self._new.free_bytes()
 
     def list(self, prefix: str) -> Iterator[str]:
-        """Of new files: what is elsewhere has been seen, and is known to the index."""
-        return self._new.list(prefix)
+        """Of new files: what was moved has been seen, and is known to the index. When they go to
+        the object store, also those that were meant for the file system: the mode may have changed
+        before leftovers were removed. Not the other way round, which would make whatever is
+        cleared up here wait for the object store."""
+        names = {*self._new.list(prefix)}
+        if self._new is self._remote:
+            names.update(self._local.list(prefix))
+        yield from names
 
     # --- the log of small files: only the file system has one ------------------------------------
     def logs(self) -> Iterable[str]:
