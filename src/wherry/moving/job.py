@@ -32,6 +32,7 @@ from wherry.moving.order import MoveOrder, from_parameters
 from wherry.storage.base import ANYWHERE, StorageArea
 from wherry.storage.moving import MovingStorage
 from wherry.storage.places import OBJECT_STORAGE, Place
+from wherry.storage.unnoted import unnoted
 
 _log = logging.getLogger(__name__)
 
@@ -181,7 +182,7 @@ class _Run:
         if file.place != ANYWHERE:
             return file.place
         try:
-            with closing(self._storage.open(file.uuid)) as reader:
+            with unnoted(), closing(self._storage.open(file.uuid)) as reader:
                 place = reader.place
         except _OF_ONE_FILE as error:
             self._fail(file.uuid, error)

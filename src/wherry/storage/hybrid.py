@@ -29,12 +29,13 @@ from wherry.storage.filesystem import FilesystemStorage
 from wherry.storage.moving import Target, copied, type_told
 from wherry.storage.places import FILE_SYSTEM, OBJECT_STORAGE, Place
 from wherry.storage.pursuit import PursuingReader
+from wherry.storage.unnoted import is_use
 
 T = TypeVar("T")
 type_locate = Callable[[str], str | None]
 """Where the index says that a file is now; None when it knows nothing of it."""
 type_noted = Callable[[str], None]
-"""Is told the name of each file that is opened; must not take time."""
+"""Is told the name of each file that is opened to be used; must not take time."""
 
 _LOOKS: Final = 4
 """Places that are tried for one file: it is moved while it is looked for, and perhaps back."""
@@ -61,7 +62,7 @@ class HybridStorage:
         locate: type_locate,
         noted: type_noted = lambda uuid: None,
     ) -> None:
-        """``noted`` is told each file that is opened."""
+        """``noted`` is told each file that is opened, but for a check (``unnoted``)."""
         self._local = local
         self._remote = remote
         self._locate = locate
@@ -124,7 +125,8 @@ class HybridStorage:
 
     # --- what is there ---------------------------------------------------------------------------
     def open(self, uuid: str, place: str = ANYWHERE) -> FileReader:
-        self._noted(uuid)
+        if is_use():
+            self._noted(uuid)
         return self._found(lambda at: self._open_at(uuid, at), uuid, place)
 
     def size(self, uuid: str, place: str = ANYWHERE) -> int:
