@@ -27,6 +27,11 @@ def monotonic() -> float:
     return time.monotonic()
 
 
+def awake_or_not() -> float:
+    """... that also runs while the machine is suspended, for what others may do meanwhile."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def new_uuid() -> str:
     """A random UUID (RFC 9562 version 4), lower case."""
     return str(uuid.uuid4())

@@ -36,8 +36,8 @@ def begin(index: Index, move: Move, owner: str = "me", job: str = "job") -> list
     return index.write(lambda tx: moves.begin(tx, owner, job, [move]))
 
 
-def finish(index: Index, move: Move, owner: str = "me") -> list[Move]:
-    return index.write(lambda tx: moves.finish(tx, owner, [move]))
+def finish(index: Index, move: Move, job: str = "job") -> list[Move]:
+    return index.write(lambda tx: moves.finish(tx, job, [move]))
 
 
 def place(index: Index, move: Move) -> str | None:
@@ -65,8 +65,8 @@ def test_a_move(index: Index, one: StagedInstance) -> None:
 def test_a_file_has_one_mover(index: Index, one: StagedInstance) -> None:
     move = move_of(one)
     begin(index, move)
-    assert begin(index, move, "other") == []
-    assert finish(index, move, "other") == []
+    assert begin(index, move, "other", "another") == []
+    assert finish(index, move, "another") == []
     assert place(index, move) == HERE
     assert finish(index, move) == [move]
     assert begin(index, move) == []  # it is not where it was
@@ -81,7 +81,9 @@ def test_a_name_comes_back_only_when_its_removal_is_over(index: Index, one: Stag
     claimed = index.write(lambda tx: deletions.claim(tx, "me", ("", ""), 10))
     assert claimed == [(move.uuid, HERE)]
     assert begin(index, back) == []
-    index.write(lambda tx: deletions.done(tx, claimed))
+    index.write(lambda tx: deletions.done(tx, "other", claimed))
+    assert begin(index, back) == []
+    index.write(lambda tx: deletions.done(tx, "me", claimed))
     assert begin(index, back) == [back]
 
 
@@ -102,14 +104,14 @@ def test_what_one_process_removes_no_other_does(index: Index, one: StagedInstanc
 def test_copies_that_are_given_up(index: Index, one: StagedInstance) -> None:
     move = move_of(one)
     begin(index, move)
-    index.write(lambda tx: moves.give_up(tx, "me", [move]))
+    index.write(lambda tx: moves.give_up(tx, "job", [move]))
     assert journal(index) == [(move.uuid, THERE)]
     assert (place(index, move), finish(index, move)) == (HERE, [])
 
 
 def test_copies_of_an_earlier_run_of_a_job(index: Index, one: StagedInstance) -> None:
     move = move_of(one)
-    begin(index, move, job="this")
+    begin(index, move, job=moves.new_run("this"))
     assert index.write(lambda tx: moves.give_up_all(tx, "another")) == 0
     assert index.write(lambda tx: moves.give_up_all(tx, "this")) == 1
     assert journal(index) == [(move.uuid, THERE)]
@@ -129,6 +131,42 @@ def test_copies_of_a_dead_process(index: Index, one: StagedInstance, gone: bool)
     assert journal(index) == [(move.uuid, THERE)]
     assert finish(index, move) == []  # it was not dead after all
     assert place(index, move) == HERE
+
+
+def test_an_earlier_run_has_no_share_in_a_later_one(index: Index, one: StagedInstance) -> None:
+    move = move_of(one)
+    earlier, later = moves.new_run("job"), moves.new_run("job")
+    begin(index, move, job=earlier)
+    index.write(lambda tx: moves.give_up_all(tx, "job"))
+    removed(index)
+    assert begin(index, move, job=later) == [move]
+    assert finish(index, move, earlier) == []
+    index.write(lambda tx: moves.give_up(tx, earlier, [move]))
+    assert (place(index, move), journal(index)) == (HERE, [])
+    assert finish(index, move, later) == [move]
+    assert finish(index, move, earlier) == []
+    assert journal(index) == [(move.uuid, HERE)]
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_copy_that_comes_after_it_was_given_up_goes(
+    index: Index, one: StagedInstance, deleted: bool
+) -> None:
+    move = move_of(one)
+    begin(index, move)
+    index.write(lambda tx: moves.take_over(tx, ["me"]))
+    if deleted:
+        ids = one.summary.identifiers
+        index.write(lambda tx: resources.delete(tx, Level.INSTANCE, ids.instance))
+    removed(index)
+    assert finish(index, move) == []
+    assert journal(index) == [(move.uuid, THERE)]
+
+
+def removed(index: Index) -> None:
+    """What the janitor does."""
+    gone = index.write(lambda tx: deletions.claim(tx, "me", ("", ""), 10))
+    index.write(lambda tx: deletions.done(tx, "me", gone))
 
 
 def test_a_deletion_meanwhile_wins(index: Index, one: StagedInstance) -> None:

@@ -438,6 +438,6 @@ def test_the_journal_of_deletions(index: Index) -> None:
     index.write(lambda tx: deletions.add(tx, [*files[:2], moved]))
     with index.read() as tx:
         assert deletions.pending(tx, 3) == sorted([*files, moved])[:3]
-    index.write(lambda tx: deletions.done(tx, files))
+    index.write(lambda tx: deletions.done(tx, "", files))
     with index.read() as tx:
         assert deletions.pending(tx, 10) == [moved]

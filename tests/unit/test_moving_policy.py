@@ -119,6 +119,19 @@ def test_studies_that_nobody_reads_go(tmp_path: Path, ahead: Ahead) -> None:
         eventually(lambda: not stores.here(), "the janitor")
 
 
+def test_who_checks_a_file_does_not_use_it(tmp_path: Path, ahead: Ahead) -> None:
+    with served(tmp_path, move_after_days=30) as (stores, look):
+        study = upload(stores, "1", "1")
+        ahead.days = 20
+        for one in stores.face.json(f"/studies/{study}/instances"):
+            path = f"/instances/{one['ID']}/attachments/dicom/verify-md5"
+            assert stores.face.request("POST", path).status == 200
+        flush(stores)
+        ahead.days = 31
+        looked(stores, look)
+        assert where(stores, study) == {THERE}
+
+
 def flush(stores: TwoStores) -> None:
     """What housekeeping does."""
     notes = getattr(stores.noted[0], "__self__")  # noqa: B009

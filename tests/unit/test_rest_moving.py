@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -190,6 +192,27 @@ def test_what_is_damaged_stays_and_does_not_keep_the_others(stores: TwoStores) -
     assert names[0] in reply.json()["Details"]
     settled(stores, here=1, there=5)
     assert damaged.exists()
+
+
+def test_what_cannot_be_read_does_not_keep_the_others(
+    stores: TwoStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = stores.here()[0]
+    unreadable = stores.face.folder / "storage" / name[:2] / name[2:4] / name
+    inode = unreadable.stat().st_ino
+    pread = os.pread
+
+    def failing(fd: int, size: int, offset: int) -> bytes:
+        if os.fstat(fd).st_ino == inode:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return pread(fd, size, offset)
+
+    monkeypatch.setattr(os, "pread", failing)
+    order = {"Resources": [study(stores.face)], "TargetStorage": THERE}
+    reply = stores.face.post_json("/move-storage", order)
+    assert "1 files were not moved" in reply.json()["Details"]
+    assert f"{name}: The file cannot be read (Input/output error)" in reply.json()["Details"]
+    settled(stores, here=1, there=6)
 
 
 def test_a_resource_that_is_deleted_while_it_moves(stores: TwoStores) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -209,6 +209,25 @@ def test_what_an_interrupted_move_left_is_replaced(
     assert both.read(uuid, target) == DATA
 
 
+def test_a_copy_that_is_there_already_is_synced_before_it_counts(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uuid = both.put(both.objects)
+    writer = both.local.create(uuid)
+    writer.write(DATA)
+    writer.close()
+    synced: list[str] = []
+    sync = both.local.sync
+
+    def noted(uuids: Iterable[str]) -> None:
+        synced.extend(names := [*uuids])
+        sync(names)
+
+    monkeypatch.setattr(both.local, "sync", noted)
+    both.moved(uuid, THERE, HERE)
+    assert {*synced} == {uuid}
+
+
 def test_a_copy_that_is_not_what_was_written_is_refused(
     both: Both, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,3 +293,17 @@ def test_each_file_that_is_opened_is_noted(both: Both) -> None:
     uuid = both.put(both.area)
     both.read(uuid)
     assert both.noted == [uuid]
+
+
+def test_leftovers_here_are_listed_when_new_files_are_objects(tmp_path: Path) -> None:
+    both = Both(tmp_path, Hybrid.WRITE_TO_OBJECT_STORAGE)
+    here, twice = both.put(both.local), both.put(both.local)
+    assert [*both.area.list(here[:4])] == [here]
+    both.moved(twice, HERE, THERE)
+    assert [*both.area.list(twice)] == [twice]
+
+
+def test_to_list_what_is_here_needs_no_object_store(both: Both) -> None:
+    uuid = both.put(both.local)
+    both.objects.down = out_of_reach()
+    assert [*both.area.list(uuid)] == [uuid]

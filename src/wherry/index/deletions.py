@@ -43,6 +43,10 @@ def claim(tx: Transaction, owner: str, after: type_file, limit: int) -> list[typ
     return [(uuid, place) for uuid, place, _ in rows]
 
 
-def done(tx: Transaction, files: Iterable[type_file]) -> None:
-    """These files are gone."""
-    tx.many("DELETE FROM deleted_files WHERE uuid = ? AND place = ?", list(files))
+def done(tx: Transaction, owner: str, files: Iterable[type_file]) -> None:
+    """These files, of a ``claim`` of this owner, are gone. What others have claimed since, or is to
+    be removed once more, stays in the journal."""
+    tx.many(
+        "DELETE FROM deleted_files WHERE uuid = ? AND place = ? AND owner = ?",
+        [(uuid, place, owner) for uuid, place in files],
+    )

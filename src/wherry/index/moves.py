@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
-from wherry import limits
+from wherry import clock, limits
 from wherry.index import deletions
 from wherry.index.database import Transaction
 from wherry.index.related import FILE, chain
@@ -107,8 +107,15 @@ def record(tx: Transaction, uuid: str, place: str) -> None:
     tx.run("UPDATE attachments SET place = ? WHERE uuid = ? AND place = ?", (place, uuid, ANYWHERE))
 
 
-def begin(tx: Transaction, owner: str, job: str, wanted: Sequence[Move]) -> list[Move]:
-    """Announce copies; those that may be made now. Of the others the file is somewhere else by now
+def new_run(job: str) -> str:
+    """The name of one run of a job. An earlier one may go on for a while, of the same process too
+    when that was taken for dead and came back: neither may have the copies of the other."""
+    return f"{job}/{clock.random_hex(16)}"
+
+
+def begin(tx: Transaction, owner: str, run: str, wanted: Sequence[Move]) -> list[Move]:
+    """Announce copies that a run (``new_run``) of the process ``owner`` will make; those that it
+    may make now. Of the others the file is somewhere else by now
     (then it is not in the attachments any more with this place), somebody else moves it, or an
     earlier copy at the target has still to be removed."""
     uuids = [move.uuid for move in wanted]
@@ -123,16 +130,16 @@ def begin(tx: Transaction, owner: str, job: str, wanted: Sequence[Move]) -> list
         and (move.uuid, move.target) not in doomed
     ]
     columns = ("uuid", "target", "owner", "job")
-    tx.insert(_MOVING, columns, [(move.uuid, move.target, owner, job) for move in begun])
+    tx.insert(_MOVING, columns, [(move.uuid, move.target, owner, run) for move in begun])
     return begun
 
 
-def finish(tx: Transaction, owner: str, moves: Iterable[Move]) -> list[Move]:
+def finish(tx: Transaction, run: str, moves: Iterable[Move]) -> list[Move]:
     """The copies are safe: from now on they count, and the old ones go. Of a file that is no more
     what it was, the copy goes. Those that were moved."""
     done = []
     for move in moves:
-        if not _let_go(tx, owner, move):
+        if not _let_go(tx, run, move):
             continue
         moved = tx.run(
             "UPDATE attachments SET place = ? WHERE uuid = ? AND place = ?",
@@ -144,9 +151,9 @@ def finish(tx: Transaction, owner: str, moves: Iterable[Move]) -> list[Move]:
     return done
 
 
-def give_up(tx: Transaction, owner: str, moves: Iterable[Move]) -> None:
+def give_up(tx: Transaction, run: str, moves: Iterable[Move]) -> None:
     """These copies are not wanted, or were never made: what there is of them goes."""
-    deletions.add(tx, [(move.uuid, move.target) for move in moves if _let_go(tx, owner, move)])
+    deletions.add(tx, [(move.uuid, move.target) for move in moves if _let_go(tx, run, move)])
 
 
 def left_behind(tx: Transaction, dead: Collection[str]) -> list[deletions.type_file]:
@@ -161,7 +168,9 @@ def left_behind(tx: Transaction, dead: Collection[str]) -> list[deletions.type_f
 
 def give_up_all(tx: Transaction, job: str) -> int:
     """What any run of this job was copying goes; how many copies that may be."""
-    found = tx.all("SELECT uuid, target FROM moving_files WHERE job = ?", (job,))
+    found = tx.all(
+        "SELECT uuid, target FROM moving_files WHERE job = ? OR job LIKE ?", (job, f"{job}/%")
+    )
     return _drop(tx, found)
 
 
@@ -177,7 +186,15 @@ def _drop(tx: Transaction, copies: Collection[deletions.type_file]) -> int:
     return len(copies)
 
 
-def _let_go(tx: Transaction, owner: str, move: Move) -> bool:
-    """Whether the copy was still this owner's: a process that was taken for dead has lost it."""
-    gone = tx.run("DELETE FROM moving_files WHERE uuid = ? AND owner = ?", (move.uuid, owner))
-    return gone > 0
+def _let_go(tx: Transaction, run: str, move: Move) -> bool:
+    """Whether the copy was still this run's: a process that was taken for dead has lost it. Then
+    what it has written since goes too, unless somebody else answers for the same place."""
+    mine = "DELETE FROM moving_files WHERE uuid = ? AND target = ? AND job = ?"
+    if tx.run(mine, (move.uuid, move.target, run)):
+        return True
+    others = tx.one(
+        "SELECT 1 FROM moving_files WHERE uuid = ? AND target = ?", (move.uuid, move.target)
+    )
+    if others is None and place_of(tx, move.uuid) not in (move.target, ANYWHERE):
+        deletions.add(tx, [(move.uuid, move.target)])
+    return False

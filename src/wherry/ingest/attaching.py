@@ -22,6 +22,7 @@ from wherry.ingest.recovery import Janitor
 from wherry.model import Attachment, Compression, Level, Revision
 from wherry.storage.base import FileReader, StorageArea
 from wherry.storage.content import open_content
+from wherry.storage.unnoted import unnoted
 
 _ATTEMPTS = 3
 
@@ -116,6 +117,7 @@ class Attaching:
                 return
         raise Unavailable("Others are changing this attachment")
 
+    @unnoted()
     def is_intact(
         self, attachment: Attachment, read: Callable[[int], None] = lambda size: None
     ) -> bool:

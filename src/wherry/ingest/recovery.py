@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 
 from wherry import clock, limits
-from wherry.errors import CannotWriteFile, WherryError
+from wherry.errors import CannotWriteFile, MissingFile, WherryError
 from wherry.index import deletions, moves, staging
-from wherry.index.database import Index, Transaction
+from wherry.index.database import Index
 from wherry.storage.base import ANYWHERE, SmallFile, StorageArea
 
 log = logging.getLogger(__name__)
@@ -48,12 +48,17 @@ def remove_strays(index: Index, storage: StorageArea, prefix: str) -> int:
         with index.read() as tx:
             attached = staging.attached(tx, portion)
         strays = [(uuid, ANYWHERE) for uuid in portion if uuid not in attached]
-        gone, trouble = _delete(storage, strays)
+        gone, trouble = _delete(storage, strays, partial(_remove, storage))
         if trouble is not None:
             raise trouble
         removed += len(gone)
     storage.sync_removals([prefix])
     return removed
+
+
+def _remove(storage: StorageArea, file: deletions.type_file) -> bool:
+    storage.delete(*file)
+    return True
 
 
 def restore(index: Index, storage: StorageArea, owner: str) -> int:
@@ -123,38 +128,66 @@ def give_up_copies(index: Index, dead: Collection[str]) -> int:
     return index.write(lambda tx: moves.take_over(tx, dead)) if found else 0
 
 
-def _forget(files: list[deletions.type_file], tx: Transaction) -> None:
-    deletions.done(tx, files)
-
-
 def _delete(
-    storage: StorageArea, files: Sequence[deletions.type_file]
+    storage: StorageArea,
+    files: Sequence[deletions.type_file],
+    remove: Callable[[deletions.type_file], bool],
 ) -> tuple[list[deletions.type_file], WherryError | None]:
-    """Those that are gone now, and why others are not: one store may be out of reach while another
-    is not. Where a removal is a request, several are under way at once."""
+    """Those that are gone now, of which ``remove`` has said so, and why others are not: one store
+    may be out of reach while another is not. Where a removal is a request, several are under way at
+    once."""
     gone: list[deletions.type_file] = []
     trouble: WherryError | None = None
 
-    def remove(file: deletions.type_file) -> None:
+    def removed(file: deletions.type_file) -> None:
         nonlocal trouble
         try:
-            storage.delete(*file)
+            if remove(file):
+                gone.append(file)
         except WherryError as error:
             trouble = error
-        else:
-            gone.append(file)
 
     far = []
     for file in files:
         if storage.shares_files and file[1] in _NEAR:
-            remove(file)
+            removed(file)
         else:
             far.append(file)
     if far:
         with ThreadPoolExecutor(limits.REMOVALS) as pool:
-            for done in [pool.submit(remove, file) for file in far]:
+            for done in [pool.submit(removed, file) for file in far]:
                 done.result()
     return gone, trouble
+
+
+class _Removal:
+    """Of files that are about to be claimed, and as long as the claim is good for: of a process
+    that stood still for longer than its lease, others have removed them, and have perhaps put
+    something there again."""
+
+    def __init__(self, storage: StorageArea, elsewhere: set[str]) -> None:
+        """``elsewhere``: forms of places that are not configured, which is noted there."""
+        self._storage = storage
+        self._elsewhere = elsewhere
+        self._until = clock.awake_or_not() + limits.LEASE_S / 2
+        self.too_late = False
+        """Whether files were passed over that have to be claimed once more."""
+
+    def __call__(self, file: deletions.type_file) -> bool:
+        """Whether this file is gone now."""
+        form = file[1].partition("=")[0]  # what follows is of one file
+        if form in self._elsewhere:
+            return False
+        if clock.awake_or_not() >= self._until:
+            self.too_late = True
+            return False
+        try:
+            self._storage.delete(*file)
+        except MissingFile as error:
+            self._elsewhere.add(form)
+            log.warning("Such files are not removed before the next start: %s", error)
+            return False
+        return True
 
 
 class Janitor:
@@ -165,6 +198,7 @@ class Janitor:
         self._index = index
         self._storage = storage
         self._owner = owner
+        self._elsewhere: set[str] = set()
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="janitor", daemon=True)
@@ -207,12 +241,15 @@ class Janitor:
         """Go through it once; why something is left."""
         after, trouble = ("", ""), None
         while not self._stopping:
+            removal = _Removal(self._storage, self._elsewhere)
             claim = partial(deletions.claim, owner=self._owner, after=after, limit=_PORTION)
             files = self._index.write(claim)
             if not files:
                 break
-            gone, error = _delete(self._storage, files)
+            gone, error = _delete(self._storage, files, removal)
             self._storage.sync_removals(uuid for uuid, _ in gone)
-            self._index.write(partial(_forget, gone))
+            self._index.write(partial(deletions.done, owner=self._owner, files=gone))
+            if removal.too_late:
+                self.wake()
             after, trouble = files[-1], trouble or error
         return trouble

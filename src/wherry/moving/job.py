@@ -5,7 +5,8 @@ moved. So a run goes on wherever an earlier one stopped, at the file; what that 
 given up first. Several files are moved at once; the copies of a few resources are announced, and
 made to count, together.
 
-One file that is lost or damaged does not keep the others: the job moves what it can, then fails.
+One file that is lost, damaged or not to be read does not keep the others: the job moves what it
+can, then fails.
 
 Not here: the copy of one file (``storage.moving``), its rows (``index.moves``).
 """
@@ -13,6 +14,7 @@ Not here: the copy of one file (``storage.moving``), its rows (``index.moves``).
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -30,11 +32,15 @@ from wherry.moving.order import MoveOrder, from_parameters
 from wherry.storage.base import ANYWHERE, StorageArea
 from wherry.storage.moving import MovingStorage
 from wherry.storage.places import OBJECT_STORAGE, Place
+from wherry.storage.unnoted import unnoted
 
 _log = logging.getLogger(__name__)
 
 _TOLD = 3
 """Files that are named when a job fails."""
+
+_OF_ONE_FILE = (MissingFile, CorruptedFile, OSError)
+"""Lost, damaged, or on a part of the disk that cannot be read: others may be whole."""
 
 
 class StorageMoves:
@@ -116,6 +122,7 @@ class _Run:
         self._process_id = process_id
         self._order = order
         self._control = control
+        self._run = moves.new_run(control.job.id)
         self._lock = threading.Lock()
         self._failed: dict[str, str] = {}
         """Files that cannot be moved, and why."""
@@ -143,9 +150,7 @@ class _Run:
     def _move_portion(self, crew: Crew, rows: Sequence[int]) -> None:
         until = clock.monotonic() + limits.MOVED_PATIENCE_S
         while wanted := self._wanted(rows):
-            begin = partial(
-                moves.begin, owner=self._process_id, job=self._control.job.id, wanted=[*wanted]
-            )
+            begin = partial(moves.begin, owner=self._process_id, run=self._run, wanted=[*wanted])
             begun = self._index.write(begin)
             if begun:
                 self._carry(begun, wanted)
@@ -177,9 +182,9 @@ class _Run:
         if file.place != ANYWHERE:
             return file.place
         try:
-            with closing(self._storage.open(file.uuid)) as reader:
+            with unnoted(), closing(self._storage.open(file.uuid)) as reader:
                 place = reader.place
-        except MissingFile as error:
+        except _OF_ONE_FILE as error:
             self._fail(file.uuid, error)
             return None
         except WherryError as error:
@@ -200,14 +205,14 @@ class _Run:
             self._removed()
 
     def _count(self, begun: Sequence[Move], safe: Sequence[Move], tx: Transaction) -> None:
-        moves.finish(tx, self._process_id, safe)
-        moves.give_up(tx, self._process_id, [move for move in begun if move not in safe])
+        moves.finish(tx, self._run, safe)
+        moves.give_up(tx, self._run, [move for move in begun if move not in safe])
 
     def _copy(self, move: Move, file: Attachment) -> bool:
         """Whether the copy is safe. Raises ``MoveFailed`` when there is no use in going on."""
         try:
             md5 = self._stores.move(move.uuid, move.place, move.target, self._look)
-        except (MissingFile, CorruptedFile) as error:
+        except _OF_ONE_FILE as error:
             self._fail(move.uuid, error)
             return False
         except WherryError as error:
@@ -221,17 +226,23 @@ class _Run:
     def _look(self, size: int) -> None:
         self._control.check()
 
-    def _fail(self, uuid: str, error: WherryError) -> None:
+    def _fail(self, uuid: str, error: WherryError | OSError) -> None:
         with self._index.read() as tx:
             known = moves.place_of(tx, uuid) is not None
         if known:  # else somebody has removed it meanwhile
             with self._lock:
-                self._failed[uuid] = str(error)
+                self._failed[uuid] = _told(error)
 
 
 def _portions(rows: Sequence[int]) -> Iterator[Sequence[int]]:
     for start in range(0, len(rows), limits.MOVED_TOGETHER):
         yield rows[start : start + limits.MOVED_TOGETHER]
+
+
+def _told(error: WherryError | OSError) -> str:
+    if isinstance(error, OSError):
+        return f"The file cannot be read ({os.strerror(error.errno or 0)})"
+    return str(error)
 
 
 def _cause(error: WherryError) -> MoveFailed:

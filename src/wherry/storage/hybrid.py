@@ -29,12 +29,13 @@ from wherry.storage.filesystem import FilesystemStorage
 from wherry.storage.moving import Target, copied, type_told
 from wherry.storage.places import FILE_SYSTEM, OBJECT_STORAGE, Place
 from wherry.storage.pursuit import PursuingReader
+from wherry.storage.unnoted import is_use
 
 T = TypeVar("T")
 type_locate = Callable[[str], str | None]
 """Where the index says that a file is now; None when it knows nothing of it."""
 type_noted = Callable[[str], None]
-"""Is told the name of each file that is opened; must not take time."""
+"""Is told the name of each file that is opened to be used; must not take time."""
 
 _LOOKS: Final = 4
 """Places that are tried for one file: it is moved while it is looked for, and perhaps back."""
@@ -61,7 +62,7 @@ class HybridStorage:
         locate: type_locate,
         noted: type_noted = lambda uuid: None,
     ) -> None:
-        """``noted`` is told each file that is opened."""
+        """``noted`` is told each file that is opened, but for a check (``unnoted``)."""
         self._local = local
         self._remote = remote
         self._locate = locate
@@ -92,8 +93,14 @@ class HybridStorage:
         return self._new.free_bytes()
 
     def list(self, prefix: str) -> Iterator[str]:
-        """Of new files: what is elsewhere has been seen, and is known to the index."""
-        return self._new.list(prefix)
+        """Of new files: what was moved has been seen, and is known to the index. When they go to
+        the object store, also those that were meant for the file system: the mode may have changed
+        before leftovers were removed. Not the other way round, which would make whatever is
+        cleared up here wait for the object store."""
+        names = {*self._new.list(prefix)}
+        if self._new is self._remote:
+            names.update(self._local.list(prefix))
+        yield from names
 
     # --- the log of small files: only the file system has one ------------------------------------
     def logs(self) -> Iterable[str]:
@@ -118,7 +125,8 @@ class HybridStorage:
 
     # --- what is there ---------------------------------------------------------------------------
     def open(self, uuid: str, place: str = ANYWHERE) -> FileReader:
-        self._noted(uuid)
+        if is_use():
+            self._noted(uuid)
         return self._found(lambda at: self._open_at(uuid, at), uuid, place)
 
     def size(self, uuid: str, place: str = ANYWHERE) -> int:
@@ -167,9 +175,13 @@ class HybridStorage:
                 raise StorageFull("No space left in the storage area")
             return self._local.create(uuid)
 
+        def sync() -> None:
+            if side is self._local:  # an object is durable when it is there
+                self._local.sync([uuid])
+
         return copied(
             lambda: source.open(uuid, _bare(place)),
-            Target(create, lambda: side.open(uuid, bare), lambda: side.delete(uuid, bare)),
+            Target(create, sync, lambda: side.open(uuid, bare), lambda: side.delete(uuid, bare)),
             told,
         )
 

@@ -44,6 +44,7 @@ class Target(NamedTuple):
     """A file that is to be made; see the methods of ``StorageArea``."""
 
     create: Callable[[], FileWriter]
+    sync: Callable[[], None]
     open: Callable[[], FileReader]
     delete: Callable[[], None]
 
@@ -79,8 +80,10 @@ def _written(
 
 
 def _looked_at(target: Target, told: type_told) -> tuple[int, str] | None:
-    """Size and MD5 of what is at the target; None when nothing is."""
+    """Size and MD5 of what is at the target, synced: perhaps somebody else wrote it, and it was
+    only in memory. None when nothing is there."""
     try:
+        target.sync()
         reader = target.open()
     except MissingFile:
         return None
