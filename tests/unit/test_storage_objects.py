@@ -25,6 +25,7 @@ from wherry.errors import (
     StorageUnavailable,
     WherryError,
 )
+from wherry.storage.base import SmallFile
 from wherry.storage.objects.azure import AzureContainer
 from wherry.storage.objects.client import Bucket, Client
 from wherry.storage.objects.failures import failure, is_missing, is_out_of_reach
@@ -281,6 +282,26 @@ def test_requests_at_once_are_bounded() -> None:
     for thread in threads:
         thread.join(30)
     assert (running, most) == (0, 2)
+
+
+@pytest.mark.parametrize("nothing_done", [False, True])
+def test_files_together_of_which_one_may_come_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nothing_done: bool
+) -> None:
+    store, plain = MemoryStore(), Client.put
+    other = UUID.replace("abcd", "dcba")
+
+    def put(self: Client, key: str, data: bytes) -> None:
+        if other in key:
+            raise StorageUnavailable("away", nothing_done=nothing_done)
+        plain(self, key, data)
+
+    monkeypatch.setattr(Client, "put", put)
+    files = [SmallFile(UUID, b"one", "0" * 32), SmallFile(other, b"two", "0" * 32)]
+    with pytest.raises(StorageUnavailable) as caught:
+        storage(tmp_path, store, names()).put(files)
+    assert caught.value.nothing_done is nothing_done
+    assert [*store.list().collect()] == []
 
 
 # --- reading and writing ------------------------------------------------------------------------
