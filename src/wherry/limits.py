@@ -241,6 +241,10 @@ FILES_AHEAD: Final = 24
 """Files of one archive, ZIP or bucket that are read or written at once where each is a request: at
 20 ms, 1,200 a second. Each holds up to ``OBJECT_HEAD_BYTES``."""
 
+FILES_AHEAD_IN_ALL: Final = 64
+"""Files that all streams of a process read ahead together, and the threads for it: 64 MiB. One that
+finds no place reads one file at a time."""
+
 REMOVALS: Final = 8
 """Files that the janitor removes at once where each is a request."""
 

@@ -13,7 +13,8 @@ import pytest
 from tests.support.indexes import empty_index
 from tests.support.sealed import MASTER, new_master
 from wherry.config.encryption import EncryptionConfig, MasterKey
-from wherry.errors import ConfigurationError, CorruptedFile
+from wherry.errors import ConfigurationError, CorruptedFile, StorageUnavailable
+from wherry.index import settings
 from wherry.index.database import Index
 from wherry.index.opening import IndexSettings, open_index
 from wherry.keyring import open_keys, rotate
@@ -112,6 +113,70 @@ def test_an_older_index_learns_what_the_copy_knows(index: Index, copy: FolderRin
     keys = opened(CONFIG, index, copy)
     assert keys.ring_key(newer[1].id, "") == ring.unwrap(newer[1], CONFIG)
     assert keys.current() == key
+
+
+class Away:
+    """A copy that is out of reach, or was still there when it was read."""
+
+    def __init__(self, *, reads: bool = False) -> None:
+        self._reads = reads
+
+    def read(self) -> bytes | None:
+        if not self._reads:
+            raise StorageUnavailable("away")
+        return None
+
+    def write(self, data: bytes) -> None:
+        raise StorageUnavailable("away")
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_no_key_is_in_the_index_alone(index: Index, copy: FolderRingFile, reads: bool) -> None:
+    away = Away(reads=reads)
+    with pytest.raises(StorageUnavailable):
+        open_keys(CONFIG, index, [away])
+    with index.read() as tx:
+        assert settings.get(tx, settings.KEY_RING) is None
+    key = opened(CONFIG, index, copy).current()
+    with pytest.raises(StorageUnavailable):
+        rotate(CONFIG, index, [copy, away])
+    keys = open_keys(CONFIG, index, [])
+    assert keys is not None
+    assert keys.current() == key
+    rotate(CONFIG, index, [copy])
+    assert keys.ring_key(key.id, "") == key.secret
+
+
+def test_rotated_by_two_at_once(
+    index: Index, copy: FolderRingFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(CONFIG, index, copy)
+    others = [1]
+    plain = copy.write
+
+    def write(data: bytes) -> None:
+        plain(data)
+        if others:
+            others.pop()
+            rotate(CONFIG, index, [FolderRingFile(copy._path.parent.parent)])
+
+    monkeypatch.setattr(copy, "write", write)
+    known = rotate(CONFIG, index, [copy])
+    assert len({key.id for key in known}) >= 3
+    assert copy.read() == ring.dump(known)
+    assert opened(CONFIG, index, copy).current().id == known[-1].id
+
+
+def test_a_start_while_the_store_is_out_of_reach(
+    index: Index, copy: FolderRingFile, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = opened(CONFIG, index, copy).current()
+    other = FolderRingFile(copy._path.parent.parent.parent / "other")
+    keys = open_keys(CONFIG, index, [Away(), other])
+    assert keys is not None
+    assert keys.current() == key
+    assert "until the next start" in caplog.text
+    assert other.read() == copy.read()
 
 
 @pytest.mark.parametrize("master", [MasterKey(1, bytes(32)), MasterKey(2, MASTER.secret)])

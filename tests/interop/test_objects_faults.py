@@ -20,6 +20,7 @@ from obstore.store import ObjectStore
 
 from tests.support.dicom_files import make_instance
 from tests.support.object_proxy import Answer, Cut, Drop, ObjectProxy, object_proxy
+from tests.support.sealed import key_file, new_master
 from tests.support.server import Server, running
 from tests.support.swift import Swift
 
@@ -196,3 +197,19 @@ def test_a_server_that_dies_while_the_storage_is_away(node: Node) -> None:
     node.line.bend = lambda _method, _path: None
     other = node.stored(SMALL[1])
     node.wait_for_objects([path, other])
+
+
+def test_a_server_with_keys_starts_while_the_storage_is_away(node: Node, tmp_path: Path) -> None:
+    keys = {"StorageEncryption": {"MasterKey": key_file(tmp_path, new_master(1))}}
+    section = {**node.server.config["AwsS3Storage"], **keys}
+    server = Server(tmp_path / "sealed", {"AwsS3Storage": section})
+    with running(server):
+        sealed = Node(server, node.line, node.store)
+        path = sealed.stored(SMALL[0])
+        server.stop()
+        node.line.bend = lambda _method, _path: Answer(503, "SlowDown")
+        server.start()
+        assert server.json("GET", path)["ID"]
+        node.line.bend = lambda _method, _path: None
+        sealed.stored(SMALL[1])
+        assert server.get(f"{path}/file") == (200, SMALL[0])

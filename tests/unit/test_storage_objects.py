@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+import traceback
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from typing import ClassVar
 from uuid import uuid4
 
 import pytest
 from obstore.exceptions import AlreadyExistsError, GenericError, PermissionDeniedError
-from obstore.store import MemoryStore
+from obstore.store import MemoryStore, S3Store
 
 from wherry import clock, limits
 from wherry.errors import (
@@ -21,6 +25,7 @@ from wherry.errors import (
     StorageUnavailable,
     WherryError,
 )
+from wherry.storage.base import SmallFile
 from wherry.storage.objects.azure import AzureContainer
 from wherry.storage.objects.client import Bucket, Client
 from wherry.storage.objects.failures import failure, is_missing, is_out_of_reach
@@ -146,9 +151,14 @@ def test_a_bucket_that_is_gone_is_no_removal() -> None:
 
 
 def test_a_refused_connection_has_written_nothing() -> None:
-    ours = failure(GenericError("Os { code: 111, kind: ConnectionRefused, message: x }"))
+    told = "retries: {}, max_retries: 2, Os {{ code: 111, kind: ConnectionRefused, message: x }}"
+    ours = failure(GenericError(told.format(0)))
     assert isinstance(ours, StorageUnavailable)
     assert ours.nothing_done
+    for text in (told.format(1), "max_retries: 0, kind: ConnectionRefused,"):
+        doubtful = failure(GenericError(text))  # an attempt before may have come through
+        assert isinstance(doubtful, StorageUnavailable)
+        assert not doubtful.nothing_done
     lost = failure(GenericError("source: TimedOut,"))
     assert isinstance(lost, StorageUnavailable)
     assert not lost.nothing_done
@@ -197,6 +207,60 @@ def test_what_is_there_with_the_same_bytes_was_written_by_ourselves() -> None:
         client.put("name", b"other")
 
 
+def test_what_is_there_is_looked_at_only_when_it_is_as_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = MemoryStore()
+    store.put("name", bytes(1000))
+    client = Client(Bucket(store, lambda *_: iter(())))
+
+    class Found:
+        meta: ClassVar = {"size": 1000}
+
+        def bytes(self) -> bytes:
+            raise AssertionError
+
+    monkeypatch.setattr("obstore.get", lambda *_: Found())
+    with pytest.raises(CannotWriteFile):
+        client.put("name", b"other")
+
+
+def test_a_name_that_is_taken_may_be_taken_by_ourselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client(Bucket(MemoryStore(), lambda *_: iter(())))
+    client.put("name", b"bytes")
+
+    def refused(*_: object) -> object:
+        raise GenericError("retries: 0, kind: ConnectionRefused,")
+
+    monkeypatch.setattr("obstore.get", refused)
+    with pytest.raises(StorageUnavailable) as caught:
+        client.put("name", b"bytes")
+    assert not caught.value.nothing_done
+
+
+def test_a_connection_that_nobody_accepts() -> None:
+    """In the words of the store's library, which name it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for retries in (0, 1):
+        store = S3Store(
+            "box",
+            endpoint=f"http://127.0.0.1:{port}",
+            region="x",
+            access_key_id="SECRET",
+            secret_access_key="SECRET",
+            client_options={"allow_http": True},
+            retry_config={"max_retries": retries, "retry_timeout": timedelta(seconds=5)},
+        )
+        client = Client(Bucket(store, lambda *_: iter(())))
+        with pytest.raises(StorageUnavailable) as caught:
+            client.put("name", b"bytes")
+        assert caught.value.nothing_done is (retries == 0)
+        text = "".join(traceback.format_exception(caught.value))
+        assert str(port) not in text
+
+
 def test_requests_at_once_are_bounded() -> None:
     both, lock = threading.Barrier(2), threading.Lock()
     running, most = 0, 0
@@ -218,6 +282,26 @@ def test_requests_at_once_are_bounded() -> None:
     for thread in threads:
         thread.join(30)
     assert (running, most) == (0, 2)
+
+
+@pytest.mark.parametrize("nothing_done", [False, True])
+def test_files_together_of_which_one_may_come_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nothing_done: bool
+) -> None:
+    store, plain = MemoryStore(), Client.put
+    other = UUID.replace("abcd", "dcba")
+
+    def put(self: Client, key: str, data: bytes) -> None:
+        if other in key:
+            raise StorageUnavailable("away", nothing_done=nothing_done)
+        plain(self, key, data)
+
+    monkeypatch.setattr(Client, "put", put)
+    files = [SmallFile(UUID, b"one", "0" * 32), SmallFile(other, b"two", "0" * 32)]
+    with pytest.raises(StorageUnavailable) as caught:
+        storage(tmp_path, store, names()).put(files)
+    assert caught.value.nothing_done is nothing_done
+    assert [*store.list().collect()] == []
 
 
 # --- reading and writing ------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ from isal import isal_zlib
 from wherry import limits
 from wherry.errors import CorruptedFile, MissingFile
 from wherry.model import Attachment
-from wherry.storage.ahead import in_order
+from wherry.storage.ahead import Ahead
 from wherry.storage.base import FileReader, StorageArea
 from wherry.storage.content import open_content
 
@@ -28,6 +27,8 @@ _SAMPLE_BYTES = 16 * limits.KIB
 _WORTH = 0.97
 _STORED_BYTES = 65_535
 """The most that a stored block can hold."""
+_AHEAD = Ahead(limits.FILES_AHEAD_IN_ALL)
+"""Of all streams of this process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,11 @@ def all_opened(
             with opened(storage, wanted) as reader:
                 yield reader
         return
-    with ThreadPoolExecutor(limits.FILES_AHEAD, "files-ahead") as pool:
-        works = (partial(_open, storage, wanted) for wanted in ranges)
-        with closing(in_order(pool, works, lambda reader: reader.close())) as readers:
-            for reader in readers:
-                with closing(reader):
-                    yield reader
+    works = (partial(_open, storage, wanted) for wanted in ranges)
+    with closing(_AHEAD.in_order(works, lambda reader: reader.close())) as readers:
+        for reader in readers:
+            with closing(reader):
+                yield reader
 
 
 def _open(storage: StorageArea, wanted: FileRange) -> FileReader:

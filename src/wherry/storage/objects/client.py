@@ -66,13 +66,15 @@ class Client:
     def put(self, key: str, data: type_buffer, *, replace: bool = False) -> None:
         """A new object. Raises ``CannotWriteFile`` when there is one with other bytes,
         ``StorageFull``."""
-        with self._asking(writing=True):
+        with self._asking(writing=True) as outcome:
             mode: Any = "overwrite" if replace else "create"
             try:
                 obstore.put(self._store, key, data, mode=mode, use_multipart=False, **self._new)
             except obstore.exceptions.AlreadyExistsError:
                 # Perhaps by ourselves: a request whose answer was lost is made again.
-                if bytes(obstore.get(self._store, key).bytes()) != data:
+                outcome.may_be_done = True
+                found = obstore.get(self._store, key)
+                if found.meta["size"] != len(data) or bytes(found.bytes()) != data:
                     raise
 
     def put_large(self, key: str, data: memoryview, *, replace: bool = False) -> None:
@@ -140,16 +142,18 @@ class Client:
             return True
 
     @contextmanager
-    def _asking(self, *, writing: bool = False) -> Iterator[None]:
+    def _asking(self, *, writing: bool = False) -> Iterator[_Outcome]:
         with self._slots, self._health.asking() as outcome:
             try:
-                yield
+                yield outcome
             except OURS as error:
-                # Not from it: its words may hold addresses and signatures.
                 outcome.error = failure(error, writing=writing)
                 outcome.out_of_reach = is_out_of_reach(error)
+        if isinstance(outcome.error, StorageUnavailable) and outcome.may_be_done:
+            outcome.error.nothing_done = False
         if outcome.error is not None:
-            raise outcome.error
+            # Not from it: its words may hold addresses and signatures.
+            raise outcome.error from None
 
     @contextmanager
     def _some_parts(self) -> Iterator[int]:
@@ -180,6 +184,8 @@ def _pieces(data: memoryview, size: int, under_way: int) -> Iterator[memoryview]
 class _Outcome:
     error: Exception | None = None
     out_of_reach: bool = False
+    may_be_done: bool = False
+    """Whatever the error says."""
 
 
 class _Health:

@@ -36,6 +36,7 @@ _NO_BUCKET_CODES = {"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted"
 _INSUFFICIENT_STORAGE = 507
 _RANGE_NOT_SATISFIABLE = 416
 _BUSY = {408, 429}
+_RETRIES = re.compile(r"\bretries: (\d+)")
 _REFUSED = "ConnectionRefused"
 
 
@@ -62,7 +63,7 @@ def failure(error: Exception, *, writing: bool = False) -> WherryError:
     kind = _kind(text)
     return StorageUnavailable(
         f"The object storage does not answer{f' ({kind})' if kind else ''}",
-        nothing_done=kind == _REFUSED,
+        nothing_done=kind == _REFUSED and _is_first(text),
     )
 
 
@@ -83,6 +84,11 @@ def is_out_of_reach(error: Exception) -> bool:
     if not status:
         return isinstance(failure(error), StorageUnavailable)
     return status in _BUSY or (status >= 500 and status != _INSUFFICIENT_STORAGE)
+
+
+def _is_first(text: str) -> bool:
+    """It was told of the first attempt: of one before, nobody knows whether the store got it."""
+    return {int(count) for count in _RETRIES.findall(text)} == {0}
 
 
 def _status(text: str) -> int:

@@ -86,8 +86,10 @@ class ObjectStorage:
         doubtful = [key for key, error in zip(keys, errors, strict=True) if _may_be_there(error)]
         removals = [self._client.start(self._client.delete, key) for key in doubtful]
         left = [error for one in removals if (error := one.exception()) is not None]
-        if left or isinstance(trouble, StorageUnavailable):
-            raise StorageUnavailable(str(trouble), nothing_done=not left)
+        # A request without an answer may be carried out after the removal.
+        late = any(error is not None and _may_be_there(error) for error in errors)
+        if left or late or isinstance(trouble, StorageUnavailable):
+            raise StorageUnavailable(str(trouble), nothing_done=not (left or late))
         raise trouble
 
     def logs(self) -> Iterable[str]:
