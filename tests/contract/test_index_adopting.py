@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from functools import partial
 from pathlib import Path
@@ -270,6 +271,27 @@ def test_an_index_that_is_open_is_refused_and_kept_closed(made: OrthancIndexFile
         other.execute("INSERT INTO GlobalProperties VALUES (9, '')")
     other.execute("INSERT INTO GlobalProperties VALUES (9, '')")
     other.close()
+
+
+def test_a_journal_lies_beside_the_file_that_a_link_leads_to(
+    index: Index, tmp_path: Path, made: OrthancIndexFile
+) -> None:
+    made.raw.commit()
+    made.raw.execute("PRAGMA journal_mode = WAL")
+    made.instance()
+    made.raw.commit()
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "linked"
+    elsewhere.mkdir()
+    folder.mkdir()
+    for suffix in ("", "-wal"):  # as a crash leaves them
+        shutil.copyfile(f"{made.path}{suffix}", elsewhere / f"orthanc.db{suffix}")
+    made.close()
+    (folder / "index").symlink_to(elsewhere / "orthanc.db")
+    with orthanc_index(folder) as source:
+        take_over(index, source)
+    with index.read() as tx:
+        assert resources.list_ids(tx, Level.INSTANCE) == [IDS.instance]
+    assert {path.name for path in elsewhere.iterdir()} == {"orthanc.db", "orthanc.db-wal"}
 
 
 def test_what_has_no_parent_is_left_out_with_all_that_hangs_on_it(

@@ -50,7 +50,8 @@ def orthanc_index(folder: Path) -> Iterator[OrthancIndex]:
     Raises ``ConfigurationError`` when there is none, ``DatabaseUnavailable`` when an Orthanc has it
     open, ``IncompatibleDatabase`` for another schema, ``DatabaseError`` when it is damaged.
     """
-    path = folder / NAME
+    # SQLite puts its journals beside the file that a link leads to.
+    path = Path(os.path.realpath(folder / NAME))
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
