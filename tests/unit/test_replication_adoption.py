@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.dicom_files import make_instance
 from tests.support.orthanc_index import OrthancIndexFile
+from tests.support.staged import study
 from wherry.cli.main import main
 from wherry.config import Config
 from wherry.config.objects import Hybrid, ObjectsConfig
@@ -23,6 +24,7 @@ from wherry.index import attachments, files, resources
 from wherry.index.opening import IndexSettings, open_index
 from wherry.index.orthanc.opening import orthanc_index
 from wherry.model import Attachment, Level
+from wherry.replication.adoption import overlooked
 from wherry.replication.survey import Survey
 from wherry.replication.whereabouts import Whereabouts
 from wherry.storage.packed import prefix
@@ -257,6 +259,36 @@ def test_losses_stop_it_unless_they_are_accepted(
     assert "adopted already" in capsys.readouterr().out
     assert made.path.read_bytes() == before
     assert {path.name for path in (tmp_path / "db").glob("[iw]*")} == {"index", "wherry.db"}
+
+
+def test_an_empty_archive_beside_an_orthanc_is_told_to_adopt_first(
+    made: OrthancIndexFile, tmp_path: Path
+) -> None:
+    folder = tmp_path / "db"
+    config = replace(Config(), index_directory=folder)
+    made.instance(DATA)
+    made.close()
+    settings = IndexSettings(sqlite_path=folder / "wherry.db")
+    index = open_index(settings)
+    assert "run `wherry adopt` first" in overlooked(config, index)
+    index.close()
+    assert main(["adopt", "--from", configuration(tmp_path)]) == 0
+    index = open_index(settings)
+    assert overlooked(config, index) == ""
+    index.close()
+
+
+def test_no_orthanc_is_seen_where_there_is_none(tmp_path: Path) -> None:
+    index = open_index(IndexSettings(sqlite_path=tmp_path / "wherry.db"))
+    config = replace(Config(), index_directory=tmp_path)
+    assert overlooked(config, index) == ""
+    (tmp_path / "index").write_bytes(b"a list of words")
+    assert overlooked(config, index) == ""
+    (tmp_path / "index").write_bytes(b"SQLite format 3\0...")
+    assert overlooked(config, index) != ""
+    index.write(lambda tx: resources.add_instances(tx, study(1), overwrite=False))
+    assert overlooked(config, index) == ""
+    index.close()
 
 
 def test_digests_and_headers_that_are_not_known_are_read(

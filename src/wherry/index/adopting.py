@@ -83,6 +83,11 @@ def adopted(tx: Transaction) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def is_empty(tx: Transaction) -> bool:
+    """Whether no patient is stored."""
+    return not totals.load(tx).patients
+
+
 def _holds_something(tx: Transaction, counters: Totals) -> bool:
     return bool(counters.patients) or any(
         tx.one(f"SELECT 1 FROM {table} LIMIT 1") for table in ("changes", "exports")

@@ -22,6 +22,7 @@ from wherry.config.environment import add_environment
 from wherry.errors import ConfigurationError
 from wherry.index import adopting
 from wherry.index.database import Index
+from wherry.index.orthanc.opening import NAME, seems_there
 from wherry.index.orthanc.reading import OrthancFile, OrthancIndex
 from wherry.replication.survey import Survey, type_progress
 from wherry.replication.whereabouts import Whereabouts
@@ -63,6 +64,20 @@ def adopted(index: Index) -> dict[str, Any] | None:
     """The mark of an adoption that was done; None when there was none."""
     with index.read() as tx:
         return adopting.adopted(tx)
+
+
+def overlooked(config: Config, index: Index) -> str:
+    """A sentence for who starts an empty archive beside the index of an Orthanc; "" = it is none,
+    or was adopted."""
+    if not seems_there(config.index_directory):
+        return ""
+    with index.read() as tx:
+        if adopting.adopted(tx) is not None or not adopting.is_empty(tx):
+            return ""
+    return (
+        f"An Orthanc's index lies here ({config.index_directory / NAME}), this archive is empty:"
+        " stop, and run `wherry adopt` first; it refuses once something is stored"
+    )
 
 
 def adopt(

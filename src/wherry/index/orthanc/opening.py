@@ -30,6 +30,7 @@ from wherry.index.orthanc.reading import OrthancIndex, Revision
 
 NAME: Final = "index"
 """Of the file in ``IndexDirectory``."""
+_MAGIC: Final = b"SQLite format 3\0"
 _JOURNALS: Final = ("-wal", "-journal")
 _COPY: Final = "wherry-adopts-a-copy"
 """Folder beside the index; what an earlier attempt left in it is of no use."""
@@ -41,6 +42,16 @@ _SHARED_FIRST: Final = 0x40000000 + 2
 _SHARED_SIZE: Final = 510
 _FLOCK: Final = "hhqqi4x"
 """``struct flock`` on 64-bit Linux: type, whence, start, length, process."""
+
+
+def seems_there(folder: Path) -> bool:
+    """Whether there is an SQLite database in ``folder`` (``IndexDirectory``) where the index of an
+    Orthanc would be; it is not opened."""
+    try:
+        with (folder / NAME).open("rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
 
 
 @contextmanager
