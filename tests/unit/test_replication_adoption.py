@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import sqlite3
 import zlib
 from collections.abc import Callable
@@ -27,6 +29,7 @@ from wherry.model import Attachment, Level
 from wherry.replication.adoption import overlooked
 from wherry.replication.survey import Survey
 from wherry.replication.whereabouts import Whereabouts
+from wherry.storage.filesystem import FilesystemStorage
 from wherry.storage.packed import prefix
 
 DATA = make_instance()
@@ -230,6 +233,12 @@ def test_what_lies_in_the_file_system_is_found_there(tmp_path: Path, hybrid: Hyb
     assert whereabouts.look(file()).problem == "the file has another size"
 
 
+def test_what_cannot_be_looked_at_is_no_object(tmp_path: Path) -> None:
+    (tmp_path / "01").write_bytes(b"a file where a folder should be")
+    found = Whereabouts(str(tmp_path), ObjectsConfig(hybrid=Hybrid.WRITE_TO_FILE_SYSTEM))
+    assert found.look(file()) == ("", "the file cannot be looked at (Not a directory)")
+
+
 # --- the command -------------------------------------------------------------------------------
 def configuration(folder: Path, **more: Any) -> str:
     path = folder / "orthanc.json"
@@ -335,6 +344,33 @@ def test_a_file_that_was_changed_is_found_by_its_digest(
     (tmp_path / "db" / uuid[:2] / uuid[2:4] / uuid).unlink()
     assert main(["adopt", "--from", config, "--check"]) == 1
     assert "is missing" in capsys.readouterr().out
+
+
+def test_a_file_that_the_disk_does_not_give_is_reported_and_the_others_are_checked(
+    made: OrthancIndexFile,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = made.instance(DATA)
+    uuid = made.attach(rows[3], 1024, b"abc")
+    made.close()
+    config = configuration(tmp_path)
+    assert main(["adopt", "--from", config]) == 0
+    size = FilesystemStorage.size
+
+    def fail(self: FilesystemStorage, name: str, place: str = "") -> int:
+        if name == uuid:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(tmp_path / "secret"))
+        return size(self, name, place)
+
+    monkeypatch.setattr(FilesystemStorage, "size", fail)
+    capsys.readouterr()
+    assert main(["adopt", "--from", config, "--check"]) == 1
+    out = capsys.readouterr().out
+    assert "1 files are as they should be" in out
+    assert "Input/output error" in out
+    assert "secret" not in out
 
 
 @pytest.mark.parametrize(

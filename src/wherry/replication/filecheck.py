@@ -125,6 +125,9 @@ class FileCheck:
                 results.append(do(file))
             except WherryError as error:
                 self.report.fail(file.attachment.uuid, _reason(error, file.attachment))
+            except OSError as error:  # its text names a path
+                reason = error.strerror or type(error).__name__
+                self.report.fail(file.attachment.uuid, f"the file cannot be read ({reason})")
 
         crew = Crew(self._connections, lambda: None, lambda: None)
         crew.work(page, one, lambda _: progress(1))
