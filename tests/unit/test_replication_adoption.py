@@ -19,14 +19,14 @@ from tests.support.dicom_files import make_instance
 from tests.support.orthanc_index import OrthancIndexFile
 from tests.support.staged import study
 from wherry.cli.main import main
-from wherry.config import Config
+from wherry.config import Config, load
 from wherry.config.objects import Hybrid, ObjectsConfig
-from wherry.errors import DatabaseError
+from wherry.errors import ConfigurationError, DatabaseError
 from wherry.index import attachments, files, resources
 from wherry.index.opening import IndexSettings, open_index
 from wherry.index.orthanc.opening import orthanc_index
 from wherry.model import Attachment, Level
-from wherry.replication.adoption import overlooked
+from wherry.replication.adoption import check_original, overlooked
 from wherry.replication.survey import Survey
 from wherry.replication.whereabouts import Whereabouts
 from wherry.storage.filesystem import FilesystemStorage
@@ -391,6 +391,38 @@ def test_what_cannot_be_adopted(
     assert main(["adopt", "--from", str(path)]) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "db").exists()
+
+
+def test_variables_for_wherry_say_nothing_about_the_orthanc(
+    tmp_path: Path,
+) -> None:
+    original = tmp_path / "orthanc.json"
+    original.write_text('{ "PostgreSQL": { "EnableIndex": false, "Host": "theirs" } }')
+    folder = {"WHERRY__STORAGE_DIRECTORY": str(tmp_path)}
+    ours = {"WHERRY__POSTGRESQL__ENABLE_INDEX": "true", **folder}
+    check_original([original], [], ours)
+    with pytest.raises(ConfigurationError, match="keeps its index in PostgreSQL"):
+        check_original([original], [], {"ORTHANC__POSTGRESQL__ENABLE_INDEX": "true", **folder})
+    config, _ = load([original], ours)
+    assert "theirs" in str(config.postgresql)
+
+
+def test_what_holds_something_is_refused_before_anything_is_looked_at(
+    made: OrthancIndexFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made.instance(DATA)
+    made.close()
+    config = configuration(tmp_path)
+    assert main(["adopt", "--from", config, "--dry-run", "--check"]) == 0
+    assert "a dry run does not check" in capsys.readouterr().err
+    index = open_index(IndexSettings(sqlite_path=tmp_path / "db" / "wherry.db"))
+    index.write(lambda tx: resources.add_instances(tx, study(1), overwrite=False))
+    index.close()
+    for more in ([], ["--dry-run"]):
+        assert main(["adopt", "--from", config, *more]) == 2
+        out, err = capsys.readouterr()
+        assert "holds something already" in err
+        assert "To adopt" not in out
 
 
 def test_what_is_added_for_wherry(made: OrthancIndexFile, tmp_path: Path) -> None:

@@ -86,16 +86,21 @@ def _adopt(
     parsed: argparse.Namespace, config: Config, console: Console, source: OrthancIndex
 ) -> int:
     from wherry.index.opening import is_made, open_index
-    from wherry.replication.adoption import adopted
+    from wherry.replication.adoption import adopted, check_empty
     from wherry.replication.survey import Survey
     from wherry.server import index_settings
 
+    if parsed.dry_run and (parsed.check or parsed.verify):
+        words = "a dry run does not check: --check and --verify look at files after adopting"
+        print("wherry:", words, file=sys.stderr)
     settings = index_settings(config)
     before = None
     if is_made(settings):
         index = open_index(settings)
         try:
             before = adopted(index)
+            if before is None:
+                check_empty(index)
         finally:
             index.close()
     survey, changed = None, False

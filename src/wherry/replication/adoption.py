@@ -18,7 +18,7 @@ from typing import Any
 from wherry import clock
 from wherry.config import Config
 from wherry.config.document import read_files
-from wherry.config.environment import add_environment
+from wherry.config.environment import ORTHANC, WHERRY, add_environment
 from wherry.errors import ConfigurationError
 from wherry.index import adopting
 from wherry.index.database import Index
@@ -32,10 +32,12 @@ _OTHER_INDEXES = ("PostgreSQL", "MySQL", "Odbc")
 
 
 def check_original(paths: Sequence[Path], more: Sequence[Path], environ: Mapping[str, str]) -> None:
-    """Whether the configuration of an Orthanc (``paths``), with what is added for Wherry, leads to
-    an index that can be adopted. Raises ``ConfigurationError``."""
-    document = read_files(paths, environ)
-    add_environment(document, environ, Path.cwd())
+    """Whether the configuration of an Orthanc (``paths`` and its variables), with what is added for
+    Wherry (``more`` and its variables), leads to an index that can be adopted. Raises
+    ``ConfigurationError``."""
+    document, added = read_files(paths, environ), read_files(more, environ)
+    add_environment(document, environ, Path.cwd(), (ORTHANC,))
+    add_environment(added, environ, Path.cwd(), (WHERRY,))
     for section in _OTHER_INDEXES:
         values = document.values.get(section)
         if isinstance(values, dict) and values.get("EnableIndex") is True:
@@ -43,7 +45,7 @@ def check_original(paths: Sequence[Path], more: Sequence[Path], environ: Mapping
                 f"This Orthanc keeps its index in {section}: only SQLite can be adopted. Copy it"
                 " with: wherry replicate"
             )
-    if "StorageDirectory" not in {**document.values, **read_files(more, environ).values}:
+    if "StorageDirectory" not in {**document.values, **added.values}:
         raise ConfigurationError(
             "The configuration names no StorageDirectory: Orthanc then uses a folder OrthancStorage"
             " where it was started. Name it in one more file, and give that to adopt and serve:"
@@ -64,6 +66,12 @@ def adopted(index: Index) -> dict[str, Any] | None:
     """The mark of an adoption that was done; None when there was none."""
     with index.read() as tx:
         return adopting.adopted(tx)
+
+
+def check_empty(index: Index) -> None:
+    """Raises ``Conflict`` when the index holds something already."""
+    with index.read() as tx:
+        adopting.check_empty(tx)
 
 
 def overlooked(config: Config, index: Index) -> str:
