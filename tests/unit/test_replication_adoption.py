@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 from tests.support.dicom_files import make_instance
+from tests.support.objects import FakeObjects, out_of_reach
 from tests.support.orthanc_index import OrthancIndexFile
 from tests.support.staged import study
+from wherry import limits
 from wherry.cli.main import main
 from wherry.config import Config, load
 from wherry.config.objects import Hybrid, ObjectsConfig
@@ -27,8 +29,10 @@ from wherry.index.opening import IndexSettings, open_index
 from wherry.index.orthanc.opening import orthanc_index
 from wherry.model import Attachment, Level
 from wherry.replication.adoption import check_original, overlooked
+from wherry.replication.sample import bucket
 from wherry.replication.survey import Survey
 from wherry.replication.whereabouts import Whereabouts
+from wherry.storage.base import StorageArea
 from wherry.storage.filesystem import FilesystemStorage
 from wherry.storage.packed import prefix
 
@@ -40,10 +44,14 @@ def made(tmp_path: Path) -> OrthancIndexFile:
     return OrthancIndexFile(tmp_path / "db", "1.12.8", tmp_path / "db")
 
 
-def survey(file: OrthancIndexFile, config: Config | None = None) -> Survey:
+def survey(
+    file: OrthancIndexFile,
+    config: Config | None = None,
+    bucket: Callable[[Config], StorageArea] = bucket,
+) -> Survey:
     folder = file.close().parent
     with orthanc_index(folder) as source:
-        found = Survey(replace(config or Config(), storage_directory=folder), source)
+        found = Survey(replace(config or Config(), storage_directory=folder), source, bucket)
         found.run(lambda count: None)
     return found
 
@@ -191,6 +199,61 @@ def test_an_index_that_contradicts_itself(made: OrthancIndexFile) -> None:
     made.attach(rows[3], 1024, b"x", uuid=made.attach(rows[3], 1025, b"x"))
     with pytest.raises(DatabaseError, match="1 identifiers stand twice"):
         survey(made)
+
+
+# --- a look at objects -------------------------------------------------------------------------
+OBJECTS = Config(objects=ObjectsConfig())
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> FakeObjects:
+    return FakeObjects(tmp_path / "bucket")
+
+
+def put(objects: FakeObjects, made: OrthancIndexFile, uuids: list[str]) -> None:
+    """The local files of the Orthanc become objects."""
+    for uuid in uuids:
+        local = made.path.parent / uuid[:2] / uuid[2:4] / uuid
+        writer = objects.create(uuid)
+        writer.write(local.read_bytes())
+        writer.sync()
+        writer.close()
+        local.unlink()
+
+
+def test_objects_are_looked_at_by_sample(
+    made: OrthancIndexFile, objects: FakeObjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "ADOPTION_SAMPLE", 4)
+    rows = made.instance()
+    (first,) = made.raw.execute("SELECT uuid FROM AttachedFiles").fetchone()
+    uuids = [first, *(made.attach(rows[3], 1024 + number, b"x") for number in range(20))]
+    put(objects, made, uuids[1:])
+    found = survey(made, OBJECTS, lambda config: objects)
+    assert (found.objects.count, found.objects.looked_at) == (21, 3)
+    assert objects.calls.count("size") == 3
+    told = found.report.skipped["taken to be objects: only --check looks at all of them"]
+    assert told.count == 21
+    assert found.report.failed["the object is missing (of 3 looked at)"].examples == [first]
+
+
+def test_an_object_of_another_size(made: OrthancIndexFile, objects: FakeObjects) -> None:
+    made.instance(b"abc")
+    (uuid,) = made.raw.execute("SELECT uuid FROM AttachedFiles").fetchone()
+    put(objects, made, [uuid])
+    made.raw.execute("UPDATE AttachedFiles SET compressedSize = 4")
+    assert list(survey(made, OBJECTS, lambda config: objects).report.failed) == [
+        "the object has another size (of 1 looked at)"
+    ]
+
+
+def test_objects_out_of_reach_are_no_loss(made: OrthancIndexFile, objects: FakeObjects) -> None:
+    made.instance()
+    objects.down = out_of_reach()
+    found = survey(made, OBJECTS, lambda config: objects)
+    assert found.report.failed == {}
+    assert found.objects.looked_at == 0
+    assert any("objects were not looked at" in reason for reason in found.report.skipped)
 
 
 # --- where files lie ---------------------------------------------------------------------------

@@ -111,7 +111,7 @@ def _adopt(
         _show(console, survey)
         lost = survey.report.failures > 0
         if parsed.dry_run or (lost and not parsed.accept_losses):
-            _say_whether(lost, dry_run=parsed.dry_run)
+            _say_whether(survey, dry_run=parsed.dry_run)
             return int(lost)
     else:
         print(f"This index was adopted already, at {before.get('At')}.")
@@ -202,9 +202,13 @@ def _show_groups(console: Console, title: str, groups: dict[str, Group]) -> None
     console.print(table)
 
 
-def _say_whether(lost: bool, *, dry_run: bool) -> None:
-    if not lost:
-        print("Nothing would be lost. Nothing was changed.")
+def _say_whether(survey: Survey, *, dry_run: bool) -> None:
+    if not survey.report.failures:
+        objects = survey.objects
+        looked = f"objects were looked at by sample ({objects.looked_at} of {objects.count})"
+        print(
+            f"Nothing would be lost{f'; {looked}' if objects.count else ''}. Nothing was changed."
+        )
         return
     advice = "" if dry_run else "; --accept-losses adopts all the same"
     print(f"wherry: something would be lost. Nothing was changed{advice}", file=sys.stderr)
