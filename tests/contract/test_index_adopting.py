@@ -19,6 +19,7 @@ from wherry.index import (
     attachments,
     changes,
     exports,
+    files,
     labels,
     metadata,
     recycling,
@@ -321,6 +322,18 @@ def test_files_that_nobody_can_read_are_left_out(index: Index, tmp_path: Path) -
     adopt(index, made)
     with index.read() as tx:
         assert list(attachments.of_one(tx, Level.INSTANCE, IDS.instance)) == [1, 1026]
+
+
+def test_a_digest_that_is_known_stays(index: Index, made: OrthancIndexFile) -> None:
+    rows = made.instance(md5="")
+    one = made.attach(rows[3], 1024, b"abc", md5="")
+    made.raw.execute("UPDATE AttachedFiles SET uncompressedMD5 = 'known' WHERE uuid = ?", (one,))
+    adopt(index, made)
+    index.write(lambda tx: files.set_digests(tx, [files.Digests(one, "read", "read")]))
+    with index.read() as tx:
+        found = attachments.of_one(tx, Level.INSTANCE, IDS.instance)
+    assert (found[1024].uncompressed_md5, found[1024].compressed_md5) == ("known", "read")
+    assert (found[1].uncompressed_md5, found[1].compressed_md5) == ("", "")
 
 
 def test_texts_that_are_no_utf8(index: Index, made: OrthancIndexFile) -> None:
