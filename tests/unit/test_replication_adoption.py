@@ -436,6 +436,29 @@ def test_a_file_that_the_disk_does_not_give_is_reported_and_the_others_are_check
     assert "secret" not in out
 
 
+def test_a_known_digest_is_not_replaced_by_that_of_a_damaged_file(
+    made: OrthancIndexFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = made.instance(DATA)
+    right = hashlib.md5(b"abc").hexdigest()
+    good = made.attach(rows[3], 1024, b"abc")
+    made.attach(rows[3], 1025, b"abd")
+    made.raw.execute(
+        "UPDATE AttachedFiles SET uncompressedMD5 = ?, compressedMD5 = '' WHERE fileType >= 1024",
+        (right,),
+    )
+    made.close()
+    assert main(["adopt", "--from", configuration(tmp_path)]) == 1
+    assert "the file holds other bytes" in capsys.readouterr().out
+    index = open_index(IndexSettings(sqlite_path=tmp_path / "db" / "wherry.db"))
+    with index.read() as tx:
+        (instance,) = resources.list_ids(tx, Level.INSTANCE)
+        found = attachments.of_one(tx, Level.INSTANCE, instance)
+    index.close()
+    assert (found[1024].uuid, found[1024].compressed_md5) == (good, right)
+    assert (found[1025].uncompressed_md5, found[1025].compressed_md5) == (right, "")
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -486,6 +509,22 @@ def test_what_holds_something_is_refused_before_anything_is_looked_at(
         out, err = capsys.readouterr()
         assert "holds something already" in err
         assert "To adopt" not in out
+
+
+def test_bounds_and_plugins_are_something_to_know(
+    made: OrthancIndexFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made.instance(DATA)
+    made.close()
+    more: dict[str, Any] = {"MaximumPatientCount": 9, "MaximumStorageSize": 0}
+    idle: dict[str, Any] = {"LuaScripts": ["route.lua"], "Authorization": {"WebService": "x"}}
+    config = configuration(tmp_path, **more, **idle, Plugins=[])
+    assert main(["adopt", "--from", config, "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    for word in ("MaximumPatientCount", "LuaScripts", "Authorization"):
+        assert word in out
+    for word in ("MaximumStorageSize", "Plugins"):
+        assert word not in out
 
 
 def test_what_is_added_for_wherry(made: OrthancIndexFile, tmp_path: Path) -> None:

@@ -74,16 +74,20 @@ def run(parsed: argparse.Namespace) -> int:
     from wherry.index.orthanc.opening import orthanc_index
     from wherry.replication.adoption import check_original
 
-    check_original(parsed.original, parsed.configuration, os.environ)
+    idle = check_original(parsed.original, parsed.configuration, os.environ)
     parsed.configuration = [*parsed.original, *parsed.configuration]
     config = read_configuration(parsed)
     console = Console()
     with orthanc_index(config.index_directory) as source:
-        return _adopt(parsed, config, console, source)
+        return _adopt(parsed, config, console, source, idle)
 
 
 def _adopt(
-    parsed: argparse.Namespace, config: Config, console: Console, source: OrthancIndex
+    parsed: argparse.Namespace,
+    config: Config,
+    console: Console,
+    source: OrthancIndex,
+    idle: list[str],
 ) -> int:
     from wherry.index.opening import is_made, open_index
     from wherry.replication.adoption import adopted, check_empty
@@ -105,7 +109,7 @@ def _adopt(
             index.close()
     survey, changed = None, False
     if before is None:
-        survey = Survey(config, source)
+        survey = Survey(config, source, idle=idle)
         with bar(console, "Looking", survey.resources, size=False) as progress:
             survey.run(progress)
         _show(console, survey)

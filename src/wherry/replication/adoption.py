@@ -29,12 +29,16 @@ from wherry.replication.whereabouts import Whereabouts
 
 _OTHER_INDEXES = ("PostgreSQL", "MySQL", "Odbc")
 """Sections of plugins that keep the index elsewhere, when ``EnableIndex`` says so."""
+_IDLE = ("Plugins", "LuaScripts", "Authorization")
+"""Keys behind which there may be rules (what is taken, routed, allowed) that nobody keeps here."""
 
 
-def check_original(paths: Sequence[Path], more: Sequence[Path], environ: Mapping[str, str]) -> None:
+def check_original(
+    paths: Sequence[Path], more: Sequence[Path], environ: Mapping[str, str]
+) -> list[str]:
     """Whether the configuration of an Orthanc (``paths`` and its variables), with what is added for
-    Wherry (``more`` and its variables), leads to an index that can be adopted. Raises
-    ``ConfigurationError``."""
+    Wherry (``more`` and its variables), leads to an index that can be adopted. Answers the
+    keys that do nothing here, and are missed perhaps. Raises ``ConfigurationError``."""
     document, added = read_files(paths, environ), read_files(more, environ)
     add_environment(document, environ, Path.cwd(), (ORTHANC,))
     add_environment(added, environ, Path.cwd(), (WHERRY,))
@@ -51,6 +55,7 @@ def check_original(paths: Sequence[Path], more: Sequence[Path], environ: Mapping
             " where it was started. Name it in one more file, and give that to adopt and serve:"
             ' { "StorageDirectory": "/…/OrthancStorage" }'
         )
+    return [key for key in _IDLE if document.values.get(key)]
 
 
 def mark(config: Config, source: OrthancIndex) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Not here: taking it over (``adoption``), a look at every object in a cloud (``fi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -41,7 +41,9 @@ class Survey:
         config: Config,
         source: OrthancIndex,
         open_objects: Callable[[Config], StorageArea] = bucket,
+        idle: Sequence[str] = (),
     ) -> None:
+        """``idle``: keys of the Orthanc's configuration that do nothing here."""
         self.report = Report()
         self.objects = Sample()
         self.counts: dict[str, int] = {}
@@ -50,6 +52,7 @@ class Survey:
         """Peers and modalities: name of the setting → entries."""
         self._config = config
         self._source = source
+        self._idle = idle
         self._open_objects = open_objects
         self._whereabouts = Whereabouts.of(config)
 
@@ -70,6 +73,7 @@ class Survey:
         self._logs()
         self._properties()
         self._declarations()
+        self._configuration()
         if damaged := self._source.damaged_texts:
             self._lose("a text that is no UTF-8 (the rest of it is taken over)", damaged)
 
@@ -159,6 +163,19 @@ class Survey:
                 self.report.fail(kind, "a job that is not finished: start it anew")
             else:
                 self.report.skip(kind, "a job that is finished is not taken over")
+
+    def _configuration(self) -> None:
+        for key in self._idle:
+            self.report.skip(
+                key, "does nothing here: nothing is filtered, routed or forbidden by it"
+            )
+        for key, bound in (
+            ("MaximumStorageSize", self._config.maximum_storage_bytes),
+            ("MaximumPatientCount", self._config.maximum_patient_count),
+        ):
+            if bound and self._config.maximum_storage_mode == "Recycle":
+                reason = "holds here too: recycling takes files that the Orthanc still lists"
+                self.report.skip(key, reason)
 
     def _declarations(self) -> None:
         dimse = self._config.dimse.modalities_in_database
