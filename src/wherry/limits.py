@@ -699,6 +699,15 @@ REPORT_REASONS: Final = 40
 REPORT_EXAMPLES: Final = 3
 """Names that a report gives with each reason."""
 
+ADOPTION_SAMPLE: Final = 100
+"""Objects that are asked for before an Orthanc is adopted: a mistaken bucket shows in a few."""
+
+ADOPTION_SAMPLE_RETRIES: Final = 2
+"""Of each of these questions: somebody sits in front of it."""
+
+ADOPTION_SAMPLE_TIMEOUT_S: Final = 20
+"""Longest wait for each of them."""
+
 # --- wherry jobs ---------------------------------------------------------------------------
 JOBS_TIMEOUT_S: Final = 30.0
 """Longest silence of a server that is asked for its jobs: somebody sits in front of it."""

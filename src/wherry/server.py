@@ -57,6 +57,7 @@ from wherry.peers import PeerBook
 from wherry.peers.store import PeerStore
 from wherry.presence import Presence
 from wherry.receiving import Receiving
+from wherry.replication.adoption import overlooked
 from wherry.storage.base import StorageArea
 from wherry.storage.building import Built, ring_files, storage_area
 from wherry.storage.cache import FileCache
@@ -73,12 +74,13 @@ log = logging.getLogger(__name__)
 
 def serve(
     config: Config,
-    announce: Callable[[str], None],
+    announce: Callable[[str, str], None],
     read_configuration: Callable[[], Config] | None = None,
 ) -> int:
     """Run the server until SIGTERM, SIGINT or a shutdown over HTTP; the exit code.
 
-    ``announce`` is called once with the base URL when requests are answered;
+    ``announce`` is called once when requests are answered, with the base URL and what the operator
+    must not overlook ("" = nothing);
     ``read_configuration`` gives the configuration of the life after a reset.
     Raises ``ConfigurationError``, ``IncompatibleDatabase``, ``DatabaseError`` before that.
     """
@@ -90,16 +92,26 @@ def serve(
     while True:
         lifecycle = Lifecycle(read_configuration or partial(_same, config))
         with running(config, lifecycle) as parts:
+            notice = overlooked(config, parts.index)
+            if notice:
+                log.warning("%s", notice)
             app = build_app([*rest.routes(), *transfers.routes()], parts, config)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(
                     _answer_all(
-                        answer(app, config, listener, lifecycle, signals, announce),
+                        answer(
+                            app,
+                            config,
+                            listener,
+                            lifecycle,
+                            signals,
+                            partial(_say, announce, notice),
+                        ),
                         dimse.Listener(parts),
                         modalities_port,
                     )
                 )
-        announce = partial(log.info, "Answering again at %s")
+        announce = _answering_again
         if signals.came or lifecycle.next is None:
             listener.close()
             return 0
@@ -130,6 +142,14 @@ async def _answer_all(
         await http
     finally:
         await listener.close()
+
+
+def _say(announce: Callable[[str, str], None], notice: str, url: str) -> None:
+    announce(url, notice)
+
+
+def _answering_again(url: str, notice: str) -> None:
+    log.info("Answering again at %s", url)
 
 
 def _same(config: Config) -> Config:

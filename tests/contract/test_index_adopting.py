@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from wherry.index import (
     attachments,
     changes,
     exports,
+    files,
     labels,
     metadata,
     recycling,
@@ -272,6 +274,27 @@ def test_an_index_that_is_open_is_refused_and_kept_closed(made: OrthancIndexFile
     other.close()
 
 
+def test_a_journal_lies_beside_the_file_that_a_link_leads_to(
+    index: Index, tmp_path: Path, made: OrthancIndexFile
+) -> None:
+    made.raw.commit()
+    made.raw.execute("PRAGMA journal_mode = WAL")
+    made.instance()
+    made.raw.commit()
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "linked"
+    elsewhere.mkdir()
+    folder.mkdir()
+    for suffix in ("", "-wal"):  # as a crash leaves them
+        shutil.copyfile(f"{made.path}{suffix}", elsewhere / f"orthanc.db{suffix}")
+    made.close()
+    (folder / "index").symlink_to(elsewhere / "orthanc.db")
+    with orthanc_index(folder) as source:
+        take_over(index, source)
+    with index.read() as tx:
+        assert resources.list_ids(tx, Level.INSTANCE) == [IDS.instance]
+    assert {path.name for path in elsewhere.iterdir()} == {"orthanc.db", "orthanc.db-wal"}
+
+
 def test_what_has_no_parent_is_left_out_with_all_that_hangs_on_it(
     index: Index, made: OrthancIndexFile
 ) -> None:
@@ -299,6 +322,18 @@ def test_files_that_nobody_can_read_are_left_out(index: Index, tmp_path: Path) -
     adopt(index, made)
     with index.read() as tx:
         assert list(attachments.of_one(tx, Level.INSTANCE, IDS.instance)) == [1, 1026]
+
+
+def test_a_digest_that_is_known_stays(index: Index, made: OrthancIndexFile) -> None:
+    rows = made.instance(md5="")
+    one = made.attach(rows[3], 1024, b"abc", md5="")
+    made.raw.execute("UPDATE AttachedFiles SET uncompressedMD5 = 'known' WHERE uuid = ?", (one,))
+    adopt(index, made)
+    index.write(lambda tx: files.set_digests(tx, [files.Digests(one, "read", "read")]))
+    with index.read() as tx:
+        found = attachments.of_one(tx, Level.INSTANCE, IDS.instance)
+    assert (found[1024].uncompressed_md5, found[1024].compressed_md5) == ("known", "read")
+    assert (found[1].uncompressed_md5, found[1].compressed_md5) == ("", "")
 
 
 def test_texts_that_are_no_utf8(index: Index, made: OrthancIndexFile) -> None:

@@ -73,7 +73,7 @@ def test_serve_warns_and_announces(
     def serve(config: Config, announce: object, reread: object) -> int:
         served.append(config)
         assert callable(announce)
-        announce("http://localhost:9/")
+        announce("http://localhost:9/", "Beware")
         return 0
 
     stub(monkeypatch, "wherry.server", serve=serve)
@@ -82,6 +82,7 @@ def test_serve_warns_and_announces(
     assert served[0].http_port == 9
     out, err = capsys.readouterr()
     assert "http://localhost:9/" in out
+    assert "WARNING: Beware." in out
     assert "Warning: " in err
     assert 'did you mean "Name"?' in err
 

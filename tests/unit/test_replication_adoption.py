@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import sqlite3
 import zlib
 from collections.abc import Callable
@@ -14,17 +16,24 @@ from typing import Any
 import pytest
 
 from tests.support.dicom_files import make_instance
+from tests.support.objects import FakeObjects, out_of_reach
 from tests.support.orthanc_index import OrthancIndexFile
+from tests.support.staged import study
+from wherry import limits
 from wherry.cli.main import main
-from wherry.config import Config
+from wherry.config import Config, load
 from wherry.config.objects import Hybrid, ObjectsConfig
-from wherry.errors import DatabaseError
+from wherry.errors import ConfigurationError, DatabaseError
 from wherry.index import attachments, files, resources
 from wherry.index.opening import IndexSettings, open_index
 from wherry.index.orthanc.opening import orthanc_index
 from wherry.model import Attachment, Level
+from wherry.replication.adoption import check_original, overlooked
+from wherry.replication.sample import bucket
 from wherry.replication.survey import Survey
 from wherry.replication.whereabouts import Whereabouts
+from wherry.storage.base import StorageArea
+from wherry.storage.filesystem import FilesystemStorage
 from wherry.storage.packed import prefix
 
 DATA = make_instance()
@@ -35,10 +44,14 @@ def made(tmp_path: Path) -> OrthancIndexFile:
     return OrthancIndexFile(tmp_path / "db", "1.12.8", tmp_path / "db")
 
 
-def survey(file: OrthancIndexFile, config: Config | None = None) -> Survey:
+def survey(
+    file: OrthancIndexFile,
+    config: Config | None = None,
+    bucket: Callable[[Config], StorageArea] = bucket,
+) -> Survey:
     folder = file.close().parent
     with orthanc_index(folder) as source:
-        found = Survey(replace(config or Config(), storage_directory=folder), source)
+        found = Survey(replace(config or Config(), storage_directory=folder), source, bucket)
         found.run(lambda count: None)
     return found
 
@@ -188,6 +201,61 @@ def test_an_index_that_contradicts_itself(made: OrthancIndexFile) -> None:
         survey(made)
 
 
+# --- a look at objects -------------------------------------------------------------------------
+OBJECTS = Config(objects=ObjectsConfig())
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> FakeObjects:
+    return FakeObjects(tmp_path / "bucket")
+
+
+def put(objects: FakeObjects, made: OrthancIndexFile, uuids: list[str]) -> None:
+    """The local files of the Orthanc become objects."""
+    for uuid in uuids:
+        local = made.path.parent / uuid[:2] / uuid[2:4] / uuid
+        writer = objects.create(uuid)
+        writer.write(local.read_bytes())
+        writer.sync()
+        writer.close()
+        local.unlink()
+
+
+def test_objects_are_looked_at_by_sample(
+    made: OrthancIndexFile, objects: FakeObjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "ADOPTION_SAMPLE", 4)
+    rows = made.instance()
+    (first,) = made.raw.execute("SELECT uuid FROM AttachedFiles").fetchone()
+    uuids = [first, *(made.attach(rows[3], 1024 + number, b"x") for number in range(20))]
+    put(objects, made, uuids[1:])
+    found = survey(made, OBJECTS, lambda config: objects)
+    assert (found.objects.count, found.objects.looked_at) == (21, 3)
+    assert objects.calls.count("size") == 3
+    told = found.report.skipped["taken to be objects: only --check looks at all of them"]
+    assert told.count == 21
+    assert found.report.failed["the object is missing (of 3 looked at)"].examples == [first]
+
+
+def test_an_object_of_another_size(made: OrthancIndexFile, objects: FakeObjects) -> None:
+    made.instance(b"abc")
+    (uuid,) = made.raw.execute("SELECT uuid FROM AttachedFiles").fetchone()
+    put(objects, made, [uuid])
+    made.raw.execute("UPDATE AttachedFiles SET compressedSize = 4")
+    assert list(survey(made, OBJECTS, lambda config: objects).report.failed) == [
+        "the object has another size (of 1 looked at)"
+    ]
+
+
+def test_objects_out_of_reach_are_no_loss(made: OrthancIndexFile, objects: FakeObjects) -> None:
+    made.instance()
+    objects.down = out_of_reach()
+    found = survey(made, OBJECTS, lambda config: objects)
+    assert found.report.failed == {}
+    assert found.objects.looked_at == 0
+    assert any("objects were not looked at" in reason for reason in found.report.skipped)
+
+
 # --- where files lie ---------------------------------------------------------------------------
 UUID = "0123abcd-0000-4000-8000-000000000000"
 LOCAL = Path("01/23") / UUID
@@ -228,6 +296,12 @@ def test_what_lies_in_the_file_system_is_found_there(tmp_path: Path, hybrid: Hyb
     assert whereabouts.look(file()).problem == "the file has another size"
 
 
+def test_what_cannot_be_looked_at_is_no_object(tmp_path: Path) -> None:
+    (tmp_path / "01").write_bytes(b"a file where a folder should be")
+    found = Whereabouts(str(tmp_path), ObjectsConfig(hybrid=Hybrid.WRITE_TO_FILE_SYSTEM))
+    assert found.look(file()) == ("", "the file cannot be looked at (Not a directory)")
+
+
 # --- the command -------------------------------------------------------------------------------
 def configuration(folder: Path, **more: Any) -> str:
     path = folder / "orthanc.json"
@@ -257,6 +331,36 @@ def test_losses_stop_it_unless_they_are_accepted(
     assert "adopted already" in capsys.readouterr().out
     assert made.path.read_bytes() == before
     assert {path.name for path in (tmp_path / "db").glob("[iw]*")} == {"index", "wherry.db"}
+
+
+def test_an_empty_archive_beside_an_orthanc_is_told_to_adopt_first(
+    made: OrthancIndexFile, tmp_path: Path
+) -> None:
+    folder = tmp_path / "db"
+    config = replace(Config(), index_directory=folder)
+    made.instance(DATA)
+    made.close()
+    settings = IndexSettings(sqlite_path=folder / "wherry.db")
+    index = open_index(settings)
+    assert "run `wherry adopt` first" in overlooked(config, index)
+    index.close()
+    assert main(["adopt", "--from", configuration(tmp_path)]) == 0
+    index = open_index(settings)
+    assert overlooked(config, index) == ""
+    index.close()
+
+
+def test_no_orthanc_is_seen_where_there_is_none(tmp_path: Path) -> None:
+    index = open_index(IndexSettings(sqlite_path=tmp_path / "wherry.db"))
+    config = replace(Config(), index_directory=tmp_path)
+    assert overlooked(config, index) == ""
+    (tmp_path / "index").write_bytes(b"a list of words")
+    assert overlooked(config, index) == ""
+    (tmp_path / "index").write_bytes(b"SQLite format 3\0...")
+    assert overlooked(config, index) != ""
+    index.write(lambda tx: resources.add_instances(tx, study(1), overwrite=False))
+    assert overlooked(config, index) == ""
+    index.close()
 
 
 def test_digests_and_headers_that_are_not_known_are_read(
@@ -305,6 +409,56 @@ def test_a_file_that_was_changed_is_found_by_its_digest(
     assert "is missing" in capsys.readouterr().out
 
 
+def test_a_file_that_the_disk_does_not_give_is_reported_and_the_others_are_checked(
+    made: OrthancIndexFile,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = made.instance(DATA)
+    uuid = made.attach(rows[3], 1024, b"abc")
+    made.close()
+    config = configuration(tmp_path)
+    assert main(["adopt", "--from", config]) == 0
+    size = FilesystemStorage.size
+
+    def fail(self: FilesystemStorage, name: str, place: str = "") -> int:
+        if name == uuid:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(tmp_path / "secret"))
+        return size(self, name, place)
+
+    monkeypatch.setattr(FilesystemStorage, "size", fail)
+    capsys.readouterr()
+    assert main(["adopt", "--from", config, "--check"]) == 1
+    out = capsys.readouterr().out
+    assert "1 files are as they should be" in out
+    assert "Input/output error" in out
+    assert "secret" not in out
+
+
+def test_a_known_digest_is_not_replaced_by_that_of_a_damaged_file(
+    made: OrthancIndexFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = made.instance(DATA)
+    right = hashlib.md5(b"abc").hexdigest()
+    good = made.attach(rows[3], 1024, b"abc")
+    made.attach(rows[3], 1025, b"abd")
+    made.raw.execute(
+        "UPDATE AttachedFiles SET uncompressedMD5 = ?, compressedMD5 = '' WHERE fileType >= 1024",
+        (right,),
+    )
+    made.close()
+    assert main(["adopt", "--from", configuration(tmp_path)]) == 1
+    assert "the file holds other bytes" in capsys.readouterr().out
+    index = open_index(IndexSettings(sqlite_path=tmp_path / "db" / "wherry.db"))
+    with index.read() as tx:
+        (instance,) = resources.list_ids(tx, Level.INSTANCE)
+        found = attachments.of_one(tx, Level.INSTANCE, instance)
+    index.close()
+    assert (found[1024].uuid, found[1024].compressed_md5) == (good, right)
+    assert (found[1025].uncompressed_md5, found[1025].compressed_md5) == (right, "")
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -323,6 +477,54 @@ def test_what_cannot_be_adopted(
     assert main(["adopt", "--from", str(path)]) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "db").exists()
+
+
+def test_variables_for_wherry_say_nothing_about_the_orthanc(
+    tmp_path: Path,
+) -> None:
+    original = tmp_path / "orthanc.json"
+    original.write_text('{ "PostgreSQL": { "EnableIndex": false, "Host": "theirs" } }')
+    folder = {"WHERRY__STORAGE_DIRECTORY": str(tmp_path)}
+    ours = {"WHERRY__POSTGRESQL__ENABLE_INDEX": "true", **folder}
+    check_original([original], [], ours)
+    with pytest.raises(ConfigurationError, match="keeps its index in PostgreSQL"):
+        check_original([original], [], {"ORTHANC__POSTGRESQL__ENABLE_INDEX": "true", **folder})
+    config, _ = load([original], ours)
+    assert "theirs" in str(config.postgresql)
+
+
+def test_what_holds_something_is_refused_before_anything_is_looked_at(
+    made: OrthancIndexFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made.instance(DATA)
+    made.close()
+    config = configuration(tmp_path)
+    assert main(["adopt", "--from", config, "--dry-run", "--check"]) == 0
+    assert "a dry run does not check" in capsys.readouterr().err
+    index = open_index(IndexSettings(sqlite_path=tmp_path / "db" / "wherry.db"))
+    index.write(lambda tx: resources.add_instances(tx, study(1), overwrite=False))
+    index.close()
+    for more in ([], ["--dry-run"]):
+        assert main(["adopt", "--from", config, *more]) == 2
+        out, err = capsys.readouterr()
+        assert "holds something already" in err
+        assert "To adopt" not in out
+
+
+def test_bounds_and_plugins_are_something_to_know(
+    made: OrthancIndexFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made.instance(DATA)
+    made.close()
+    more: dict[str, Any] = {"MaximumPatientCount": 9, "MaximumStorageSize": 0}
+    idle: dict[str, Any] = {"LuaScripts": ["route.lua"], "Authorization": {"WebService": "x"}}
+    config = configuration(tmp_path, **more, **idle, Plugins=[])
+    assert main(["adopt", "--from", config, "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    for word in ("MaximumPatientCount", "LuaScripts", "Authorization"):
+        assert word in out
+    for word in ("MaximumStorageSize", "Plugins"):
+        assert word not in out
 
 
 def test_what_is_added_for_wherry(made: OrthancIndexFile, tmp_path: Path) -> None:

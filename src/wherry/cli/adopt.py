@@ -74,39 +74,48 @@ def run(parsed: argparse.Namespace) -> int:
     from wherry.index.orthanc.opening import orthanc_index
     from wherry.replication.adoption import check_original
 
-    check_original(parsed.original, parsed.configuration, os.environ)
+    idle = check_original(parsed.original, parsed.configuration, os.environ)
     parsed.configuration = [*parsed.original, *parsed.configuration]
     config = read_configuration(parsed)
     console = Console()
     with orthanc_index(config.index_directory) as source:
-        return _adopt(parsed, config, console, source)
+        return _adopt(parsed, config, console, source, idle)
 
 
 def _adopt(
-    parsed: argparse.Namespace, config: Config, console: Console, source: OrthancIndex
+    parsed: argparse.Namespace,
+    config: Config,
+    console: Console,
+    source: OrthancIndex,
+    idle: list[str],
 ) -> int:
     from wherry.index.opening import is_made, open_index
-    from wherry.replication.adoption import adopted
+    from wherry.replication.adoption import adopted, check_empty
     from wherry.replication.survey import Survey
     from wherry.server import index_settings
 
+    if parsed.dry_run and (parsed.check or parsed.verify):
+        words = "a dry run does not check: --check and --verify look at files after adopting"
+        print("wherry:", words, file=sys.stderr)
     settings = index_settings(config)
     before = None
     if is_made(settings):
         index = open_index(settings)
         try:
             before = adopted(index)
+            if before is None:
+                check_empty(index)
         finally:
             index.close()
     survey, changed = None, False
     if before is None:
-        survey = Survey(config, source)
+        survey = Survey(config, source, idle=idle)
         with bar(console, "Looking", survey.resources, size=False) as progress:
             survey.run(progress)
         _show(console, survey)
         lost = survey.report.failures > 0
         if parsed.dry_run or (lost and not parsed.accept_losses):
-            _say_whether(lost, dry_run=parsed.dry_run)
+            _say_whether(survey, dry_run=parsed.dry_run)
             return int(lost)
     else:
         print(f"This index was adopted already, at {before.get('At')}.")
@@ -197,9 +206,13 @@ def _show_groups(console: Console, title: str, groups: dict[str, Group]) -> None
     console.print(table)
 
 
-def _say_whether(lost: bool, *, dry_run: bool) -> None:
-    if not lost:
-        print("Nothing would be lost. Nothing was changed.")
+def _say_whether(survey: Survey, *, dry_run: bool) -> None:
+    if not survey.report.failures:
+        objects = survey.objects
+        looked = f"objects were looked at by sample ({objects.looked_at} of {objects.count})"
+        print(
+            f"Nothing would be lost{f'; {looked}' if objects.count else ''}. Nothing was changed."
+        )
         return
     advice = "" if dry_run else "; --accept-losses adopts all the same"
     print(f"wherry: something would be lost. Nothing was changed{advice}", file=sys.stderr)

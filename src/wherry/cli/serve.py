@@ -43,8 +43,8 @@ def run(parsed: argparse.Namespace) -> int:
     config = _configuration(parsed)
     from wherry.server import serve
 
-    def announce(url: str) -> None:
-        print(welcome(config, url), flush=True)
+    def announce(url: str, notice: str) -> None:
+        print(welcome(config, url, notice), flush=True)
 
     return serve(config, announce, lambda: _configuration(parsed))
 
@@ -54,8 +54,8 @@ def _configuration(parsed: argparse.Namespace) -> Config:
     return replace(config, save_jobs=False) if parsed.no_jobs else config
 
 
-def welcome(config: Config, url: str) -> str:
-    """What a newcomer sees first: the address and what to try next."""
+def welcome(config: Config, url: str, notice: str = "") -> str:
+    """What a newcomer sees first: the address and what to try next; before that, ``notice``."""
     user = f" -u {next(iter(config.registered_users))}" if config.authentication_enabled else ""
     index = "PostgreSQL" if config.postgresql else f"SQLite in {config.index_directory}"
     tries = {
@@ -65,7 +65,8 @@ def welcome(config: Config, url: str) -> str:
     }
     width = max(map(len, tries))
     lines = "\n".join(f"  {command:<{width}}   {what}" for command, what in tries.items())
-    return f"""
+    loud = f"\nWARNING: {notice}.\n" if notice else ""
+    return f"""{loud}
 Wherry {__version__} answers at {url}
   {_modalities(config)}
   files in {config.storage_directory}

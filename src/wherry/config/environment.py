@@ -10,7 +10,7 @@ like ``ORTHANC__``. A value is JSON when it parses as JSON, else a text. ``ORTHA
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,25 @@ from wherry.config.keys import GENERAL, SECTIONS, Kind, known_names
 from wherry.config.place import Source
 from wherry.errors import ConfigurationError
 
-_PREFIXES = ("ORTHANC__", "WHERRY__")
-_DOCUMENTS = ("ORTHANC_JSON", "WHERRY_JSON")
+ORTHANC, WHERRY = "ORTHANC", "WHERRY"
 _TEXTS = (Kind.STRING, Kind.PATH, Kind.FILE)
 
 
-def add_environment(document: Document, environ: Mapping[str, str], folder: Path) -> None:
-    """Merge what the environment says into ``document``; relative paths start in ``folder``."""
-    for name in _DOCUMENTS:
+def add_environment(
+    document: Document,
+    environ: Mapping[str, str],
+    folder: Path,
+    whose: Sequence[str] = (ORTHANC, WHERRY),
+) -> None:
+    """Merge what the environment says into ``document``; relative paths start in ``folder``.
+    ``whose``: how the names of variables begin."""
+    for owner in whose:
+        name = f"{owner}_JSON"
         if environ.get(name):
             values = parse(environ[name], f"variable {name}", environ, document.warnings)
             document.add(values, Source(f"variable {name}", folder))
-    for prefix in _PREFIXES:
+    for owner in whose:
+        prefix = f"{owner}__"
         for name in sorted(environ):
             if name.startswith(prefix) and len(name) > len(prefix):
                 _set(document, name, name[len(prefix) :], environ[name], folder)

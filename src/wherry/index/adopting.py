@@ -50,9 +50,8 @@ def adopt(
 ) -> None:
     """Write everything; ``mark`` is what ``adopted`` answers from now on. Raises ``Conflict`` when
     the index holds something already."""
+    check_empty(tx)
     counters = totals.load(tx)
-    if _holds_something(tx, counters):
-        raise Conflict("Wherry's index holds something already: adopting begins with an empty one")
     recycling = Recycling(source.recycling_order())
     for level in Level:
         for portion in source.resources(level):
@@ -83,10 +82,17 @@ def adopted(tx: Transaction) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _holds_something(tx: Transaction, counters: Totals) -> bool:
-    return bool(counters.patients) or any(
+def is_empty(tx: Transaction) -> bool:
+    """Whether no patient is stored."""
+    return not totals.load(tx).patients
+
+
+def check_empty(tx: Transaction) -> None:
+    """Raises ``Conflict`` when the index holds something: nothing can be adopted into it."""
+    if not is_empty(tx) or any(
         tx.one(f"SELECT 1 FROM {table} LIMIT 1") for table in ("changes", "exports")
-    )
+    ):
+        raise Conflict("Wherry's index holds something already: adopting begins with an empty one")
 
 
 def _write(

@@ -89,9 +89,11 @@ def without_header(tx: Transaction, after: int, limit: int) -> list[StoredFile]:
 
 
 def set_digests(tx: Transaction, found: Collection[Digests]) -> None:
-    """Write down the digests of files, unless they are known."""
+    """Write down the digests of files; one that is known stays."""
     tx.many(
-        "UPDATE attachments AS a SET uncompressed_md5 = ?, compressed_md5 = ?"
+        "UPDATE attachments AS a SET"
+        " uncompressed_md5 = CASE a.uncompressed_md5 WHEN '' THEN ? ELSE a.uncompressed_md5 END,"
+        " compressed_md5 = CASE a.compressed_md5 WHEN '' THEN ? ELSE a.compressed_md5 END"
         f" WHERE a.uuid = ? AND NOT ({_WHOLE})",
         [(one.uncompressed_md5, one.compressed_md5, one.uuid) for one in found],
     )

@@ -18,23 +18,30 @@ from typing import Any
 from wherry import clock
 from wherry.config import Config
 from wherry.config.document import read_files
-from wherry.config.environment import add_environment
+from wherry.config.environment import ORTHANC, WHERRY, add_environment
 from wherry.errors import ConfigurationError
 from wherry.index import adopting
 from wherry.index.database import Index
+from wherry.index.orthanc.opening import NAME, seems_there
 from wherry.index.orthanc.reading import OrthancFile, OrthancIndex
 from wherry.replication.survey import Survey, type_progress
 from wherry.replication.whereabouts import Whereabouts
 
 _OTHER_INDEXES = ("PostgreSQL", "MySQL", "Odbc")
 """Sections of plugins that keep the index elsewhere, when ``EnableIndex`` says so."""
+_IDLE = ("Plugins", "LuaScripts", "Authorization")
+"""Keys behind which there may be rules (what is taken, routed, allowed) that nobody keeps here."""
 
 
-def check_original(paths: Sequence[Path], more: Sequence[Path], environ: Mapping[str, str]) -> None:
-    """Whether the configuration of an Orthanc (``paths``), with what is added for Wherry, leads to
-    an index that can be adopted. Raises ``ConfigurationError``."""
-    document = read_files(paths, environ)
-    add_environment(document, environ, Path.cwd())
+def check_original(
+    paths: Sequence[Path], more: Sequence[Path], environ: Mapping[str, str]
+) -> list[str]:
+    """Whether the configuration of an Orthanc (``paths`` and its variables), with what is added for
+    Wherry (``more`` and its variables), leads to an index that can be adopted. Answers the
+    keys that do nothing here, and are missed perhaps. Raises ``ConfigurationError``."""
+    document, added = read_files(paths, environ), read_files(more, environ)
+    add_environment(document, environ, Path.cwd(), (ORTHANC,))
+    add_environment(added, environ, Path.cwd(), (WHERRY,))
     for section in _OTHER_INDEXES:
         values = document.values.get(section)
         if isinstance(values, dict) and values.get("EnableIndex") is True:
@@ -42,12 +49,13 @@ def check_original(paths: Sequence[Path], more: Sequence[Path], environ: Mapping
                 f"This Orthanc keeps its index in {section}: only SQLite can be adopted. Copy it"
                 " with: wherry replicate"
             )
-    if "StorageDirectory" not in {**document.values, **read_files(more, environ).values}:
+    if "StorageDirectory" not in {**document.values, **added.values}:
         raise ConfigurationError(
             "The configuration names no StorageDirectory: Orthanc then uses a folder OrthancStorage"
             " where it was started. Name it in one more file, and give that to adopt and serve:"
             ' { "StorageDirectory": "/…/OrthancStorage" }'
         )
+    return [key for key in _IDLE if document.values.get(key)]
 
 
 def mark(config: Config, source: OrthancIndex) -> dict[str, Any]:
@@ -63,6 +71,26 @@ def adopted(index: Index) -> dict[str, Any] | None:
     """The mark of an adoption that was done; None when there was none."""
     with index.read() as tx:
         return adopting.adopted(tx)
+
+
+def check_empty(index: Index) -> None:
+    """Raises ``Conflict`` when the index holds something already."""
+    with index.read() as tx:
+        adopting.check_empty(tx)
+
+
+def overlooked(config: Config, index: Index) -> str:
+    """A sentence for who starts an empty archive beside the index of an Orthanc; "" = it is none,
+    or was adopted."""
+    if not seems_there(config.index_directory):
+        return ""
+    with index.read() as tx:
+        if adopting.adopted(tx) is not None or not adopting.is_empty(tx):
+            return ""
+    return (
+        f"An Orthanc's index lies here ({config.index_directory / NAME}), this archive is empty:"
+        " stop, and run `wherry adopt` first; it refuses once something is stored"
+    )
 
 
 def adopt(

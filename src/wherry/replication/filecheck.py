@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from wherry import limits
 from wherry.dicom.scan import scan
-from wherry.errors import WherryError
+from wherry.errors import CorruptedFile, WherryError
 from wherry.index import files
 from wherry.index.database import Index
 from wherry.index.files import Digests, Header, StoredFile
@@ -25,6 +25,7 @@ from wherry.storage.base import FileReader, StorageArea
 from wherry.storage.content import mapped, open_content
 
 T = TypeVar("T")
+_OTHER_BYTES = "the file holds other bytes"
 type_progress = Callable[[int], None]
 
 
@@ -52,7 +53,7 @@ class FileCheck:
         """Write down what adopted files do not say in the index: digests, transfer syntaxes.
         ``progress`` is told of each file that was read."""
         for page in self._pages(files.without_digest):
-            digests = self._each(page, self._digests, progress)
+            digests = self._each(page, self._missing_digests, progress)
             self._index.write(partial(files.set_digests, found=digests))
         after = 0
         while True:
@@ -85,7 +86,15 @@ class FileCheck:
         if (of.uncompressed_md5, of.compressed_md5) == found[1:]:
             self.report.found()
         else:
-            self.report.fail(of.uuid, "the file holds other bytes")
+            self.report.fail(of.uuid, _OTHER_BYTES)
+
+    def _missing_digests(self, file: StoredFile) -> Digests:
+        """Those of a file of which one is known perhaps: then that one must be right."""
+        of, found = file.attachment, self._digests(file)
+        for known, read in zip((of.uncompressed_md5, of.compressed_md5), found[1:], strict=True):
+            if known and known != read:
+                raise CorruptedFile(_OTHER_BYTES)
+        return found
 
     def _digests(self, file: StoredFile) -> Digests:
         of = file.attachment
@@ -125,6 +134,9 @@ class FileCheck:
                 results.append(do(file))
             except WherryError as error:
                 self.report.fail(file.attachment.uuid, _reason(error, file.attachment))
+            except OSError as error:  # its text names a path
+                reason = error.strerror or type(error).__name__
+                self.report.fail(file.attachment.uuid, f"the file cannot be read ({reason})")
 
         crew = Crew(self._connections, lambda: None, lambda: None)
         crew.work(page, one, lambda _: progress(1))

@@ -1,12 +1,13 @@
 """What there is to adopt, and what would be lost: an Orthanc's index read once, with a look at each
 local file. Nothing is changed.
 
-Not here: taking it over (``adoption``), objects in a cloud (``filecheck``).
+Not here: taking it over (``adoption``), a look at every object in a cloud (``filecheck``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from wherry.config import Config, read_peer
@@ -17,7 +18,10 @@ from wherry.index.adopting import KNOWN_CHANGES
 from wherry.index.orthanc.reading import JOBS, MODALITIES, PEERS, OrthancFile, OrthancIndex
 from wherry.model import DICOM_CONTENT, Level
 from wherry.replication.report import Report
+from wherry.replication.sample import Sample, bucket
 from wherry.replication.whereabouts import Whereabouts
+from wherry.storage.base import StorageArea
+from wherry.storage.places import OBJECT_STORAGE
 
 _OF_THE_DATABASE: Final = frozenset((1, 2, 6, 7, 8))
 """Global properties that only say what the database itself is like."""
@@ -32,14 +36,24 @@ class Survey:
     """One look at all of it. ``report.failed`` is what would be lost, ``report.skipped`` what one
     should know."""
 
-    def __init__(self, config: Config, source: OrthancIndex) -> None:
+    def __init__(
+        self,
+        config: Config,
+        source: OrthancIndex,
+        open_objects: Callable[[Config], StorageArea] = bucket,
+        idle: Sequence[str] = (),
+    ) -> None:
+        """``idle``: keys of the Orthanc's configuration that do nothing here."""
         self.report = Report()
+        self.objects = Sample()
         self.counts: dict[str, int] = {}
         """What will be taken over, in words."""
         self.declared: dict[str, dict[str, Any]] = {}
         """Peers and modalities: name of the setting → entries."""
         self._config = config
         self._source = source
+        self._idle = idle
+        self._open_objects = open_objects
         self._whereabouts = Whereabouts.of(config)
 
     @property
@@ -59,6 +73,7 @@ class Survey:
         self._logs()
         self._properties()
         self._declarations()
+        self._configuration()
         if damaged := self._source.damaged_texts:
             self._lose("a text that is no UTF-8 (the rest of it is taken over)", damaged)
 
@@ -94,6 +109,12 @@ class Survey:
             self.report.fail(f"Instance {orthanc_id}", "an instance without a DICOM file")
         self.counts["files"] = count
         self.counts["bytes"] = size
+        if self.objects.count:
+            storage = self._open_objects(self._config)
+            try:
+                self.objects.look(storage, self.report)
+            finally:
+                storage.close()
 
     def _file(self, one: OrthancFile) -> bool:
         """Look at one file; whether it is taken over."""
@@ -104,6 +125,9 @@ class Survey:
         found = self._whereabouts.look(file)
         if found.problem:
             self.report.fail(file.uuid, found.problem)
+        elif found.place.startswith(OBJECT_STORAGE):
+            self.report.skip(file.uuid, "taken to be objects: only --check looks at all of them")
+            self.objects.add(replace(file, place=found.place))
         if not (file.uncompressed_md5 and file.compressed_md5):
             self.report.skip(file.uuid, "no digest is known: the file will be read")
         number = file.content_type
@@ -139,6 +163,19 @@ class Survey:
                 self.report.fail(kind, "a job that is not finished: start it anew")
             else:
                 self.report.skip(kind, "a job that is finished is not taken over")
+
+    def _configuration(self) -> None:
+        for key in self._idle:
+            self.report.skip(
+                key, "does nothing here: nothing is filtered, routed or forbidden by it"
+            )
+        for key, bound in (
+            ("MaximumStorageSize", self._config.maximum_storage_bytes),
+            ("MaximumPatientCount", self._config.maximum_patient_count),
+        ):
+            if bound and self._config.maximum_storage_mode == "Recycle":
+                reason = "holds here too: recycling takes files that the Orthanc still lists"
+                self.report.skip(key, reason)
 
     def _declarations(self) -> None:
         dimse = self._config.dimse.modalities_in_database

@@ -62,6 +62,9 @@ class Whereabouts:
             if self.objects is not None:
                 return Found(self._object(file))
             return Found("", "the file is missing")
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            return Found("", f"the file cannot be looked at ({reason})")
         if size == file.compressed_size:
             return Found("")
         place = str(Place(FILE_SYSTEM, "", _CONTAINER)) if self.sealed else ""

@@ -30,6 +30,7 @@ from wherry.index.orthanc.reading import OrthancIndex, Revision
 
 NAME: Final = "index"
 """Of the file in ``IndexDirectory``."""
+_MAGIC: Final = b"SQLite format 3\0"
 _JOURNALS: Final = ("-wal", "-journal")
 _COPY: Final = "wherry-adopts-a-copy"
 """Folder beside the index; what an earlier attempt left in it is of no use."""
@@ -43,6 +44,16 @@ _FLOCK: Final = "hhqqi4x"
 """``struct flock`` on 64-bit Linux: type, whence, start, length, process."""
 
 
+def seems_there(folder: Path) -> bool:
+    """Whether there is an SQLite database in ``folder`` (``IndexDirectory``) where the index of an
+    Orthanc would be; it is not opened."""
+    try:
+        with (folder / NAME).open("rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
+
+
 @contextmanager
 def orthanc_index(folder: Path) -> Iterator[OrthancIndex]:
     """The index in ``folder`` (``IndexDirectory``); nobody else can open it meanwhile.
@@ -50,7 +61,8 @@ def orthanc_index(folder: Path) -> Iterator[OrthancIndex]:
     Raises ``ConfigurationError`` when there is none, ``DatabaseUnavailable`` when an Orthanc has it
     open, ``IncompatibleDatabase`` for another schema, ``DatabaseError`` when it is damaged.
     """
-    path = folder / NAME
+    # SQLite puts its journals beside the file that a link leads to.
+    path = Path(os.path.realpath(folder / NAME))
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
