@@ -11,9 +11,9 @@ TESTS ?= tests
 WORKERS ?= 2
 # Of the points at which the crash tests kill a server, `make test` takes every n-th; of the 200
 # kills at random moments, an n-th.
-CRASH_STRIDE ?= 30
+CRASH_STRIDE ?= 40
 # Of the faults that the network tests put on a line, `make test` takes an n-th.
-NETWORK_STRIDE ?= 16
+NETWORK_STRIDE ?= 24
 
 # Requests that `make fuzz` sends at least.
 FUZZ ?= 5000
