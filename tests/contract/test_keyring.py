@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import threading
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.indexes import empty_index
 from tests.support.sealed import MASTER, new_master
 from wherry.config.encryption import EncryptionConfig, MasterKey
 from wherry.errors import ConfigurationError, CorruptedFile, StorageUnavailable
@@ -26,19 +24,6 @@ from wherry.storage.sealed.keys import Keys
 from wherry.storage.sealed.ringfile import FolderRingFile
 
 CONFIG = EncryptionConfig(MASTER)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[IndexSettings]:
-    with empty_index(request, tmp_path) as settings:
-        yield settings
-
-
-@pytest.fixture
-def index(where: IndexSettings) -> Iterator[Index]:
-    index = open_index(where)
-    yield index
-    index.close()
 
 
 @pytest.fixture
@@ -60,12 +45,12 @@ def test_one_ring_for_all(index: Index, copy: FolderRingFile) -> None:
     assert [key.id for key in ring.load(beside)] == [first.current().id]
 
 
-def test_servers_that_start_at_once(where: IndexSettings, tmp_path: Path) -> None:
-    open_index(where).close()
+def test_servers_that_start_at_once(index_settings: IndexSettings, tmp_path: Path) -> None:
+    open_index(index_settings).close()
     barrier, found = threading.Barrier(8), []
 
     def start() -> None:
-        index = open_index(where)
+        index = open_index(index_settings)
         try:
             barrier.wait()
             found.append(opened(CONFIG, index, FolderRingFile(tmp_path / "storage")).current())
@@ -81,7 +66,7 @@ def test_servers_that_start_at_once(where: IndexSettings, tmp_path: Path) -> Non
     assert len(set(found)) == 1
 
 
-def test_the_index_is_lost(where: IndexSettings, index: Index, tmp_path: Path) -> None:
+def test_the_index_is_lost(index_settings: IndexSettings, index: Index, tmp_path: Path) -> None:
     copy = FolderRingFile(tmp_path / "storage")
     key = opened(CONFIG, index, copy).current()
     other = open_index(IndexSettings(sqlite_path=tmp_path / "other.db"))

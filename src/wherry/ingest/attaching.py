@@ -8,10 +8,9 @@ crash at any point leaves no file without its row and no row without its file.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 
-from wherry import limits
 from wherry.errors import CorruptedFile, Unavailable
 from wherry.index import attachments, recycling
 from wherry.index.database import Index, Transaction
@@ -22,6 +21,7 @@ from wherry.ingest.recovery import Janitor
 from wherry.model import Attachment, Compression, Level, Revision
 from wherry.storage.base import FileReader, StorageArea
 from wherry.storage.content import open_content
+from wherry.storage.pieces import pieces
 from wherry.storage.unnoted import unnoted
 
 _ATTEMPTS = 3
@@ -202,7 +202,7 @@ class Attaching:
     def _copy(self, known: Attachment, deposit: Deposit) -> None:
         """Its plain bytes, if they are what they were."""
         with closing(open_content(self._storage, known)) as reader:
-            for piece in _pieces(reader, known.uncompressed_size):
+            for piece in pieces(reader, 0, known.uncompressed_size):
                 deposit.write(piece)
         if deposit.md5 != known.uncompressed_md5:
             raise CorruptedFile(f"The stored file {known.uuid} is damaged")
@@ -212,18 +212,7 @@ def _md5(reader: FileReader, size: int, read: Callable[[int], None]) -> str:
     """Of the first ``size`` bytes of a file, which is closed then."""
     digest = hashlib.md5(usedforsecurity=False)
     with closing(reader):
-        for piece in _pieces(reader, size):
+        for piece in pieces(reader, 0, size):
             digest.update(piece)
             read(len(piece))
     return digest.hexdigest()
-
-
-def _pieces(reader: FileReader, size: int) -> Iterator[bytes]:
-    """``size`` bytes of a file, fewer only if it is shorter."""
-    offset = 0
-    while offset < size:
-        piece = reader.read_at(offset, min(limits.READ_CHUNK_BYTES, size - offset))
-        if not piece:
-            return
-        offset += len(piece)
-        yield piece

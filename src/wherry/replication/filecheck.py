@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from typing import TypeVar
 
@@ -23,6 +24,7 @@ from wherry.model import Attachment, Compression
 from wherry.replication.report import Report
 from wherry.storage.base import FileReader, StorageArea
 from wherry.storage.content import mapped, open_content
+from wherry.storage.pieces import pieces
 
 T = TypeVar("T")
 _OTHER_BYTES = "the file holds other bytes"
@@ -150,12 +152,8 @@ def _reason(error: WherryError, file: Attachment) -> str:
 
 def _md5(reader: FileReader) -> str:
     digest = hashlib.md5(usedforsecurity=False)
-    offset = 0
-    try:
-        while piece := reader.read_at(offset, limits.READ_CHUNK_BYTES):
+    with closing(reader):
+        for piece in pieces(reader, 0, reader.size):
             digest.update(piece)
-            offset += len(piece)
-            reader.forget(offset - len(piece), len(piece))
-    finally:
-        reader.close()
+        reader.forget(0, reader.size)
     return digest.hexdigest()

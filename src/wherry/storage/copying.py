@@ -10,9 +10,9 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from wherry import limits
 from wherry.errors import CannotWriteFile
 from wherry.storage.base import FileReader
+from wherry.storage.pieces import pieces
 
 
 def copy_to(reader: FileReader, target: Path) -> None:
@@ -26,8 +26,7 @@ def copy_to(reader: FileReader, target: Path) -> None:
         raise CannotWriteFile from error
     try:
         with os.fdopen(fd, "wb") as copy:
-            for offset in range(0, reader.size, limits.READ_CHUNK_BYTES):
-                copy.write(reader.read_at(offset, limits.READ_CHUNK_BYTES))
+            copy.writelines(pieces(reader, 0, reader.size))
             copy.flush()
             os.fsync(copy.fileno())
         Path(name).replace(target)

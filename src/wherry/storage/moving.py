@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import NamedTuple, Protocol
 
-from wherry import limits
 from wherry.errors import CannotWriteFile, CorruptedFile, MissingFile
 from wherry.storage.base import FileReader, FileWriter
+from wherry.storage.pieces import pieces
 
 type_told = Callable[[int], None]
 
@@ -101,11 +101,10 @@ def _digest(reader: FileReader, told: type_told) -> tuple[int, str]:
 
 
 def _pieces(reader: FileReader, told: type_told) -> Iterator[bytes]:
-    offset = 0
-    while offset < reader.size:
-        piece = reader.read_at(offset, min(limits.READ_CHUNK_BYTES, reader.size - offset))
-        if not piece:
-            raise CorruptedFile("A stored file is shorter than its store says")
-        offset += len(piece)
+    left = reader.size
+    for piece in pieces(reader, 0, reader.size):
+        left -= len(piece)
         told(len(piece))
         yield piece
+    if left:
+        raise CorruptedFile("A stored file is shorter than its store says")

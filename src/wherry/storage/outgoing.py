@@ -19,6 +19,7 @@ from wherry.model import Attachment
 from wherry.storage.ahead import Ahead
 from wherry.storage.base import FileReader, StorageArea
 from wherry.storage.content import open_content
+from wherry.storage.pieces import pieces
 
 _GZIP_HEAD = bytes.fromhex("1f8b0800000000000003")
 _WINDOW = 15
@@ -87,13 +88,12 @@ def read(storage: StorageArea, ranges: Iterable[FileRange]) -> Iterator[bytes]:
     ranges = list(ranges)
     with closing(all_opened(storage, ranges)) as readers:
         for wanted, reader in zip(ranges, readers, strict=True):
-            offset, end = wanted.offset, wanted.offset + wanted.size
-            while offset < end:
-                piece = reader.read_at(offset, min(limits.READ_CHUNK_BYTES, end - offset))
-                if not piece:
-                    raise shortened(wanted)
-                offset += len(piece)
+            left = wanted.size
+            for piece in pieces(reader, wanted.offset, wanted.offset + wanted.size):
+                left -= len(piece)
                 yield piece
+            if left:
+                raise shortened(wanted)
 
 
 def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:

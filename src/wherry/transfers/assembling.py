@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
-from wherry import limits
 from wherry.errors import CorruptedFile, MissingFile
 from wherry.index.staging import PREFIX_LENGTH
 from wherry.index.transfer_rows import InstanceRow, Part
@@ -24,6 +23,7 @@ from wherry.ingest.deposit import Deposit
 from wherry.ingest.staging import staged_file
 from wherry.model import Compression, StagedInstance
 from wherry.storage.base import StorageArea
+from wherry.storage.pieces import pieces
 from wherry.transfers.packing import BlockNames
 from wherry.transfers.running import Running
 from wherry.transfers.verifying import ORIGIN, check_md5, checked_summary, verify
@@ -85,9 +85,4 @@ def _read(storage: StorageArea, part: Part, skip: int) -> Iterator[bytes]:
     except MissingFile:
         return
     with closing(reader):
-        while offset < end:
-            piece = reader.read_at(offset, min(limits.READ_CHUNK_BYTES, end - offset))
-            if not piece:
-                return
-            offset += len(piece)
-            yield piece
+        yield from pieces(reader, offset, end)

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Protocol
 
 from wherry import limits
+from wherry.digests import small_md5
 from wherry.errors import NetworkProtocol, StorageUnavailable
 from wherry.index.transfer_rows import InstanceRow, PartFile
 from wherry.ingest.names import name_in
@@ -29,7 +30,7 @@ from wherry.transfers.following import Follower, Followers
 from wherry.transfers.packing import packed
 from wherry.transfers.sealing import SEAL_BYTES, Sealer
 from wherry.transfers.storing import Storing
-from wherry.transfers.verifying import ORIGIN, check_md5, checked_summary, large_md5, small_md5
+from wherry.transfers.verifying import ORIGIN, check_md5, checked_summary, large_md5
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 
-from wherry import limits
 from wherry.errors import CorruptedFile
 from wherry.index.deletions import type_file
 from wherry.index.staging import PREFIX_LENGTH
@@ -19,6 +18,7 @@ from wherry.ingest.deposit import Deposit
 from wherry.ingest.names import name_in
 from wherry.model import Compression, StagedInstance
 from wherry.storage.base import StorageArea
+from wherry.storage.pieces import pieces
 
 
 class BlockNames:
@@ -54,8 +54,8 @@ def packed(
     )
     try:
         with closing(storage.open(plain.uuid, plain.place)) as reader:
-            for offset in range(0, plain.uncompressed_size, limits.READ_CHUNK_BYTES):
-                deposit.write(reader.read_at(offset, limits.READ_CHUNK_BYTES))
+            for piece in pieces(reader, 0, plain.uncompressed_size):
+                deposit.write(piece)
         attachment = deposit.finish()
     except BaseException:
         deposit.abort()

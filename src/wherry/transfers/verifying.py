@@ -13,11 +13,6 @@ from wherry.model import Compression, Origin, StagedInstance, Summary
 from wherry.storage.base import StorageArea, type_buffer
 from wherry.transfers.packing import packed
 
-try:  # Giving the interpreter lock away and getting it back costs more than a small digest.
-    from _md5 import md5 as _md5  # type: ignore[import-not-found]
-except ImportError:  # a Python that was built without
-    from hashlib import md5 as _md5
-
 ORIGIN = Origin(kind="Plugins")
 """What Orthanc notes of instances that its transfers plugin brings."""
 
@@ -66,11 +61,6 @@ def _read_md5(storage: StorageArea, uuid: str) -> str:
     finally:
         reader.close()
     return digest.hexdigest()
-
-
-def small_md5(data: type_buffer) -> str:
-    """The MD5 of a small file, in hex."""
-    return str(_md5(data, usedforsecurity=False).hexdigest())
 
 
 def large_md5(data: type_buffer) -> str:
