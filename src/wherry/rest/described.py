@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from wherry.dicom.charsets import ENCODINGS
+from wherry.dicom.editing.profiles import EDITIONS
 from wherry.logs import CATEGORIES, Verbosity
 from wherry.model import Manufacturer
 
@@ -99,6 +100,16 @@ ARCHIVE: Final = "application/zip"
 ZIP = Operation(answer_type=ARCHIVE)
 TRANSCODE = Query("transcode", STRING, "UID of the transfer syntax that all files shall have")
 RESOURCES = members(("Resources",), Resources=list_of(ID))
+_EDIT = {
+    "Replace": {"type": "object", "description": "Tag or path → text, items or data URI"},
+    "Remove": list_of(STRING),
+    "Keep": list_of(STRING),
+    "Force": BOOLEAN,
+    "PrivateCreator": STRING,
+    "Transcode": STRING,
+}
+MODIFY = members((), **_EDIT, RemovePrivateTags=BOOLEAN)
+ANONYMIZE = members((), **_EDIT, KeepPrivateTags=BOOLEAN, DicomVersion=one_of(*EDITIONS))
 
 WORKLIST_FORM = Query("format", one_of("Simplify", "Short", "Full"), "How tags are spelt")
 _WORKLIST = members(("ID", "Path", "Tags"), ID=STRING, Path=STRING, Tags=OBJECT)
@@ -450,6 +461,8 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "GET /{L}/{}/media": Operation(
         (FILENAME, TRANSCODE, _flag("extended", "More tags in the DICOMDIR")), answer_type=ARCHIVE
     ),
+    "POST /{L}/{}/modify": Operation(body=MODIFY, answer_type=DICOM),
+    "POST /{L}/{}/anonymize": Operation(body=ANONYMIZE, answer_type=DICOM),
     "POST /{L}/{}/archive": Operation(body=_ARCHIVE, answer_type=ARCHIVE),
     "POST /{L}/{}/media": Operation(body=_ARCHIVE, answer_type=ARCHIVE),
     **{

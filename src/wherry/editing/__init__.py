@@ -1,0 +1,4 @@
+"""Editing what is stored: what a modification or an anonymization needs beyond the bytes.
+
+Not here: the bytes (``dicom.editing``).
+"""
