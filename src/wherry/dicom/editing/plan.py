@@ -143,11 +143,12 @@ class Plan:
         rules, said = self.rules, self._said()
         lines: dict[Path, type_action] = {}
         if self.anonymizes:
-            method = f"Wherry {version} - {EDITIONS[rules.profile]}"[:64]
             lines[Path((), _PATIENT_NAME)] = Put(pseudonyms.patient_name())
             lines[Path((), PATIENT_ID)] = Do.PATIENT_ID
             lines[Path((), _IDENTITY_REMOVED)] = Put("YES")
-            lines[Path((), _METHOD)] = Put(method)
+            if rules.is_plain_profile:
+                method = f"Wherry {version} - {EDITIONS[rules.profile]}"
+                lines[Path((), _METHOD)] = Put(method[:64])
         else:
             for level, tag in IDENTIFIERS.items():
                 if level >= max(rules.level, 2):
