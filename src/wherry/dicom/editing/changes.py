@@ -51,18 +51,18 @@ def change(
     tag, place = found.tag, standing.place
     if tag in standing.done:
         action = Do.REMOVE
-    if isinstance(action, Put) and action.only_if_absent:
+    elif isinstance(action, Put) and action.only_if_absent:
         standing.done.add(tag)
         action = Do.KEEP
     if action is None or action is Do.KEEP:
         return _stay(walk, found, action, standing, end)
+    standing.done.add(tag)
     stop = _stop(walk, found, place.encoding)
     if action is Do.REMOVE:
         walk.remove(found.start, stop)
     elif action is Do.EMPTY:
         _empty(walk, found, stop, place.encoding)
     elif isinstance(action, Put):
-        standing.done.add(tag)
         _put(walk, found, stop, action, standing)
     elif found.length > limits.DICOM_VALUE_BYTES:  # no identifier
         walk.remove(found.start, stop)
@@ -72,7 +72,6 @@ def change(
             new = _mapped(walk, raw)
             walk.splice(found.start, stop, whole(tag, "UI", new, place.encoding))
         else:
-            standing.done.add(tag)
             walk.splice(found.start, stop, _patient_id(walk, raw, place))
     return stop
 
