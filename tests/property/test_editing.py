@@ -43,7 +43,7 @@ def edit(data: bytes, body: dict[str, object]) -> bytes:
 
 @st.composite
 def leaves(draw: st.DrawFn) -> Made:
-    """Any element but those that the tests edit: unknown tags and VRs, odd lengths, private ones."""
+    """Any element that the tests do not edit: unknown tags and VRs, odd lengths, private ones."""
     tag = draw(st.sampled_from((0x0008, 0x0009, 0x0018, 0x0028, 0x7FDF, 0x7FE1))) << 16
     tag |= draw(st.integers(0x1100, 0x11FF))
     vr = draw(st.sampled_from(("LO", "UN", "OB", "UT", "FD", "ZZ")))
