@@ -140,7 +140,7 @@ def face(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Face]:
 
 
 def flat(data: bytes, source_uids: frozenset[str]) -> dict[str, str]:
-    """Path → value as text, of all attributes but group lengths; generated identifiers are alike."""
+    """Path → value as text, of all attributes but group lengths; new identifiers are alike."""
     found: dict[str, str] = {}
 
     def walk(items: pydicom.Dataset, path: str) -> None:

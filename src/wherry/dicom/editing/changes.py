@@ -23,6 +23,9 @@ from wherry.dicom.editing.encoding import (
 from wherry.dicom.editing.places import TEXTS, Found, Place, Standing
 from wherry.dicom.editing.plan import Do, Put, type_action
 from wherry.dicom.elements import (
+    EXPLICIT_BIG,
+    EXPLICIT_LITTLE,
+    IMPLICIT_BIG,
     IMPLICIT_LITTLE,
     PIXEL_DATA,
     UNDEFINED,
@@ -169,14 +172,14 @@ def _is_hidden(walk: Walk, found: Found, encoding: Encoding) -> bool:
 def _hidden(walk: Walk, found: Found, place: Place) -> int:
     """A sequence whose VR is lost: mostly implicit little endian (PS3.5 §6.2.2). What nobody can
     read goes when the file is anonymized."""
-    mark, growth, left = len(walk.splices), walk.growth, walk.left
-    own = place.encoding if place.encoding.explicit else other_encoding(place.encoding)
-    for inner in (IMPLICIT_LITTLE, own, other_encoding(own)):
+    mark, growth = len(walk.splices), walk.growth
+    is_big = bytes(walk.data[found.value : found.value + 4]) == _ITEMS[1]
+    for inner in (IMPLICIT_BIG, EXPLICIT_BIG) if is_big else (IMPLICIT_LITTLE, EXPLICIT_LITTLE):
         try:
             return _sequence(walk, found, inner, place, found.stop)
         except (UnreadableError, struct.error):
             del walk.splices[mark:]
-            walk.growth, walk.left = growth, left
+            walk.growth = growth  # what was read is not given back: it may be tried again inside
     if walk.plan.anonymizes:
         walk.remove(found.start, found.stop)
     return found.stop
