@@ -97,11 +97,15 @@ class Secrets:
 @st.composite
 def identifying(draw: st.DrawFn, secrets: Secrets, edition: str, depth: int) -> Made:
     """An attribute that is removed, emptied or mapped, or private."""
-    kind = draw(st.sampled_from(("profile", "profile", "profile", "private", "overlay", "name")))
+    kind = draw(
+        st.sampled_from(("profile", "profile", "profile", "private", "overlay", "name", "low"))
+    )
     unknown = draw(st.booleans())
     if kind == "name":
         tag = draw(st.sampled_from((0x00100010, 0x00100020)))
         return Made(tag, vr_of(tag), secrets.text(draw), unknown=unknown)
+    if kind == "low":
+        return Made(draw(st.sampled_from((0x00041220, 0x00041511))), "LO", secrets.text(draw))
     if kind == "overlay":
         tag = draw(st.sampled_from((0x50003000, 0x50100040, 0x60003000, 0x60024000, 0x601E3000)))
         return Made(tag, "OW" if tag & 0xFF00 == 0x3000 else "LT", secrets.text(draw))
