@@ -165,7 +165,7 @@ def files(draw: st.DrawFn) -> tuple[str, bytes, Secrets]:
         Made(0x00100010, "PN", secrets.text(draw)),
         Made(0x00100020, "LO", secrets.text(draw)),
         Made(0x0040A160, "UT", study),  # of no profile: a UID that stands where none should
-        Made(0x00080062, "UI", b"1.2.840.10008.1.1\\" + sop),
+        Made(0x00080062, "UI", b"1.2.840.10008.1.1\\" * draw(st.integers(1, 5)) + sop),
     ]
     elements += [Made(tag, vr_of(tag), secrets.keep()) for tag in KEPT_TEXT]
     if term:
