@@ -978,3 +978,30 @@ FIND_ANSWERS_SENT: Final = 16
 SEARCH_KEY_CHARACTERS: Final = 256
 """Characters of a value that the index searches by. DICOM allows 64 (LO) or 3 × 64 (PN);
 PostgreSQL refuses index entries beyond 2,700 bytes."""
+
+
+# --- Images --------------------------------------------------------------------------------
+IMAGING_WORKERS: Final = 64
+"""Processes that make images, at most; one a processor when nothing else is configured."""
+
+IMAGING_MEMORY_BYTES: Final = 1 * GIB
+"""Address space of such a process, beside its input: 0.1 GiB are Python and numpy, and a frame of
+``PIXELS_OF_FRAME`` needs about 0.6 GiB while it is rendered."""
+
+IMAGING_IDLE_BYTES: Final = 256 * MIB
+"""One that has ever used more memory ends after its task, and another one takes its place."""
+
+IMAGING_PATIENCE_S: Final = 30.0
+"""Time for one task, or for each frame of many. The slowest decoder (JPEG 2000) makes 10 MB/s."""
+
+IMAGING_IDLE_S: Final = 60.0
+"""A worker without work for so long ends; to start one takes a tenth of a second."""
+
+IMAGING_WAITING: Final = 256
+"""Tasks that wait for a worker; the next one is refused. A viewer asks for a series at once."""
+
+IMAGING_MESSAGE_BYTES: Final = 64 * KIB
+"""What server and worker say to each other at once; images are in files beside it."""
+
+IMAGING_OUTPUT_BYTES: Final = 4 * GIB
+"""What one task may write: as numpy, a series of 2,000 slices of 512² is 2 GiB."""

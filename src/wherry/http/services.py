@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from wherry.config import Config
     from wherry.http.lifecycle import Lifecycle
     from wherry.http.threads import Pool
+    from wherry.imaging.pool import ImagingPool
     from wherry.index.database import Index
     from wherry.ingest.ingest import Ingest
     from wherry.jobs.engine import JobEngine
@@ -41,6 +42,7 @@ class Services:
     associations: AssociationPool
     calls: Pool
     """Threads that wait for modalities."""
+    imaging: ImagingPool
     worklists: WorklistBook
     transfers: TransferService
     metrics: Metrics
