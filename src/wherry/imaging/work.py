@@ -7,13 +7,16 @@ anything else it raises is called an image that cannot be decoded. ``TASKS`` say
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from wherry.errors import CannotWriteFile, UndecodableImage
 
-TASKS: Final[dict[str, str]] = {}
+TASKS: Final[dict[str, str]] = {
+    "transcode": "wherry.imaging.recoding:transcode",
+}
 """Name of a task → ``module:function``; loaded when it is asked for the first time."""
 
 
@@ -38,6 +41,20 @@ class Work:
         """Bytes of the output so far."""
         self._sink = sink
         self._most = most
+
+    def forget(self) -> None:
+        """Give back the memory of what was read of the input; it can be read again."""
+        if isinstance(mapping := self.source.obj, mmap.mmap):
+            mapping.madvise(mmap.MADV_DONTNEED)
+
+    def begin_again(self) -> None:
+        """Nothing was written so far."""
+        os.ftruncate(self._sink, 0)
+        self.written = 0
+
+    def overwrite(self, data: bytes, position: int) -> None:
+        """Put other bytes in the place of some that were written."""
+        os.pwrite(self._sink, data, position)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append to the output. Raises ``UndecodableImage`` beyond the bound of an output,

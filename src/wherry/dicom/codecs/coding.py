@@ -143,7 +143,7 @@ def _encoded(syntax: str, array: type_array, shape: FrameShape, quality: int) ->
     if bits < shape.bits_allocated:
         words = words & words.dtype.type((1 << bits) - 1)
     if syntax in (LOSSLESS, LOSSLESS_SV1):
-        return jpeg.encode_lossless(words, bits, is_rgb=is_rgb)
+        return jpeg.encode_lossless(words, bits)
     if shape.signed:
         raise CannotEncode("JPEG with loss knows no signs")
     if shape.samples == 3 and not is_rgb and shape.photometric != "YBR_FULL":

@@ -70,9 +70,10 @@ def encode(syntax: str, words: type_array, bits: int, quality: int, *, is_rgb: b
     return bytes(jpeg8_encode(words, quality, bitspersample=_EXTENDED_BITS))
 
 
-def encode_lossless(words: type_array, bits: int, *, is_rgb: bool) -> bytes:
-    """Unsigned ``words`` of so many ``bits``, 16 at most; colour as it is."""
-    inside = None if words.ndim == 2 else "RGB" if is_rgb else "YCBCR"
+def encode_lossless(words: type_array, bits: int) -> bytes:
+    """Unsigned ``words`` of so many ``bits``, 16 at most; colour as it is, and without a word on
+    what it is: the file says it."""
+    inside = None if words.ndim == 2 else "UNKNOWN"
     return bytes(
         jpeg8_encode(
             words.astype("u1") if bits <= 8 else words,

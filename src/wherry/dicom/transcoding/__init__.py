@@ -6,7 +6,3 @@ are decoded and encoded frame by frame (``pixels``).
 
 It loads native decoders with the first compressed frame: for a worker process (``imaging``).
 """
-
-from wherry.dicom.transcoding.transcoding import Transcoding
-
-__all__ = ["Transcoding"]
