@@ -180,7 +180,7 @@ def test_native_data_sets_are_written_anew(served: tuple[Server, int]) -> None:
     assert given[0][:4] == b"\x08\x00\x16\x00"
 
 
-@pytest.mark.parametrize(("option", "syntax"), [("+xi", IMPLICIT), ("+xv", JPEG_2000)])
+@pytest.mark.parametrize(("option", "syntax"), [("+x=", EXPLICIT), ("+xw", JPEG_2000)])
 def test_pixels_are_decompressed_for_who_needs_it(
     served: tuple[Server, int], tmp_path: Path, option: str, syntax: str
 ) -> None:
