@@ -94,10 +94,11 @@ SHOWN = (*FORM, REQUESTED, CONTENT)
 CHILDREN = Operation((EXPAND, *SHOWN), answer=list_of({}))
 TEXT_OUT = Operation(answer=STRING, answer_type=TEXT)
 DONE = Operation(answer_type=TEXT)
-FILE = Operation((FILENAME,), answer_type=DICOM)
+TRANSCODE = Query("transcode", STRING, "UID of the transfer syntax that all files shall have")
+QUALITY = Query("lossy-quality", {"type": "integer"}, "Where that loses something, 1 to 100")
+FILE = Operation((FILENAME, TRANSCODE, QUALITY), answer_type=DICOM)
 ARCHIVE: Final = "application/zip"
 ZIP = Operation(answer_type=ARCHIVE)
-TRANSCODE = Query("transcode", STRING, "UID of the transfer syntax that all files shall have")
 RESOURCES = members(("Resources",), Resources=list_of(ID))
 
 WORKLIST_FORM = Query("format", one_of("Simplify", "Short", "Full"), "How tags are spelt")
@@ -248,6 +249,7 @@ _ARCHIVE = members(
     Filename=STRING,
     Priority={"type": "integer"},
     Transcode=STRING,
+    LossyQuality={"type": "integer"},
     UserData={},
 )
 _STORE = {
@@ -263,6 +265,7 @@ _STORE = {
             Permissive=BOOLEAN,
             Priority={"type": "integer"},
             Transcode=STRING,
+            LossyQuality={"type": "integer"},
         ),
     ]
 }
@@ -446,9 +449,10 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "GET /jobs/{}/{}": ZIP,
     "DELETE /jobs/{}/{}": DONE,
     # archives
-    "GET /{L}/{}/archive": Operation((FILENAME, TRANSCODE), answer_type=ARCHIVE),
+    "GET /{L}/{}/archive": Operation((FILENAME, TRANSCODE, QUALITY), answer_type=ARCHIVE),
     "GET /{L}/{}/media": Operation(
-        (FILENAME, TRANSCODE, _flag("extended", "More tags in the DICOMDIR")), answer_type=ARCHIVE
+        (FILENAME, TRANSCODE, QUALITY, _flag("extended", "More tags in the DICOMDIR")),
+        answer_type=ARCHIVE,
     ),
     "POST /{L}/{}/archive": Operation(body=_ARCHIVE, answer_type=ARCHIVE),
     "POST /{L}/{}/media": Operation(body=_ARCHIVE, answer_type=ARCHIVE),
@@ -458,6 +462,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
                 Query("resources", STRING, "Identifiers, separated by commas"),
                 FILENAME,
                 TRANSCODE,
+                QUALITY,
             ),
             answer_type=ARCHIVE,
         )
