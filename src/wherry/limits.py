@@ -277,6 +277,13 @@ DICOM_FRAMES: Final = 200_000
 """Frames of one instance, and of one series, that are listed: the list of so many has 20 MB of
 JSON. Whole-slide images have 100,000."""
 
+FRAME_BYTES: Final = 512 * MIB
+"""One decoded frame, of which a worker holds three copies. The largest of mammograms and slides
+have 100 MiB; 46341² pixels pass every bound that is written with 32 bits."""
+
+CODED_FRAME_BYTES: Final = 512 * MIB
+"""One compressed frame: no larger than what it decodes to may be."""
+
 DICOM_FALLBACK_BYTES: Final = 2 * MIB
 """Bytes that pydicom reads of a file which our own scan cannot read: it takes about 0.3 s for
 them. Odd files are old and small."""
@@ -995,6 +1002,12 @@ IMAGING_WAITING: Final = 256
 
 IMAGING_MESSAGE_BYTES: Final = 64 * KIB
 """What server and worker say to each other at once; images are in files beside it."""
+
+STRIP_BYTES: Final = 1 * MIB
+"""Rows of a picture that are made at once: a slice of CT is one piece, a mammogram a hundred."""
+
+PICTURE_SIDE: Final = 20_000
+"""Width or height that a picture may be asked for in; a screen has 8,000."""
 
 IMAGING_OUTPUT_BYTES: Final = 4 * GIB
 """What one task may write: as numpy, a series of 2,000 slices of 512² is 2 GiB."""

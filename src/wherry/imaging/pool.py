@@ -1,7 +1,7 @@
 """The worker processes: started when they are needed, replaced when they die, ended when idle.
 
 ``run`` blocks its thread. No more tasks wait than ``limits.IMAGING_WAITING``; then ``Unavailable``.
-A task that dies or takes too long costs its caller an ``UndecodableImage``; nobody tries again, for
+A task that dies or takes too long costs its caller an ``CannotDecode``; nobody tries again, for
 it would kill the next worker too.
 
 Not here: what the tasks are (``work``), one process (``process``).
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wherry import clock, errors, limits
-from wherry.errors import Unavailable, UndecodableImage, WherryError
+from wherry.errors import CannotDecode, Unavailable, WherryError
 from wherry.imaging.process import WorkerProcess, memfd
 from wherry.imaging.work import TASKS
 from wherry.metrics import Metrics
@@ -71,24 +71,31 @@ class ImagingPool:
         self._closed = False
 
     def run(
-        self, task: str, arguments: Mapping[str, Any], source: Source, sink: int
+        self,
+        task: str,
+        arguments: Mapping[str, Any],
+        source: Source,
+        sink: int,
+        *,
+        at: int = 0,
     ) -> dict[str, Any]:
         """Have ``task`` done; what it returned. Its output is in the file ``sink``, from the
-        beginning.
+        offset ``at``.
 
-        Raises what the task raises, ``UndecodableImage``, ``Unavailable``.
+        Raises what the task raises, ``CannotDecode``, ``Unavailable``.
         """
         order = {
             "function": TASKS[task],
             "arguments": arguments,
             "offset": source.offset,
             "size": source.size,
+            "at": at,
             "most": limits.IMAGING_OUTPUT_BYTES,
         }
         worker = self._take()
         try:
             answer = worker.ask(order, [source.file, sink], self._patience_s)
-        except UndecodableImage as error:
+        except CannotDecode as error:
             if self._closed:
                 raise Unavailable("The server is stopping") from error
             self._metrics.add("wherry_imaging_workers_lost")
@@ -217,5 +224,5 @@ def _error(task: str, answer: Mapping[str, Any]) -> WherryError:
     with suppress(AttributeError):
         kind = getattr(errors, answer["error"])
     if not (isinstance(kind, type) and issubclass(kind, WherryError)):
-        kind = UndecodableImage
+        kind = CannotDecode
     return kind(str(answer["details"]))

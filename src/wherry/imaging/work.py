@@ -11,9 +11,13 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from wherry.errors import CannotWriteFile, UndecodableImage
+from wherry.errors import CannotDecode, CannotWriteFile
 
-TASKS: Final[dict[str, str]] = {}
+TASKS: Final[dict[str, str]] = {
+    "picture": "wherry.imaging.rendering:picture",
+    "array": "wherry.imaging.rendering:array",
+    "text": "wherry.imaging.rendering:text",
+}
 """Name of a task → ``module:function``; loaded when it is asked for the first time."""
 
 
@@ -25,6 +29,7 @@ class Work:
         arguments: Mapping[str, Any],
         source: memoryview,
         sink: int,
+        at: int,
         most: int,
         alive: Callable[[], None],
     ) -> None:
@@ -37,17 +42,18 @@ class Work:
         self.written = 0
         """Bytes of the output so far."""
         self._sink = sink
+        self._at = at
         self._most = most
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Append to the output. Raises ``UndecodableImage`` beyond the bound of an output,
+        """Append to the output. Raises ``CannotDecode`` beyond the bound of an output,
         ``CannotWriteFile``."""
         view = memoryview(data).cast("B")
-        if self.written + len(view) > self._most:
-            raise UndecodableImage("more pixels than are answered at once")
+        if self._at + self.written + len(view) > self._most:
+            raise CannotDecode("more pixels than are answered at once")
         try:
             while view:
-                done = os.pwrite(self._sink, view, self.written)
+                done = os.pwrite(self._sink, view, self._at + self.written)
                 view = view[done:]
                 self.written += done
         except OSError as error:

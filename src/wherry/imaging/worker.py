@@ -23,7 +23,7 @@ from importlib import import_module
 from pathlib import Path
 
 from wherry import clock, limits
-from wherry.errors import UndecodableImage, WherryError
+from wherry.errors import CannotDecode, WherryError
 from wherry.imaging.messages import receive, send, type_document
 from wherry.imaging.work import Work, type_task
 
@@ -59,15 +59,21 @@ def _answer(
     """What came of one task: ``result``, or the class and details of an error."""
     try:
         with _mapped(files[0], document["offset"], document["size"], memory_bytes) as source:
-            beat = _Pulse(line).beat
-            work = Work(document["arguments"], source, files[1], document["most"], beat)
+            work = Work(
+                document["arguments"],
+                source,
+                files[1],
+                document["at"],
+                document["most"],
+                _Pulse(line).beat,
+            )
             return {"result": _function(document["function"])(work)}
     except WherryError as error:
         return {"error": type(error).__name__, "details": error.details}
     except MemoryError:
-        return {"error": UndecodableImage.__name__, "details": "it needs too much memory"}
+        return {"error": CannotDecode.__name__, "details": "it needs too much memory"}
     except Exception as error:
-        return {"error": UndecodableImage.__name__, "details": "", "defect": _place_of(error)}
+        return {"error": CannotDecode.__name__, "details": "", "defect": _place_of(error)}
 
 
 class _Pulse:
