@@ -47,7 +47,7 @@ def array(work: Work) -> dict[str, Any]:
     kind = ""
     for one in numbers:
         values = _values(image, one, rescaled=rescaled)
-        kind = values.dtype.str
+        kind = f"<{values.dtype.str[1:]}"  # of bytes too, as Orthanc spells it
         work.write(np.ascontiguousarray(values).data)
         work.alive()
     samples = 3 if is_colour(image) else 1

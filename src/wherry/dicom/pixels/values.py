@@ -64,7 +64,7 @@ class Window:
         if self.sigmoid:
             slope = np.clip(-4 * (values - self.center) / width, -700, 700)
             return np.asarray(255 / (1 + np.exp(slope)))
-        return (values - (self.center - width / 2)) * (255 / width)
+        return (values - (self.center - width / 2)) * 255 / width
 
 
 def rescale_of(image: Image, frame: int) -> Rescale:
