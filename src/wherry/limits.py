@@ -989,7 +989,7 @@ IMAGING_MEMORY_BYTES: Final = 1 * GIB
 ``PIXELS_OF_FRAME`` needs about 0.6 GiB while it is rendered."""
 
 IMAGING_IDLE_BYTES: Final = 256 * MIB
-"""One that has ever used more memory ends after its task, and another one takes its place."""
+"""One that holds more memory after its task ends, and another one takes its place."""
 
 IMAGING_PATIENCE_S: Final = 30.0
 """Time for one task, or for each frame of many. The slowest decoder (JPEG 2000) makes 10 MB/s."""

@@ -137,8 +137,10 @@ def _dying_with(line: socket.socket) -> Iterator[None]:
 
 
 def _has_grown() -> bool:
-    """Whether it holds more memory than an idle worker should."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > limits.IMAGING_IDLE_BYTES // 1024
+    """Whether it holds more memory than an idle worker should. (The peak that ``getrusage`` tells
+    may be that of the server, from before ``exec``.)"""
+    resident = int(Path("/proc/self/statm").read_text().split()[1])
+    return resident * resource.getpagesize() > limits.IMAGING_IDLE_BYTES
 
 
 def _place_of(error: Exception) -> str:
