@@ -1009,5 +1009,8 @@ STRIP_BYTES: Final = 1 * MIB
 PICTURE_SIDE: Final = 20_000
 """Width or height that a picture may be asked for in; a screen has 8,000."""
 
+PRINTED_VALUES: Final = 32 * MIB
+"""Values of a frame that are written as text (``matlab``): a mammogram has 20 million, in 5 s."""
+
 IMAGING_OUTPUT_BYTES: Final = 4 * GIB
 """What one task may write: as numpy, a series of 2,000 slices of 512² is 2 GiB."""
