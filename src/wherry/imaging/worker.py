@@ -23,7 +23,7 @@ from importlib import import_module
 from pathlib import Path
 
 from wherry import clock, limits
-from wherry.errors import CannotDecode, WherryError
+from wherry.errors import UndecodableImage, WherryError
 from wherry.imaging.messages import receive, send, type_document
 from wherry.imaging.work import Work, type_task
 
@@ -71,9 +71,9 @@ def _answer(
     except WherryError as error:
         return {"error": type(error).__name__, "details": error.details}
     except MemoryError:
-        return {"error": CannotDecode.__name__, "details": "it needs too much memory"}
+        return {"error": UndecodableImage.__name__, "details": "it needs too much memory"}
     except Exception as error:
-        return {"error": CannotDecode.__name__, "details": "", "defect": _place_of(error)}
+        return {"error": UndecodableImage.__name__, "details": "", "defect": _place_of(error)}
 
 
 class _Pulse:
