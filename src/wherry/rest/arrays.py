@@ -52,7 +52,7 @@ def routes() -> list[Route]:
 
 
 async def numpy_of_instance(request: Request) -> Response:
-    """GET /instances/{id}/numpy, …/frames/{n}/numpy: values as ``.npy``, 32-bit floats unless
+    """GET …/numpy: values of a frame, or of all, as ``.npy``; 32-bit floats unless
     ``?rescale=0``; ``?compress``: as ``.npz``."""
     text = request.path_params.get("number")
     frame = None if text is None else parsed_number(text)
@@ -67,7 +67,7 @@ async def numpy_of_series(request: Request) -> Response:
 
 
 async def matlab(request: Request) -> Response:
-    """GET /instances/{id}/matlab, …/frames/{n}/matlab: stored values as text."""
+    """GET …/matlab: stored values of a frame as text."""
     frame = parsed_number(request.path_params.get("number", "0"))
     if frame is None:
         return empty_answer(404)
