@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom import Dataset, Sequence, dcmread
-from pydicom.pixels.processing import apply_voi_lut, convert_color_space
+from pydicom.pixels.processing import apply_color_lut, apply_voi_lut, convert_color_space
 
 from tests.support.images import image_file, items, pixels, written
 from wherry.dicom.pixels.colour import COLOUR_TAGS
@@ -226,6 +226,21 @@ def test_a_palette_of_segments() -> None:
         tags[f"Segmented{name}PaletteColorLookupTableData"] = np.array(program, "u2").tobytes()
     image = opened(np.arange(8).astype("u1")[None], **tags)
     assert [pixel[0] for pixel in shown(preview(image, 0))[0]] == [0, 1, 2, 3, 4, 5, 0, 1]
+
+
+def test_palettes_are_those_of_pydicom() -> None:
+    numbers = np.random.default_rng(5)
+    values = np.arange(0, 256, dtype="u1")[None]
+    tags: dict[str, Any] = {"PhotometricInterpretation": "PALETTE COLOR"}
+    for name in ("Red", "Green", "Blue"):
+        ends = numbers.integers(0, 65536, 3).tolist()
+        program = [0, 1, ends[0], 1, 99, ends[1], 0, 2, 5, 6, 1, 98, ends[2]]
+        tags[f"{name}PaletteColorLookupTableDescriptor"] = [200, 20, 16]
+        tags[f"Segmented{name}PaletteColorLookupTableData"] = np.array(program, "u2").tobytes()
+    file = image_file(values, **tags)
+    expected = apply_color_lut(values, dcmread(io.BytesIO(file))) >> 8
+    found = np.array(shown(preview(Image(file, COLOUR_TAGS), 0)))
+    assert np.abs(found - expected.astype("i4")).max() <= 1
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ def array(work: Work) -> dict[str, Any]:
         values = _values(image, one, rescaled=rescaled)
         kind = f"<{values.dtype.str[1:]}"  # of bytes too, as Orthanc spells it
         work.write(np.ascontiguousarray(values).data)
+        work.forget()
         work.alive()
     samples = 3 if is_colour(image) else 1
     shape = image.shape
