@@ -989,7 +989,7 @@ IMAGING_MEMORY_BYTES: Final = 1 * GIB
 ``PIXELS_OF_FRAME`` needs about 0.6 GiB while it is rendered."""
 
 IMAGING_IDLE_BYTES: Final = 256 * MIB
-"""One that has ever used more memory ends after its task, and another one takes its place."""
+"""One that holds more memory after its task ends, and another one takes its place."""
 
 IMAGING_PATIENCE_S: Final = 30.0
 """Time for one task, or for each frame of many. The slowest decoder (JPEG 2000) makes 10 MB/s."""
@@ -1002,6 +1002,15 @@ IMAGING_WAITING: Final = 256
 
 IMAGING_MESSAGE_BYTES: Final = 64 * KIB
 """What server and worker say to each other at once; images are in files beside it."""
+
+STRIP_BYTES: Final = 1 * MIB
+"""Rows of a picture that are made at once: a slice of CT is one piece, a mammogram a hundred."""
+
+PICTURE_SIDE: Final = 20_000
+"""Width or height that a picture may be asked for in; a screen has 8,000."""
+
+PRINTED_VALUES: Final = 32 * MIB
+"""Values of a frame that are written as text (``matlab``): a mammogram has 20 million, in 5 s."""
 
 IMAGING_OUTPUT_BYTES: Final = 4 * GIB
 """What one task may write: as numpy, a series of 2,000 slices of 512² is 2 GiB."""

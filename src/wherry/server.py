@@ -30,6 +30,7 @@ from wherry.errors import ConfigurationError, WherryError
 from wherry.housekeeping import Housekeeping, left_to_housekeeping
 from wherry.http import threads
 from wherry.http.app import build_app
+from wherry.http.drawing import Drawing
 from wherry.http.lifecycle import Lifecycle
 from wherry.http.port import Signals, address, answer, listen
 from wherry.http.services import Services
@@ -210,6 +211,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
         associations = AssociationPool(config.dimse.association_close_delay_s)
         receiving = Receiving(config)
         calls = threads.Pool(limits.QUERIES_AT_ONCE)
+        drawing = Drawing(imaging.size)
         transfer_service = TransferService(config, index, storage, ingest, peers, metrics)
         jobs = JobEngine(
             index,
@@ -241,6 +243,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             associations=associations,
             calls=calls,
             imaging=imaging,
+            drawing=drawing,
             transcoder=transcoder,
             worklists=WorklistBook(config, index),
             transfers=transfer_service,
@@ -269,6 +272,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             lookout.close()
             jobs.stop()  # may last longer than a lease: the heartbeat goes on meanwhile
             imaging.close()
+            drawing.close()
             associations.close()
             transfer_service.close()
             calls.stop()

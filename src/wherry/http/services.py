@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
     from wherry.config import Config
+    from wherry.http.drawing import Drawing
     from wherry.http.lifecycle import Lifecycle
     from wherry.http.threads import Pool
     from wherry.imaging.pool import ImagingPool
@@ -44,6 +45,7 @@ class Services:
     calls: Pool
     """Threads that wait for modalities."""
     imaging: ImagingPool
+    drawing: Drawing
     transcoder: Transcoder
     worklists: WorklistBook
     transfers: TransferService

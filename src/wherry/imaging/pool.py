@@ -71,10 +71,16 @@ class ImagingPool:
         self._closed = False
 
     def run(
-        self, task: str, arguments: Mapping[str, Any], source: Source, sink: int
+        self,
+        task: str,
+        arguments: Mapping[str, Any],
+        source: Source,
+        sink: int,
+        *,
+        at: int = 0,
     ) -> dict[str, Any]:
         """Have ``task`` done; what it returned. Its output is in the file ``sink``, from the
-        beginning.
+        offset ``at``.
 
         Raises what the task raises, ``UndecodableImage``, ``Unavailable``.
         """
@@ -83,6 +89,7 @@ class ImagingPool:
             "arguments": arguments,
             "offset": source.offset,
             "size": source.size,
+            "at": at,
             "most": limits.IMAGING_OUTPUT_BYTES,
         }
         worker = self._take()

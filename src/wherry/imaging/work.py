@@ -15,6 +15,9 @@ from typing import Any, Final
 from wherry.errors import CannotWriteFile, UndecodableImage
 
 TASKS: Final[dict[str, str]] = {
+    "picture": "wherry.imaging.rendering:picture",
+    "array": "wherry.imaging.rendering:array",
+    "text": "wherry.imaging.rendering:text",
     "transcode": "wherry.imaging.recoding:transcode",
 }
 """Name of a task → ``module:function``; loaded when it is asked for the first time."""
@@ -28,6 +31,7 @@ class Work:
         arguments: Mapping[str, Any],
         source: memoryview,
         sink: int,
+        at: int,
         most: int,
         alive: Callable[[], None],
     ) -> None:
@@ -40,6 +44,7 @@ class Work:
         self.written = 0
         """Bytes of the output so far."""
         self._sink = sink
+        self._at = at
         self._most = most
 
     def forget(self) -> None:
@@ -49,22 +54,22 @@ class Work:
 
     def begin_again(self) -> None:
         """Nothing was written so far."""
-        os.ftruncate(self._sink, 0)
+        os.ftruncate(self._sink, self._at)
         self.written = 0
 
     def overwrite(self, data: bytes, position: int) -> None:
         """Put other bytes in the place of some that were written."""
-        os.pwrite(self._sink, data, position)
+        os.pwrite(self._sink, data, self._at + position)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append to the output. Raises ``UndecodableImage`` beyond the bound of an output,
         ``CannotWriteFile``."""
         view = memoryview(data).cast("B")
-        if self.written + len(view) > self._most:
+        if self._at + self.written + len(view) > self._most:
             raise UndecodableImage("more pixels than are answered at once")
         try:
             while view:
-                done = os.pwrite(self._sink, view, self.written)
+                done = os.pwrite(self._sink, view, self._at + self.written)
                 view = view[done:]
                 self.written += done
         except OSError as error:

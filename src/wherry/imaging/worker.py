@@ -59,8 +59,14 @@ def _answer(
     """What came of one task: ``result``, or the class and details of an error."""
     try:
         with _mapped(files[0], document["offset"], document["size"], memory_bytes) as source:
-            beat = _Pulse(line).beat
-            work = Work(document["arguments"], source, files[1], document["most"], beat)
+            work = Work(
+                document["arguments"],
+                source,
+                files[1],
+                document["at"],
+                document["most"],
+                _Pulse(line).beat,
+            )
             return {"result": _function(document["function"])(work)}
     except WherryError as error:
         return {"error": type(error).__name__, "details": error.details}
@@ -131,8 +137,10 @@ def _dying_with(line: socket.socket) -> Iterator[None]:
 
 
 def _has_grown() -> bool:
-    """Whether it holds more memory than an idle worker should."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > limits.IMAGING_IDLE_BYTES // 1024
+    """Whether it holds more memory than an idle worker should. (The peak that ``getrusage`` tells
+    may be that of the server, from before ``exec``.)"""
+    resident = int(Path("/proc/self/statm").read_text().split()[1])
+    return resident * resource.getpagesize() > limits.IMAGING_IDLE_BYTES
 
 
 def _place_of(error: Exception) -> str:

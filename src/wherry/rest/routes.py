@@ -6,6 +6,7 @@ from starlette.routing import Route
 
 from wherry.rest import (
     archives,
+    arrays,
     asking,
     attachments,
     bulk,
@@ -16,6 +17,7 @@ from wherry.rest import (
     exports,
     files,
     frames,
+    images,
     instances,
     jobevents,
     jobs,
@@ -51,6 +53,8 @@ _MODULES = (
     files,
     contents,
     frames,
+    images,
+    arrays,
     kindred,
     slices,
     metadata,
