@@ -71,9 +71,6 @@ class Transcoder:
             "lossy": lossy_allowed,
         }
         with inflated(source, syntax) as plain, scratch.nameless() as room:
-            if plain is not source and EXPLICIT in wanted:
-                yield Transcoded(plain, EXPLICIT, "", is_new_image=False)
-                return
             answer = self._pool.run("transcode", arguments, plain, room.fileno())
             yield Transcoded(Source.whole(room.fileno()), **answer)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -155,7 +156,9 @@ class Ingest:
         ``done(stored, None)`` is called after the instance is durable and visible,
         ``done(None, error)`` when it is neither; from a thread that must not be held up.
         """
-        self._group.submit(self._recoded(staged), done)
+        if self._recoding is not None:
+            [staged] = self._all_recoded([staged])
+        self._group.submit(staged, done)
 
     def commit(self, batch: Sequence[StagedInstance], standing: str = "") -> list[Stored]:
         """Make a batch visible, wholly or not at all; answers in the order of ``batch``.
@@ -174,29 +177,20 @@ class Ingest:
         return stored
 
     def _all_recoded(self, batch: Sequence[StagedInstance]) -> list[StagedInstance]:
+        """These instances in the transfer syntax that all shall have, where that can be. When it
+        raises, their files are gone."""
+        assert self._recoding is not None
         found = list(batch)
         try:
             for place, staged in enumerate(found):
-                found[place] = self._recoded(staged)
+                made = self._recoding.recoded(staged, partial(self.stage, staged.origin))
+                if made is not None:
+                    found[place] = made
+                    self.discard([staged])
         except BaseException:
             self.discard(found)
             raise
         return found
-
-    def _recoded(self, staged: StagedInstance) -> StagedInstance:
-        """It, or the same in the transfer syntax that all shall have. When it raises, its file is
-        gone."""
-        if self._recoding is None:
-            return staged
-        try:
-            made = self._recoding.recoded(staged, lambda: self.stage(staged.origin))
-        except BaseException:
-            self.discard([staged])
-            raise
-        if made is None:
-            return staged
-        self.discard([staged])
-        return made
 
     def commit_block(
         self,
