@@ -37,12 +37,22 @@ LATER = {
 """Sections of the main profile that Wherry does not serve yet: not sent."""
 LATER_PATHS = re.compile(
     r"/(dicom-web|plugins/dicom-web)\b.*"
-    r"|/.*/(numpy|matlab|preview|rendered|image-u?int(8|16)|modify|anonymize)\b.*"
+    r"|/.*/(modify|anonymize)\b.*"
 )
 """The same in other sections."""
 STAND_INS = {"/studies/${CT_ST}/modify": "/studies/${CT_ST}/archive"}
 """Jobs of profile ``jobs`` that Wherry does not have yet, and what is sent instead of them."""
-PROFILES = ["main", "auth", "variant", "revisions", "recycling", "jobs", "lifecycle", "stop"]
+PROFILES = [
+    "main",
+    "auth",
+    "variant",
+    "revisions",
+    "recycling",
+    "ingest",
+    "jobs",
+    "lifecycle",
+    "stop",
+]
 """Not ``ingest`` (transcoding), which is not there yet either."""
 
 

@@ -90,6 +90,10 @@ class WherryConfig:
     """What moves between the file system and the object storage by itself (``StoragePolicy``)."""
     anonymization_secret: str = field(default="", repr=False)
     """What anonymized identifiers are made of (``AnonymizationSecret``); "" = others each time."""
+    imaging_workers: int = 0
+    """Processes that make images (``ImagingWorkers``); 0 = one a processor."""
+    imaging_memory_bytes: int = limits.IMAGING_MEMORY_BYTES
+    """Memory of each of them (``ImagingMemory``, MiB)."""
     dicom_bind_address: str = ""
     """Address the DICOM port listens on (``DicomBindAddress``); "" = every interface, because
     modalities are other machines."""
@@ -112,6 +116,14 @@ class Config:
     maximum_storage_mode: str = "Recycle"
     """At these limits: the oldest unprotected patients go (``Recycle``), or what arrives is
     refused (``Reject``)."""
+    ingest_transcoding: str = ""
+    """The transfer syntax that all that arrives shall have (``IngestTranscoding``); "" = as it is.
+    """
+    ingest_transcoding_of_uncompressed: bool = True
+    ingest_transcoding_of_compressed: bool = True
+    """Whether that holds for what arrives uncompressed, and compressed."""
+    lossy_quality: int = 90
+    """Of transcoding that loses something, 1 to 100 (``DicomLossyTranscodingQuality``)."""
     log_exported_resources: bool = False
     """What is sent to peers and modalities is written down (``/exports``)."""
     storage_compression: bool = False

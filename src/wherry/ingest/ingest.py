@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -24,6 +25,7 @@ from wherry.ingest.attaching import Attaching
 from wherry.ingest.group import GroupCommit, type_done
 from wherry.ingest.handful import Handfuls, type_check
 from wherry.ingest.newfiles import NewFiles, left_to_next_start
+from wherry.ingest.recoding import IngestRecoding
 from wherry.ingest.reconstruction import Reconstruction
 from wherry.ingest.recovery import Janitor
 from wherry.ingest.staging import Staging
@@ -53,6 +55,7 @@ class Ingest:
         codec: Compression = Compression.ZLIB,
         bounds: Bounds | None = None,
         signatures: Mapping[Level, str] = MappingProxyType({}),
+        recoding: IngestRecoding | None = None,
     ) -> None:
         self._index = index
         self._storage = storage
@@ -64,6 +67,8 @@ class Ingest:
         self._max_instance_bytes = max_instance_bytes
         self.compression = compression
         """Of new files."""
+        self._recoding = recoding
+        self._takes_small = compression is Compression.NONE and recoding is None
         self._files = NewFiles(index, storage, owner=owner)
         self.attachments = Attaching(
             index,
@@ -94,7 +99,7 @@ class Ingest:
         ``done(stored, None)`` is called after the instance is durable and visible,
         ``done(None, error)`` when it is neither; from a thread that must not be held up.
         """
-        if self.compression is not Compression.NONE or not 0 < len(data) <= limits.SMALL_FILE_BYTES:
+        if not self._takes_small or not 0 < len(data) <= limits.SMALL_FILE_BYTES:
             return False
         self._handfuls.add(data, origin, done, check)
         return True
@@ -105,7 +110,7 @@ class Ingest:
         """Make an instance durable and visible in the thread of the caller. ``md5``: its digest, if
         it is known. Raises what ``check``, ``Staging`` and ``commit`` raise; then nothing of it is
         left."""
-        if self.compression is Compression.NONE and len(data) <= limits.SMALL_FILE_BYTES:
+        if self._takes_small and len(data) <= limits.SMALL_FILE_BYTES:
             return self._handfuls.store(data, origin, check)
         staging = self.stage(origin, md5)
         staging.write(data)
@@ -145,11 +150,14 @@ class Ingest:
         )
 
     def submit(self, staged: StagedInstance, done: type_done) -> None:
-        """Commit one instance together with others that are waiting.
+        """Commit one instance together with others that are waiting. Blocking where it is
+        transcoded.
 
         ``done(stored, None)`` is called after the instance is durable and visible,
         ``done(None, error)`` when it is neither; from a thread that must not be held up.
         """
+        if self._recoding is not None:
+            [staged] = self._all_recoded([staged])
         self._group.submit(staged, done)
 
     def commit(self, batch: Sequence[StagedInstance], standing: str = "") -> list[Stored]:
@@ -158,6 +166,8 @@ class Ingest:
 
         When it raises, nothing is visible and the files are gone.
         """
+        if self._recoding is not None:
+            batch = self._all_recoded(batch)
         try:
             stored = self._index.write(lambda tx: self._add(tx, batch, standing))
         except BaseException:
@@ -165,6 +175,22 @@ class Ingest:
             raise
         self._settle(batch, stored)
         return stored
+
+    def _all_recoded(self, batch: Sequence[StagedInstance]) -> list[StagedInstance]:
+        """These instances in the transfer syntax that all shall have, where that can be. When it
+        raises, their files are gone."""
+        assert self._recoding is not None
+        found = list(batch)
+        try:
+            for place, staged in enumerate(found):
+                made = self._recoding.recoded(staged, partial(self.stage, staged.origin))
+                if made is not None:
+                    found[place] = made
+                    self.discard([staged])
+        except BaseException:
+            self.discard(found)
+            raise
+        return found
 
     def commit_block(
         self,

@@ -12,19 +12,29 @@ Not here: several at once and trying again (``store``), which contexts there are
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from wherry import limits
 from wherry.dicom.wire.commands import Command, CommandField
-from wherry.errors import NetworkProtocol
+from wherry.errors import (
+    BadFileFormat,
+    NetworkProtocol,
+    NoAcceptableContext,
+    UnsupportedMediaType,
+)
+from wherry.imaging.pool import Source
+from wherry.imaging.transcoding import Transcoder
 from wherry.modalities.association import Association, ModalityUnavailable
-from wherry.modalities.negotiation import Recoding
+from wherry.modalities.negotiation import NATIVE, Accepted, Recoding
 from wherry.modalities.outgoing import Outgoing, read
 from wherry.model import Attachment
+from wherry.storage import scratch
 from wherry.storage.base import StorageArea
+from wherry.storage.mapping import mapped
 from wherry.storage.outgoing import FileRange
 from wherry.storage.outgoing import opened as opened_file
 
@@ -45,6 +55,8 @@ _FAMILIES: Final = {
     0xC000: "cannot understand it",
 }
 _OUT_OF_RESOURCES: Final = 0xA700
+
+C = TypeVar("C", bound=Accepted)
 
 
 class StoreRefused(NetworkProtocol):
@@ -87,6 +99,45 @@ def opened(storage: StorageArea, orthanc_id: str, attachment: Attachment) -> Ite
             yield read(view, reader.read_at if in_a_file else None)
 
 
+@contextmanager
+def as_taken(
+    instance: Outgoing, contexts: Iterable[C], rules: Recoding
+) -> Iterator[tuple[C, Outgoing]]:
+    """The context through which the instance goes, and the instance such that its data set can be
+    had in the transfer syntax of it: itself where only numbers are written otherwise, else
+    decompressed or compressed.
+
+    Raises ``NoAcceptableContext`` when there is none, and what ``Transcoder.transcode`` raises.
+    """
+    stored = instance.kind.transfer_syntax
+    problem = NoAcceptableContext()
+    with ExitStack() as stack:
+        for context in rules.choose(contexts, instance.kind):
+            syntax = context.transfer_syntax
+            if syntax == stored or rules.transcoder is None or {stored, syntax} <= NATIVE:
+                yield context, instance
+                return
+            try:
+                taken = stack.enter_context(_recoded(instance, syntax, rules.transcoder))
+            except (UnsupportedMediaType, BadFileFormat) as error:
+                words = f"It cannot be had in the transfer syntax {syntax}: {error}"
+                problem = NoAcceptableContext(words)
+                continue
+            yield context, taken
+            return
+    raise problem
+
+
+@contextmanager
+def _recoded(instance: Outgoing, syntax: str, transcoder: Transcoder) -> Iterator[Outgoing]:
+    with scratch.nameless() as room:
+        scratch.fill(room, instance.whole())
+        with transcoder.transcode(Source.whole(room.fileno()), [syntax]) as made:
+            file = made.source.file if made is not None else room.fileno()
+            with mapped(file) as view:
+                yield read(view, lambda offset, size: os.pread(file, size, offset))
+
+
 def store(
     association: Association,
     instance: Outgoing,
@@ -100,23 +151,23 @@ def store(
     leave the association as it was. ``ModalityUnavailable``, ``NetworkProtocol``,
     ``BadFileFormat``: it is at its end (``Association.ended``), or should be brought to it.
     """
-    context = rules.choose(association.contexts, instance.kind)
-    message_id = association.next_message_id()
-    command = Command(
-        CommandField.C_STORE_RQ,
-        has_data_set=True,
-        affected_sop_class=instance.kind.sop_class,
-        message_id=message_id,
-        priority=priority,
-        affected_sop_instance=instance.sop_instance,
-        originator=originator.aet if originator else None,
-        originator_message_id=originator.message_id if originator else None,
-    )
-    data_set = instance.data_set(context.transfer_syntax)
-    if isinstance(data_set, memoryview):
-        association.send(context.id, command, data_set)
-    else:
-        association.send_pieces(context.id, command, data_set)
+    with as_taken(instance, association.contexts, rules) as (context, taken):
+        message_id = association.next_message_id()
+        command = Command(
+            CommandField.C_STORE_RQ,
+            has_data_set=True,
+            affected_sop_class=instance.kind.sop_class,
+            message_id=message_id,
+            priority=priority,
+            affected_sop_instance=instance.sop_instance,
+            originator=originator.aet if originator else None,
+            originator_message_id=originator.message_id if originator else None,
+        )
+        data_set = taken.data_set(context.transfer_syntax)
+        if isinstance(data_set, memoryview):
+            association.send(context.id, command, data_set)
+        else:
+            association.send_pieces(context.id, command, data_set)
     return Stored(_answer(association, instance, message_id), instance.size)
 
 

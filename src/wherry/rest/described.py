@@ -28,6 +28,7 @@ BYTES: Final = "application/octet-stream"
 STRING: Final[type_schema] = {"type": "string"}
 BOOLEAN: Final[type_schema] = {"type": "boolean"}
 COUNT: Final[type_schema] = {"type": "integer", "minimum": 0}
+NUMBER: Final[type_schema] = {"type": "number"}
 OBJECT: Final[type_schema] = {"type": "object"}
 ID: Final[type_schema] = {
     "type": "string",
@@ -95,10 +96,11 @@ SHOWN = (*FORM, REQUESTED, CONTENT)
 CHILDREN = Operation((EXPAND, *SHOWN), answer=list_of({}))
 TEXT_OUT = Operation(answer=STRING, answer_type=TEXT)
 DONE = Operation(answer_type=TEXT)
-FILE = Operation((FILENAME,), answer_type=DICOM)
+TRANSCODE = Query("transcode", STRING, "UID of the transfer syntax that all files shall have")
+QUALITY = Query("lossy-quality", {"type": "integer"}, "Where that loses something, 1 to 100")
+FILE = Operation((FILENAME, TRANSCODE, QUALITY), answer_type=DICOM)
 ARCHIVE: Final = "application/zip"
 ZIP = Operation(answer_type=ARCHIVE)
-TRANSCODE = Query("transcode", STRING, "UID of the transfer syntax that all files shall have")
 RESOURCES = members(("Resources",), Resources=list_of(ID))
 _EDIT = {
     "Replace": {"type": "object", "description": "Tag or path → text, items or data URI"},
@@ -110,6 +112,35 @@ _EDIT = {
 }
 MODIFY = members((), **_EDIT, RemovePrivateTags=BOOLEAN)
 ANONYMIZE = members((), **_EDIT, KeepPrivateTags=BOOLEAN, DicomVersion=one_of(*EDITIONS))
+
+_QUALITY = Query("quality", COUNT, "Of a JPEG, 1 to 100")
+_UNSUPPORTED = _flag("returnUnsupportedImage", "Redirect to a picture that says so, instead of 415")
+_PICTURE = Operation((_QUALITY, _UNSUPPORTED), answer_type="image/png")
+_IMAGES = {
+    "preview": _PICTURE,
+    "image-uint8": _PICTURE,
+    "image-uint16": _PICTURE,
+    "image-int16": _PICTURE,
+    "rendered": Operation(
+        (
+            *_PICTURE.query,
+            Query("window-center", NUMBER, "Centre of the window; of the file if not said"),
+            Query("window-width", NUMBER, "Width of the window"),
+            Query("width", COUNT, "At most so many pixels wide"),
+            Query("height", COUNT, "At most so many pixels high"),
+            _flag("smooth", "Smooth what gets smaller"),
+        ),
+        answer_type="image/png",
+    ),
+    "matlab": TEXT_OUT,
+    "numpy": Operation(
+        (
+            _flag("rescale", "Values of the modality, as floating point; default true"),
+            _flag("compress", "As .npz"),
+        ),
+        answer_type=BYTES,
+    ),
+}
 
 WORKLIST_FORM = Query("format", one_of("Simplify", "Short", "Full"), "How tags are spelt")
 _WORKLIST = members(("ID", "Path", "Tags"), ID=STRING, Path=STRING, Tags=OBJECT)
@@ -259,6 +290,7 @@ _ARCHIVE = members(
     Filename=STRING,
     Priority={"type": "integer"},
     Transcode=STRING,
+    LossyQuality={"type": "integer"},
     UserData={},
 )
 _STORE = {
@@ -274,6 +306,7 @@ _STORE = {
             Permissive=BOOLEAN,
             Priority={"type": "integer"},
             Transcode=STRING,
+            LossyQuality={"type": "integer"},
         ),
     ]
 }
@@ -398,6 +431,11 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "GET /{L}/{}/pdf": Operation(answer_type="application/pdf"),
     "GET /{L}/{}/frames/{}/raw": Operation(answer_type=BYTES),
     "GET /{L}/{}/frames/{}/raw.gz": Operation(answer_type="application/gzip"),
+    **{
+        f"GET /{{L}}/{{}}{frame}/{name}": operation
+        for frame in ("", "/frames/{}")
+        for name, operation in _IMAGES.items()
+    },
     "POST /{L}/{}/export": Operation(body=STRING, body_type=TEXT),
     # metadata, attachments, labels
     "GET /{L}/{}/metadata": Operation((EXPAND, _flag("numeric", "Numbers instead of names"))),
@@ -457,9 +495,10 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "GET /jobs/{}/{}": ZIP,
     "DELETE /jobs/{}/{}": DONE,
     # archives
-    "GET /{L}/{}/archive": Operation((FILENAME, TRANSCODE), answer_type=ARCHIVE),
+    "GET /{L}/{}/archive": Operation((FILENAME, TRANSCODE, QUALITY), answer_type=ARCHIVE),
     "GET /{L}/{}/media": Operation(
-        (FILENAME, TRANSCODE, _flag("extended", "More tags in the DICOMDIR")), answer_type=ARCHIVE
+        (FILENAME, TRANSCODE, QUALITY, _flag("extended", "More tags in the DICOMDIR")),
+        answer_type=ARCHIVE,
     ),
     "POST /{L}/{}/modify": Operation(body=MODIFY, answer_type=DICOM),
     "POST /{L}/{}/anonymize": Operation(body=ANONYMIZE, answer_type=DICOM),
@@ -471,6 +510,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
                 Query("resources", STRING, "Identifiers, separated by commas"),
                 FILENAME,
                 TRANSCODE,
+                QUALITY,
             ),
             answer_type=ARCHIVE,
         )
