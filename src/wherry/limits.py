@@ -287,6 +287,7 @@ item of their sequence."""
 EDIT_INFLATED_BYTES: Final = 256 * MIB
 """A deflated data set that is edited is held in memory, once inflated. Structured reports, which
 are what is deflated, have a few MiB."""
+
 FRAME_BYTES: Final = 512 * MIB
 """One decoded frame, of which a worker holds three copies. The largest of mammograms and slides
 have 100 MiB; 46341² pixels pass every bound that is written with 32 bits."""
