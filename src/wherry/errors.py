@@ -19,6 +19,8 @@ error codes, so that a client written for Orthanc recognises them.
     │   ├── Conflict               46   409  the resource exists already
     │   ├── BadRevision            43   409  somebody else changed it meanwhile
     │   └── UnsupportedMediaType 3000   415  no such representation
+    │       ├── CannotDecode     3000   415  a frame that no decoder reads, or that lies
+    │       └── CannotEncode     3000   415  a frame that this transfer syntax cannot hold
     ├── NotFound                             what is named does not exist
     │   ├── InexistentItem          7   404  an item of a known resource
     │   ├── UnknownResource        17   404  a resource
@@ -166,6 +168,14 @@ class UnsupportedMediaType(Refused):
     """No such representation."""
 
     code, text, http_status = 3000, "Unsupported media type", 415
+
+
+class CannotDecode(UnsupportedMediaType):
+    """A frame that no decoder reads, or that is not what the file says."""
+
+
+class CannotEncode(UnsupportedMediaType):
+    """A frame that the wanted transfer syntax cannot hold."""
 
 
 class NotFound(WherryError):

@@ -284,6 +284,13 @@ EDIT_INFLATED_BYTES: Final = 256 * MIB
 """A deflated data set that is edited is held in memory, once inflated. Structured reports, which
 are what is deflated, have a few MiB."""
 
+FRAME_BYTES: Final = 512 * MIB
+"""One decoded frame, of which a worker holds three copies. The largest of mammograms and slides
+have 100 MiB; 46341² pixels pass every bound that is written with 32 bits."""
+
+CODED_FRAME_BYTES: Final = 512 * MIB
+"""One compressed frame: no larger than what it decodes to may be."""
+
 DICOM_FALLBACK_BYTES: Final = 2 * MIB
 """Bytes that pydicom reads of a file which our own scan cannot read: it takes about 0.3 s for
 them. Odd files are old and small."""
@@ -978,3 +985,36 @@ FIND_ANSWERS_SENT: Final = 16
 SEARCH_KEY_CHARACTERS: Final = 256
 """Characters of a value that the index searches by. DICOM allows 64 (LO) or 3 × 64 (PN);
 PostgreSQL refuses index entries beyond 2,700 bytes."""
+
+
+# --- Images --------------------------------------------------------------------------------
+IMAGING_WORKERS: Final = 64
+"""Processes that make images, at most; one a processor when nothing else is configured."""
+
+IMAGING_MEMORY_BYTES: Final = 1 * GIB
+"""Address space of such a process, beside its input: 0.1 GiB are Python and numpy, and a frame of
+``PIXELS_OF_FRAME`` needs about 0.6 GiB while it is rendered."""
+
+IMAGING_IDLE_BYTES: Final = 256 * MIB
+"""One that holds more memory after its task ends, and another one takes its place."""
+
+IMAGING_PATIENCE_S: Final = 30.0
+"""Time for one task, or for each frame of many. The slowest decoder (JPEG 2000) makes 10 MB/s."""
+
+IMAGING_IDLE_S: Final = 60.0
+"""A worker without work for so long ends; to start one takes a tenth of a second."""
+
+IMAGING_WAITING: Final = 256
+"""Tasks that wait for a worker; the next one is refused. A viewer asks for a series at once."""
+
+IMAGING_MESSAGE_BYTES: Final = 64 * KIB
+"""What server and worker say to each other at once; images are in files beside it."""
+
+STRIP_BYTES: Final = 1 * MIB
+"""Rows of a picture that are made at once: a slice of CT is one piece, a mammogram a hundred."""
+
+PICTURE_SIDE: Final = 20_000
+"""Width or height that a picture may be asked for in; a screen has 8,000."""
+
+IMAGING_OUTPUT_BYTES: Final = 4 * GIB
+"""What one task may write: as numpy, a series of 2,000 slices of 512² is 2 GiB."""

@@ -24,14 +24,17 @@ from wherry import dimse, limits, logs, rest, transfers
 from wherry.archives.job import ArchiveJobs
 from wherry.archives.order import ARCHIVE, MEDIA
 from wherry.config import Config
+from wherry.config.settings import processors
 from wherry.dicom import charsets, dictionary, extra, scan
 from wherry.errors import ConfigurationError, WherryError
 from wherry.housekeeping import Housekeeping, left_to_housekeeping
 from wherry.http import threads
 from wherry.http.app import build_app
+from wherry.http.drawing import Drawing
 from wherry.http.lifecycle import Lifecycle
 from wherry.http.port import Signals, address, answer, listen
 from wherry.http.services import Services
+from wherry.imaging.pool import ImagingPool
 from wherry.index import moves, settings
 from wherry.index.database import Index
 from wherry.index.opening import IndexSettings, open_index
@@ -199,6 +202,12 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
         associations = AssociationPool(config.dimse.association_close_delay_s)
         receiving = Receiving(config)
         calls = threads.Pool(limits.QUERIES_AT_ONCE)
+        imaging = ImagingPool(
+            config.wherry.imaging_workers or processors(),
+            config.wherry.imaging_memory_bytes,
+            metrics,
+        )
+        drawing = Drawing(imaging.size)
         transfer_service = TransferService(config, index, storage, ingest, peers, metrics)
         jobs = JobEngine(
             index,
@@ -229,6 +238,8 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             modalities=modalities,
             associations=associations,
             calls=calls,
+            imaging=imaging,
+            drawing=drawing,
             worklists=WorklistBook(config, index),
             transfers=transfer_service,
             metrics=metrics,
@@ -255,6 +266,8 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
         finally:
             lookout.close()
             jobs.stop()  # may last longer than a lease: the heartbeat goes on meanwhile
+            imaging.close()
+            drawing.close()
             associations.close()
             transfer_service.close()
             calls.stop()

@@ -37,7 +37,7 @@ LATER = {
 """Sections of the main profile that Wherry does not serve yet: not sent."""
 LATER_PATHS = re.compile(
     r"/(dicom-web|plugins/dicom-web)\b.*"
-    r"|/.*/(numpy|matlab|preview|rendered|image-u?int(8|16)|modify|anonymize)\b.*"
+    r"|/.*/(modify|anonymize)\b.*"
 )
 """The same in other sections."""
 STAND_INS = {"/studies/${CT_ST}/modify": "/studies/${CT_ST}/archive"}

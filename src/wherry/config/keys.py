@@ -313,6 +313,10 @@ SECTIONS: Final[dict[str, dict[str, Key]]] = {
         ),
         "TransferIdleTime": _number("transfer_idle_s", low=60, high=365 * _DAY_S),
         "JobRetries": _own(Kind.OBJECT),
+        "ImagingWorkers": _number("imaging_workers", high=limits.IMAGING_WORKERS),
+        "ImagingMemory": _number(
+            "imaging_memory_bytes", low=256, high=64 * limits.KIB, unit=limits.MIB
+        ),
         "StoreAssociations": _number("store_associations", low=1, high=16),
         "ForbiddenPeerAddresses": _own(Kind.STRINGS),
         "StudyReceivedChanges": _flag("study_received_changes"),

@@ -90,6 +90,10 @@ class WherryConfig:
     """What moves between the file system and the object storage by itself (``StoragePolicy``)."""
     anonymization_secret: str = field(default="", repr=False)
     """What anonymized identifiers are made of (``AnonymizationSecret``); "" = others each time."""
+    imaging_workers: int = 0
+    """Processes that make images (``ImagingWorkers``); 0 = one a processor."""
+    imaging_memory_bytes: int = limits.IMAGING_MEMORY_BYTES
+    """Memory of each of them (``ImagingMemory``, MiB)."""
     dicom_bind_address: str = ""
     """Address the DICOM port listens on (``DicomBindAddress``); "" = every interface, because
     modalities are other machines."""

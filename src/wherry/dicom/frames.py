@@ -28,7 +28,7 @@ _ROWS, _COLUMNS, _BITS, _SAMPLES, _PHOTOMETRIC = (
 )
 _EXTENDED_OFFSETS: Final = 0x7FE00001
 
-_NEEDED: Final = (
+NEEDED: Final = (
     PIXEL_DATA,
     _FRAMES,
     _ROWS,
@@ -38,6 +38,7 @@ _NEEDED: Final = (
     _PHOTOMETRIC,
     _EXTENDED_OFFSETS,
 )
+"""The elements that tell where frames lie."""
 
 _TYPES: Final = {
     "1.2.840.10008.1.2.4.50": "image/jpeg",
@@ -76,6 +77,57 @@ def count_of(number_of_frames: str | None) -> int:
     return int(text)
 
 
+class Frames:
+    """The frames of a file, all found at once: for whoever reads many of them."""
+
+    def __init__(self, tree: Tree) -> None:
+        """``tree`` has the elements ``NEEDED``. Raises as ``frame`` does."""
+        pixels = tree.root.get(PIXEL_DATA)
+        if pixels is None:
+            raise InexistentTag("no PixelData")
+        self._tree = tree
+        self._pixels = pixels
+        self.total = count_of(_text(tree, _FRAMES))
+        self._parts: list[tuple[int, int]] = []
+        self._starts: list[int] | None = None
+        if self.is_encapsulated:
+            self._parts = parts_of(tree, pixels)
+            if not self._parts:
+                raise BadFileFormat("encapsulated pixel data without an offset table")
+
+    @property
+    def is_encapsulated(self) -> bool:
+        """Whether they are fragments."""
+        return self._pixels.length == UNDEFINED
+
+    @property
+    def vr(self) -> str:
+        """The value representation of the pixel data; "" when the file does not tell."""
+        return self._pixels.vr
+
+    @property
+    def begin(self) -> int:
+        """Where the pixel data begin."""
+        return self._pixels.position
+
+    def pieces(self, number: int) -> tuple[tuple[int, int], ...]:
+        """Position and length of the pieces of one of them, from 0. Raises ``BadFileFormat``,
+        ``ParameterOutOfRange``."""
+        if number >= self.total:
+            raise ParameterOutOfRange
+        if not self.is_encapsulated:
+            return (_native(self._tree, self._pixels, number, self.total),)
+        table, fragments = self._parts[0], self._parts[1:]
+        if self.total == 1 or len(fragments) == self.total:
+            return tuple(fragments) if self.total == 1 else (fragments[number],)
+        if self._starts is None:
+            self._starts = _offsets(self._tree, table, fragments, self.total)
+        if len(self._starts) != self.total:
+            raise BadFileFormat("encapsulated pixel data whose frames cannot be told apart")
+        end = self._starts[number + 1] if number + 1 < self.total else len(fragments)
+        return tuple(fragments[self._starts[number] : end])
+
+
 def frame(data: type_data, number: int) -> Frame:
     """Frame ``number``, from 0, of the file ``data``.
 
@@ -83,18 +135,11 @@ def frame(data: type_data, number: int) -> Frame:
     ``BadFileFormat`` (pixel data that are not what the file says).
     """
     with readable(data):
-        tree = Selection(data, _NEEDED)
-        pixels = tree.root.get(PIXEL_DATA)
-        if pixels is None:
-            raise InexistentTag("no PixelData")
-        total = count_of(_text(tree, _FRAMES))
-        if number >= total:
-            raise ParameterOutOfRange
-        if pixels.length == UNDEFINED:
-            pieces = _encapsulated(tree, pixels, number, total)
-            media_type, is_swapped = _TYPES.get(tree.syntax, ""), False
-        else:
-            pieces = (_native(tree, pixels, number, total),)
+        tree = Selection(data, NEEDED)
+        found = Frames(tree)
+        pieces = found.pieces(number)
+        media_type, is_swapped = _TYPES.get(tree.syntax, ""), False
+        if not found.is_encapsulated:
             media_type, is_swapped = "", tree.big_endian and _short(tree, _BITS, 8) == 16
     return Frame(
         tree.data, pieces, media_type or "application/octet-stream", tree.is_inflated, is_swapped
@@ -110,22 +155,6 @@ def _native(tree: Tree, pixels: Element, number: int, total: int) -> tuple[int, 
     if size * total > pixels.length or pixels.position + pixels.length > len(tree.data):
         raise BadFileFormat("pixel data that are shorter than their frames")
     return pixels.position + number * size, size
-
-
-def _encapsulated(
-    tree: Tree, pixels: Element, number: int, total: int
-) -> tuple[tuple[int, int], ...]:
-    parts = parts_of(tree, pixels)
-    if not parts:
-        raise BadFileFormat("encapsulated pixel data without an offset table")
-    table, fragments = parts[0], parts[1:]
-    if total == 1 or len(fragments) == total:
-        return tuple(fragments) if total == 1 else (fragments[number],)
-    starts = _offsets(tree, table, fragments, total)
-    if len(starts) != total:
-        raise BadFileFormat("encapsulated pixel data whose frames cannot be told apart")
-    end = starts[number + 1] if number + 1 < total else len(fragments)
-    return tuple(fragments[starts[number] : end])
 
 
 def _offsets(

@@ -9,8 +9,10 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
     from wherry.config import Config
+    from wherry.http.drawing import Drawing
     from wherry.http.lifecycle import Lifecycle
     from wherry.http.threads import Pool
+    from wherry.imaging.pool import ImagingPool
     from wherry.index.database import Index
     from wherry.ingest.ingest import Ingest
     from wherry.jobs.engine import JobEngine
@@ -41,6 +43,8 @@ class Services:
     associations: AssociationPool
     calls: Pool
     """Threads that wait for modalities."""
+    imaging: ImagingPool
+    drawing: Drawing
     worklists: WorklistBook
     transfers: TransferService
     metrics: Metrics

@@ -28,6 +28,7 @@ BYTES: Final = "application/octet-stream"
 STRING: Final[type_schema] = {"type": "string"}
 BOOLEAN: Final[type_schema] = {"type": "boolean"}
 COUNT: Final[type_schema] = {"type": "integer", "minimum": 0}
+NUMBER: Final[type_schema] = {"type": "number"}
 OBJECT: Final[type_schema] = {"type": "object"}
 ID: Final[type_schema] = {
     "type": "string",
@@ -110,6 +111,35 @@ _EDIT = {
 }
 MODIFY = members((), **_EDIT, RemovePrivateTags=BOOLEAN)
 ANONYMIZE = members((), **_EDIT, KeepPrivateTags=BOOLEAN, DicomVersion=one_of(*EDITIONS))
+
+_QUALITY = Query("quality", COUNT, "Of a JPEG, 1 to 100")
+_UNSUPPORTED = _flag("returnUnsupportedImage", "Redirect to a picture that says so, instead of 415")
+_PICTURE = Operation((_QUALITY, _UNSUPPORTED), answer_type="image/png")
+_IMAGES = {
+    "preview": _PICTURE,
+    "image-uint8": _PICTURE,
+    "image-uint16": _PICTURE,
+    "image-int16": _PICTURE,
+    "rendered": Operation(
+        (
+            *_PICTURE.query,
+            Query("window-center", NUMBER, "Centre of the window; of the file if not said"),
+            Query("window-width", NUMBER, "Width of the window"),
+            Query("width", COUNT, "At most so many pixels wide"),
+            Query("height", COUNT, "At most so many pixels high"),
+            _flag("smooth", "Smooth what gets smaller"),
+        ),
+        answer_type="image/png",
+    ),
+    "matlab": TEXT_OUT,
+    "numpy": Operation(
+        (
+            _flag("rescale", "Values of the modality, as floating point; default true"),
+            _flag("compress", "As .npz"),
+        ),
+        answer_type=BYTES,
+    ),
+}
 
 WORKLIST_FORM = Query("format", one_of("Simplify", "Short", "Full"), "How tags are spelt")
 _WORKLIST = members(("ID", "Path", "Tags"), ID=STRING, Path=STRING, Tags=OBJECT)
@@ -398,6 +428,11 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "GET /{L}/{}/pdf": Operation(answer_type="application/pdf"),
     "GET /{L}/{}/frames/{}/raw": Operation(answer_type=BYTES),
     "GET /{L}/{}/frames/{}/raw.gz": Operation(answer_type="application/gzip"),
+    **{
+        f"GET /{{L}}/{{}}{frame}/{name}": operation
+        for frame in ("", "/frames/{}")
+        for name, operation in _IMAGES.items()
+    },
     "POST /{L}/{}/export": Operation(body=STRING, body_type=TEXT),
     # metadata, attachments, labels
     "GET /{L}/{}/metadata": Operation((EXPAND, _flag("numeric", "Numbers instead of names"))),

@@ -6,6 +6,7 @@ from starlette.routing import Route
 
 from wherry.rest import (
     archives,
+    arrays,
     asking,
     attachments,
     bulk,
@@ -17,6 +18,7 @@ from wherry.rest import (
     exports,
     files,
     frames,
+    images,
     instances,
     jobevents,
     jobs,
@@ -53,6 +55,8 @@ _MODULES = (
     contents,
     editing,
     frames,
+    images,
+    arrays,
     kindred,
     slices,
     metadata,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -13,6 +15,7 @@ from wherry.errors import BadFileFormat, CannotOrderSlices, UnknownResource
 from wherry.http.answers import json_answer
 from wherry.http.services import services
 from wherry.index import resources
+from wherry.index.database import Index
 from wherry.model import Level, Resource
 
 _POSITION, _ORIENTATION, _FRAMES = "0020,0032", "0020,0037", "0028,0008"
@@ -23,12 +26,21 @@ def routes() -> list[Route]:
     return [Route("/series/{id}/ordered-slices", ordered_slices)]
 
 
-def ordered_slices(request: Request) -> Response:
-    """GET /series/{id}/ordered-slices: instances, and their frames, in spatial order."""
-    series_id = request.path_params["id"]
+@dataclass(frozen=True, slots=True)
+class SeriesSlices:
+    """What the index knows of the slices of a series."""
+
+    orientation: str
+    slices: list[Slice]
+    frames: dict[str, int]
+    """Of each instance."""
+
+
+def series_slices(index: Index, series_id: str) -> SeriesSlices:
+    """Raises ``UnknownResource``, ``BadFileFormat`` beyond ``limits.DICOM_FRAMES``."""
     slices: list[Slice] = []
     frames: dict[str, int] = {}
-    with services(request).index.read() as tx:
+    with index.read() as tx:
         series = resources.get(tx, Level.SERIES, series_id)
         if series is None:
             raise UnknownResource
@@ -39,11 +51,18 @@ def ordered_slices(request: Request) -> Response:
                 frames[instance.orthanc_id] = count_of(instance.tags.get(_FRAMES))
     if sum(frames.values()) > limits.DICOM_FRAMES:
         raise BadFileFormat(f"more than {limits.DICOM_FRAMES} frames")
+    return SeriesSlices(series.tags.get(_ORIENTATION, ""), slices, frames)
+
+
+def ordered_slices(request: Request) -> Response:
+    """GET /series/{id}/ordered-slices: instances, and their frames, in spatial order."""
+    series_id = request.path_params["id"]
+    series = series_slices(services(request).index, series_id)
     try:
-        kind, found = order(slices, series.tags.get(_ORIENTATION, ""))
+        kind, found = order(series.slices, series.orientation)
     except CannotOrderSlices:
         raise CannotOrderSlices(f"Unable to order the slices of series {series_id}") from None
-    ids = [one.orthanc_id for one in found]
+    ids, frames = [one.orthanc_id for one in found], series.frames
     return json_answer(
         {
             "Type": kind,
