@@ -8,6 +8,9 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 from typing import Final
+from uuid import UUID
+
+from wherry import clock
 
 IMPLEMENTATION_CLASS: Final = "2.25.285579348450403503138320702073405252837"
 """Implementation Class UID of Wherry (PS3.7 §D.3.3.2), made of a random UUID."""
@@ -30,6 +33,11 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
 }
 """Transfer syntaxes by the name that Orthanc's configuration has for a group, without their common
 beginning. JpegLossless means JPEG-LS, as there."""
+
+
+def new_uid() -> str:
+    """A UID that nobody has had (PS3.5 §B.2)."""
+    return f"2.25.{UUID(clock.new_uuid()).int}"
 
 
 def _number(uid: str) -> tuple[int, ...]:

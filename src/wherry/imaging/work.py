@@ -17,6 +17,7 @@ TASKS: Final[dict[str, str]] = {
     "picture": "wherry.imaging.rendering:picture",
     "array": "wherry.imaging.rendering:array",
     "text": "wherry.imaging.rendering:text",
+    "import_image": "wherry.imaging.importing:import_image",
 }
 """Name of a task → ``module:function``; loaded when it is asked for the first time."""
 
