@@ -123,7 +123,8 @@ def mpeg2(frames: int = 10, *, fields: bool = False, profile: int = 0x48) -> byt
     extension = b"\0\0\1\xb5" + (1 << 28 | profile << 20 | 1 << 17).to_bytes(4) + bytes(2)
     structures = (1, 2) if fields else (3,)
     pictures = b"".join(
-        b"\0\0\1\0\1\2\3\4\0\0\1\xb5\x8f\xff" + bytes((0xFC | structure, 0x80, 0))
+        b"\0\0\1\0\1\2\3\4\0\0\1\xb5\x8f\xff"
+        + bytes((0xFC | structure, 0x80, 0))
         + b"\0\0\1\1slice"
         for _ in range(frames)
         for structure in structures
