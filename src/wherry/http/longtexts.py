@@ -86,9 +86,8 @@ class LongTexts:
 
     def _inside(self, piece: bytes, position: int) -> int:
         """Up to the end of the text, or of the piece."""
-        seen = position
+        seen, quote = position, piece.find(b'"', position)
         while True:
-            quote = piece.find(b'"', seen)
             end = quote if quote >= 0 else len(piece)
             escape = piece.find(b"\\", seen, end)
             if escape < 0:
@@ -98,6 +97,8 @@ class LongTexts:
                 self._take(piece[position:end])
                 return len(piece)
             seen = escape + 2
+            if 0 <= quote < seen:
+                quote = piece.find(b'"', seen)
         self._take(piece[position:end])
         if quote < 0:
             return len(piece)

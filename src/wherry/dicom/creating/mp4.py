@@ -76,6 +76,8 @@ def _video(data: memoryview) -> Video:
     kinds = {kind for kind, _, _ in boxes.walk(*whole)}
     if b"moof" in kinds:
         raise UnsupportedMediaType("MP4 files in fragments are not supported")
+    if b"mdat" not in kinds:
+        raise BadFileFormat("An MP4 file that is cut off")
     for kind, begin, end in boxes.walk(*boxes.inside(whole, b"moov")):
         if kind == b"trak" and _handler(boxes, (begin, end)) == b"vide":
             return _track(boxes, boxes.inside((begin, end), b"mdia"))
