@@ -27,8 +27,9 @@ error codes, so that a client written for Orthanc recognises them.
     │   ├── Conflict               46   409  the resource exists already
     │   ├── BadRevision            43   409  somebody else changed it meanwhile
     │   └── UnsupportedMediaType 3000   415  no such representation
-    │       ├── CannotDecode     3000   415  a frame that no decoder reads, or that lies
-    │       └── CannotEncode     3000   415  a frame that this transfer syntax cannot hold
+    │       ├── UndecodableImage 3000   415  no pixels can be made of what the file holds
+    │       │   └── CannotDecode 3000   415  a frame that no decoder reads, or that lies
+    │       └── CannotEncode     3000   415  pixels that a transfer syntax cannot hold
     ├── NotFound                             what is named does not exist
     │   ├── InexistentItem          7   404  an item of a known resource
     │   ├── UnknownResource        17   404  a resource
@@ -178,12 +179,17 @@ class UnsupportedMediaType(Refused):
     code, text, http_status = 3000, "Unsupported media type", 415
 
 
-class CannotDecode(UnsupportedMediaType):
+class UndecodableImage(UnsupportedMediaType):
+    """No pixels can be made of what a file holds: unknown, damaged, too large, or its decoder has
+    died or not come to an end."""
+
+
+class CannotDecode(UndecodableImage):
     """A frame that no decoder reads, or that is not what the file says."""
 
 
 class CannotEncode(UnsupportedMediaType):
-    """A frame that the wanted transfer syntax cannot hold."""
+    """Pixels that the wanted transfer syntax cannot hold."""
 
 
 class CannotCreate(Refused):

@@ -280,6 +280,10 @@ JSON. Whole-slide images have 100,000."""
 SECRET_CHARACTERS: Final = 24
 """Least length of a secret in the configuration: 24 random hexadecimal digits are 96 bits."""
 
+EDIT_RULES: Final = 1_000
+"""Attributes that one request replaces, removes or keeps: those with a path are compared with each
+item of their sequence."""
+
 EDIT_INFLATED_BYTES: Final = 256 * MIB
 """A deflated data set that is edited is held in memory, once inflated. Structured reports, which
 are what is deflated, have a few MiB."""
@@ -1025,6 +1029,12 @@ STRIP_BYTES: Final = 1 * MIB
 
 PICTURE_SIDE: Final = 20_000
 """Width or height that a picture may be asked for in; a screen has 8,000."""
+
+PICTURE_IN_MEMORY_BYTES: Final = 4 * MIB
+"""Pictures of files up to here are answered from memory, others by way of a nameless file."""
+
+PRINTED_VALUES: Final = 32 * MIB
+"""Values of a frame that are written as text (``matlab``): a mammogram has 20 million, in 5 s."""
 
 IMAGING_OUTPUT_BYTES: Final = 4 * GIB
 """What one task may write: as numpy, a series of 2,000 slices of 512² is 2 GiB."""

@@ -35,11 +35,13 @@ from wherry.http.lifecycle import Lifecycle
 from wherry.http.port import Signals, address, answer, listen
 from wherry.http.services import Services
 from wherry.imaging.pool import ImagingPool
+from wherry.imaging.transcoding import Transcoder
 from wherry.index import moves, settings
 from wherry.index.database import Index
 from wherry.index.opening import IndexSettings, open_index
 from wherry.index.recycling import Bounds
 from wherry.ingest.ingest import Ingest
+from wherry.ingest.recoding import IngestRecoding
 from wherry.ingest.recovery import Janitor
 from wherry.jobs.engine import JobEngine
 from wherry.jobs.shop import Rules
@@ -185,6 +187,12 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
         storage, stores = open_storage(config, index, presence.id, metrics, noted)
         presence.register()
         janitor = Janitor(index, storage, presence.id)
+        imaging = ImagingPool(
+            config.wherry.imaging_workers or processors(),
+            config.wherry.imaging_memory_bytes,
+            metrics,
+        )
+        transcoder = Transcoder(imaging, config.lossy_quality)
         ingest = Ingest(
             index,
             storage,
@@ -196,29 +204,25 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             codec=config.wherry.storage_codec,
             bounds=_bounds(config),
             signatures=_signatures(config),
+            recoding=_ingest_recoding(config, transcoder, storage),
         )
         peers = PeerBook(config, index)
         modalities = ModalityBook(config, index)
         associations = AssociationPool(config.dimse.association_close_delay_s)
         receiving = Receiving(config)
         calls = threads.Pool(limits.QUERIES_AT_ONCE)
-        imaging = ImagingPool(
-            config.wherry.imaging_workers or processors(),
-            config.wherry.imaging_memory_bytes,
-            metrics,
-        )
         drawing = Drawing(imaging.size)
         transfer_service = TransferService(config, index, storage, ingest, peers, metrics)
         jobs = JobEngine(
             index,
             [
                 *transfer_service.handlers(),
-                PeerStore(config, index, storage, peers),
-                *_modality_jobs(config, index, storage, modalities, associations),
+                PeerStore(config, index, storage, peers, transcoder),
+                *_modality_jobs(config, index, storage, modalities, associations, transcoder),
                 CommitmentScp(config, index, ingest.attachments, modalities),
                 MoveJobs(config, modalities),
                 GetJobs(config, modalities, ingest, receiving),
-                *_archive_jobs(config, index, storage, janitor),
+                *_archive_jobs(config, index, storage, janitor, transcoder),
                 *_move_jobs(index, storage, stores, janitor, presence.id),
                 WebhookJobs(config, index),
             ],
@@ -240,6 +244,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             calls=calls,
             imaging=imaging,
             drawing=drawing,
+            transcoder=transcoder,
             worklists=WorklistBook(config, index),
             transfers=transfer_service,
             metrics=metrics,
@@ -297,26 +302,45 @@ def _rules(config: Config) -> Rules:
     )
 
 
+def _ingest_recoding(
+    config: Config, transcoder: Transcoder, storage: StorageArea
+) -> IngestRecoding | None:
+    if not config.ingest_transcoding:
+        return None
+    return IngestRecoding(
+        transcoder,
+        storage,
+        config.ingest_transcoding,
+        uncompressed=config.ingest_transcoding_of_uncompressed,
+        compressed=config.ingest_transcoding_of_compressed,
+    )
+
+
 def _modality_jobs(
     config: Config,
     index: Index,
     storage: StorageArea,
     modalities: ModalityBook,
     associations: AssociationPool,
+    transcoder: Transcoder,
 ) -> list[ModalityStore]:
     commit = partial(ask_to_commit, config, index)
     return [
-        ModalityStore(config, index, storage, modalities, associations, commit, type)
+        ModalityStore(config, index, storage, modalities, associations, commit, transcoder, type)
         for type in (STORE_TYPE, MOVE_TYPE)
     ]
 
 
 def _archive_jobs(
-    config: Config, index: Index, storage: StorageArea, janitor: Janitor
+    config: Config,
+    index: Index,
+    storage: StorageArea,
+    janitor: Janitor,
+    transcoder: Transcoder,
 ) -> list[ArchiveJobs]:
     keep, utf8 = config.media_archive_size, config.zip_use_utf8
     return [
-        ArchiveJobs(type, index, storage, janitor.wake, keep=keep, utf8=utf8)
+        ArchiveJobs(type, index, storage, janitor.wake, keep=keep, utf8=utf8, transcoder=transcoder)
         for type in (ARCHIVE, MEDIA)
     ]
 

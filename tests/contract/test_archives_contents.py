@@ -12,7 +12,7 @@ from tests.support.dicom_files import make_instance
 from wherry import limits
 from wherry.archives.contents import Contents
 from wherry.archives.order import ArchiveOrder
-from wherry.errors import NotImplementedYet, TooLarge, UnknownResource
+from wherry.errors import TooLarge, UnknownResource
 from wherry.index.database import Index, Transaction
 from wherry.model import Compression, Identifiers, Level
 
@@ -197,13 +197,15 @@ def test_many_resources_are_read_in_portions(
         listed(store, *ids)
 
 
-def test_transcoding_where_nothing_is_to_do(store: Store, stored: list[Identifiers]) -> None:
+def test_what_is_transcoded(store: Store, stored: list[Identifiers]) -> None:
     ids = (stored[0].patient,)
     asked = store.contents(ArchiveOrder(ids, transcode=EXPLICIT))
     assert asked.items == store.contents(ArchiveOrder(ids)).items
-    with pytest.raises(NotImplementedYet) as refused:
-        store.contents(ArchiveOrder(ids, transcode=IMPLICIT))
-    assert refused.value.details.split()[1] in {found.instance for found in stored}
+    other = store.contents(ArchiveOrder(ids, transcode=IMPLICIT))
+    assert all(item.transcoded for item in other.items)
+    assert len({found.digest() for found in (asked, other)}) == 2
+    better = store.contents(ArchiveOrder(ids, transcode=IMPLICIT, quality=99))
+    assert better.digest() != other.digest()
     assert store.contents(ArchiveOrder((), transcode=IMPLICIT)).items == []
 
 

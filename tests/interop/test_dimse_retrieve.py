@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -22,6 +24,8 @@ from tests.support.dicom_files import make_instance, make_series
 from tests.support.dimse import dcmtk, dicom_server
 from tests.support.pydicom_files import ROOT
 from tests.support.server import Server, free_port
+from wherry.dicom.codecs.image import Image
+from wherry.dicom.codecs.syntaxes import J2K_LOSSY as JPEG_2000
 
 UID = "1.2.826.0.1.3680043.10.1234"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -174,6 +178,20 @@ def test_native_data_sets_are_written_anew(served: tuple[Server, int]) -> None:
     assert answers[-1].Status == 0
     assert given[0][4:8] != b"UI\x00\x00"
     assert given[0][:4] == b"\x08\x00\x16\x00"
+
+
+@pytest.mark.parametrize(("option", "syntax"), [("+x=", EXPLICIT), ("+xw", JPEG_2000)])
+def test_pixels_are_decompressed_for_who_needs_it(
+    served: tuple[Server, int], tmp_path: Path, option: str, syntax: str
+) -> None:
+    stored = (ROOT / "test_files/JPEG2000.dcm").read_bytes()
+    uid = dcmread(io.BytesIO(stored)).StudyInstanceUID
+    keys = ["-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={uid}"]
+    dcmtk("getscu", "-S", option, "+B", "-od", tmp_path, *keys, "127.0.0.1", served[1])
+    [found] = [one.read_bytes() for one in tmp_path.iterdir()]
+    image = Image(found)
+    assert image.syntax == syntax
+    np.testing.assert_array_equal(image.frame(0), Image(stored).frame(0))
 
 
 def test_without_a_context_for_it(served: tuple[Server, int], tmp_path: Path) -> None:

@@ -41,7 +41,17 @@ LATER_PATHS = re.compile(
 """The same in other sections."""
 STAND_INS = {"/studies/${CT_ST}/modify": "/studies/${CT_ST}/archive"}
 """Jobs of profile ``jobs`` that Wherry does not have yet, and what is sent instead of them."""
-PROFILES = ["main", "auth", "variant", "revisions", "recycling", "jobs", "lifecycle", "stop"]
+PROFILES = [
+    "main",
+    "auth",
+    "variant",
+    "revisions",
+    "recycling",
+    "ingest",
+    "jobs",
+    "lifecycle",
+    "stop",
+]
 """Not ``ingest`` (transcoding), which is not there yet either."""
 
 

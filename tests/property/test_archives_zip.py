@@ -150,10 +150,10 @@ def test_a_file_of_another_size_is_refused(content: bytes, size: int) -> None:
 def test_a_state_of_something_else_is_refused() -> None:
     stream = ZipStream(MOMENT)
     members = [Member("a", 1), Member("b", 1)]
-    for crcs, packed in ((1, 0), (0, 1), (3, 3), (1, 2)):
+    for crcs, packed, sizes in ((1, 0, 1), (0, 1, 1), (3, 3, 3), (1, 2, 2), (1, 1, 0)):
         with pytest.raises(ValueError, match="not the state"):
-            stream.take_up((bytes(4 * crcs), bytes(8 * packed)), members)
-    for state in ((b"abc", bytes(8)), (bytes(4), b"abc")):
+            stream.take_up((bytes(4 * crcs), bytes(8 * packed), bytes(8 * sizes)), members)
+    for state in ((b"abc", bytes(8), bytes(8)), (bytes(4), b"abc", bytes(8))):
         with pytest.raises(ValueError):
             stream.take_up(state, members)
 
@@ -236,8 +236,9 @@ def test_sizes_and_positions_of_any_number_of_bits(found: list[tuple[str, int, i
         if size < 0xFF000000:  # what is packed hardly grows
             packed = min(packed, size + size // 1000 + 100)
         members.append(Member(f"{number}-{name}", size))
-        crcs, sizes = stream.state()
-        stream.take_up((crcs + bytes(4), sizes + struct.pack("<Q", packed)), members)
+        crcs, lengths, sizes = stream.state()
+        added = struct.pack("<Q", packed), struct.pack("<Q", size)
+        stream.take_up((crcs + bytes(4), lengths + added[0], sizes + added[1]), members)
         members.append(Member(f"small-{number}", 5))
         for piece in stream.member(members[-1], [b"%05d" % number]):
             file.put(stream.position - len(piece), piece)
@@ -299,7 +300,8 @@ def test_unzip_finds_what_lies_behind_4_gib(tmp_path: Path) -> None:
         pytest.skip("there is no unzip: apt-get install unzip")
     path, stream = tmp_path / "sparse.zip", ZipStream(MOMENT)
     members = [Member("large", 5 * GIB), Member("small", 5)]
-    stream.take_up((bytes(4), struct.pack("<Q", 5 * GIB)), members)
+    size = struct.pack("<Q", 5 * GIB)
+    stream.take_up((bytes(4), size, size), members)
     with path.open("wb") as file:
         file.seek(stream.position)
         file.writelines(stream.member(members[1], [b"small"]))

@@ -43,7 +43,7 @@ def edit(data: bytes, body: dict[str, object]) -> bytes:
 
 @st.composite
 def leaves(draw: st.DrawFn) -> Made:
-    """Any element but those that the tests edit: unknown tags and VRs, odd lengths, private ones."""
+    """Any element that the tests do not edit: unknown tags and VRs, odd lengths, private ones."""
     tag = draw(st.sampled_from((0x0008, 0x0009, 0x0018, 0x0028, 0x7FDF, 0x7FE1))) << 16
     tag |= draw(st.integers(0x1100, 0x11FF))
     vr = draw(st.sampled_from(("LO", "UN", "OB", "UT", "FD", "ZZ")))
@@ -156,3 +156,40 @@ def test_files_of_pydicom(name: str) -> None:
 def test_a_head_can_be_long() -> None:
     value = b"x" * 70_000
     assert head(NAME, "PN", len(value), EXPLICIT_LITTLE) + value == explicit(NAME, "UN", value)
+
+
+MUTATED = [
+    (ROOT / "test_files" / name).read_bytes()
+    for name in ("rtplan.dcm", "reportsi.dcm", "MR_small_bigendian.dcm", "image_dfl.dcm")
+]
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.sampled_from(MUTATED),
+    st.lists(st.tuples(st.integers(0, 2500), st.integers(0, 255)), min_size=1, max_size=6),
+    st.booleans(),
+)
+def test_damaged_files(data: bytes, changes: list[tuple[int, int]], anonymize: bool) -> None:
+    """They are refused, or edited: nothing else happens."""
+    damaged = bytearray(data)
+    for position, value in changes:
+        damaged[position % len(data)] = value
+    rules = rules_of({}, None, anonymize=anonymize, default_profile="2021b")
+    try:
+        edited = Editor(rules, Pseudonyms(bytes(16)), "1.0").edit(bytes(damaged))
+    except BadFileFormat:
+        return
+    assert len(b"".join(edited.pieces())) == edited.size
+
+
+def test_what_may_be_a_sequence_is_not_tried_for_ever() -> None:
+    """UN in UN in UN, broken at the bottom: each could be read in two ways."""
+    inner = b"\xfe\xff\x00\xe0\x04\0\0\0abcd"
+    for _ in range(31):
+        element = explicit(0x00081140, "UN", inner)
+        inner = b"\xfe\xff\x00\xe0" + len(element).to_bytes(4, "little") + element
+    source = file((Made(0x00081140, "UN", inner),), EXPLICIT, None, lengths=False)
+    rules = rules_of({}, None, anonymize=True, default_profile="2021b")
+    edited = Editor(rules, Pseudonyms(bytes(16)), "1.0").edit(source)
+    assert b"abcd" not in b"".join(edited.pieces())

@@ -14,10 +14,9 @@ from pydicom.uid import UID
 from tests.support.dicom_files import make_instance
 
 
-def image_file(array: Any, number: int = 1, **tags: object) -> bytes:
+def image_file(array: Any, number: int = 1, *, is_colour: bool = False, **tags: object) -> bytes:
     """One instance with these frames: (frames ×) rows × columns (× 3 of colours)."""
     values = np.asarray(array)
-    is_colour = values.ndim > 2 and values.shape[-1] == 3
     size = values.shape[:-1] if is_colour else values.shape
     data = dcmread(io.BytesIO(make_instance(number=number)))
     data.SamplesPerPixel = 3 if is_colour else 1

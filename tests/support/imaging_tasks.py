@@ -10,6 +10,8 @@ from typing import Any
 from wherry.errors import ParameterOutOfRange
 from wherry.imaging.work import Work
 
+_HELD: list[bytearray] = []
+
 
 def echo(work: Work) -> dict[str, Any]:
     """The input, and who wrote it."""
@@ -68,8 +70,9 @@ def allocate(work: Work) -> dict[str, Any]:
 
 
 def grow(work: Work) -> dict[str, Any]:
-    """Much memory, once."""
-    return {"pid": os.getpid(), "size": len(bytearray(b"\1") * 300_000_000)}
+    """Much memory, and it stays."""
+    _HELD.append(bytearray(b"\1") * 300_000_000)
+    return {"pid": os.getpid()}
 
 
 def go_on(work: Work) -> dict[str, Any]:

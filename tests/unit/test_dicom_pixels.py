@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom import Dataset, Sequence, dcmread
-from pydicom.pixels.processing import apply_voi_lut, convert_color_space
+from pydicom.pixels.processing import apply_color_lut, apply_voi_lut, convert_color_space
 
 from tests.support.images import image_file, items, pixels, written
 from wherry.dicom.pixels.colour import COLOUR_TAGS
@@ -24,7 +24,7 @@ from wherry.imaging.encoding import JPEG, PAM, PNG, encode
 ALL = slice(0, None)
 
 
-def opened(array: Any, **tags: object) -> Image:
+def opened(array: Any, **tags: Any) -> Image:
     return Image(image_file(array, **tags), (*COLOUR_TAGS, *VALUE_TAGS))
 
 
@@ -181,13 +181,13 @@ def test_clipped() -> None:
     assert shown(clipped(image, 0, 16, signed=False)) == [[0, 0], [300, 65535]]
     assert shown(clipped(image, 0, 16, signed=True)) == [[64536, 65531], [300, 32767]]
     with pytest.raises(CannotDecode):
-        clipped(opened(np.zeros((2, 2, 3), "u1")), 0, 8, signed=False)
+        clipped(opened(np.zeros((2, 2, 3), "u1"), is_colour=True), 0, 8, signed=False)
 
 
 # --- colours ------------------------------------------------------------------------------------
 def test_ybr_becomes_rgb_as_pydicom_does_it() -> None:
     values = np.random.default_rng(2).integers(0, 256, (9, 9, 3)).astype("u1")
-    image = opened(values, PhotometricInterpretation="YBR_FULL")
+    image = opened(values, is_colour=True, PhotometricInterpretation="YBR_FULL")
     expected = convert_color_space(values, "YBR_FULL", "RGB").astype("i4")
     assert np.abs(np.array(shown(preview(image, 0))) - expected).max() <= 1
 
@@ -195,7 +195,7 @@ def test_ybr_becomes_rgb_as_pydicom_does_it() -> None:
 def test_planes_and_words_of_colour() -> None:
     values = np.random.default_rng(3).integers(0, 65536, (4, 5, 3)).astype("u2")
     planes = np.ascontiguousarray(values.transpose(2, 0, 1)).tobytes()
-    image = opened(values, PlanarConfiguration=1, PixelData=planes)
+    image = opened(values, is_colour=True, PlanarConfiguration=1, PixelData=planes)
     assert shown(preview(image, 0)) == (values >> 8).tolist()
 
 
@@ -226,6 +226,21 @@ def test_a_palette_of_segments() -> None:
         tags[f"Segmented{name}PaletteColorLookupTableData"] = np.array(program, "u2").tobytes()
     image = opened(np.arange(8).astype("u1")[None], **tags)
     assert [pixel[0] for pixel in shown(preview(image, 0))[0]] == [0, 1, 2, 3, 4, 5, 0, 1]
+
+
+def test_palettes_are_those_of_pydicom() -> None:
+    numbers = np.random.default_rng(5)
+    values = np.arange(0, 256, dtype="u1")[None]
+    tags: dict[str, Any] = {"PhotometricInterpretation": "PALETTE COLOR"}
+    for name in ("Red", "Green", "Blue"):
+        ends = numbers.integers(0, 65536, 3).tolist()
+        program = [0, 1, ends[0], 1, 99, ends[1], 0, 2, 5, 6, 1, 98, ends[2]]
+        tags[f"{name}PaletteColorLookupTableDescriptor"] = [200, 20, 16]
+        tags[f"Segmented{name}PaletteColorLookupTableData"] = np.array(program, "u2").tobytes()
+    file = image_file(values, **tags)
+    expected = apply_color_lut(values, dcmread(io.BytesIO(file))) >> 8
+    found = np.array(shown(preview(Image(file, COLOUR_TAGS), 0)))
+    assert np.abs(found - expected.astype("i4")).max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -304,14 +319,15 @@ def test_png_is_read_by_others(shape: tuple[int, ...], bits: int) -> None:
     values = np.random.default_rng(4).integers(0, 1 << bits, shape).astype(f"u{bits // 8}")
     samples = 3 if len(shape) > 2 else 1
     picture = Picture(shape[0], shape[1], samples, bits, lambda which: values[which])
-    assert pixels(made(picture, PNG)).tolist() == values.tolist()
+    np.testing.assert_array_equal(pixels(made(picture, PNG)), values)
 
 
 def test_pam() -> None:
     picture = clipped(opened(np.array([[1, 2, 300]], "u2")), 0, 16, signed=False)
     head = b"P7\nWIDTH 3\nHEIGHT 1\nDEPTH 1\nMAXVAL 65535\nTUPLTYPE GRAYSCALE\nENDHDR\n"
     assert made(picture, PAM) == head + b"\0\1\0\2\1\x2c"
-    colour = made(preview(opened(np.arange(6, dtype="u1").reshape(1, 2, 3)), 0), PAM)
+    values = np.arange(6, dtype="u1").reshape(1, 2, 3)
+    colour = made(preview(opened(values, is_colour=True), 0), PAM)
     assert colour.endswith(b"DEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n" + bytes(range(6)))
 
 

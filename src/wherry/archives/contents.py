@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Final, NamedTuple
@@ -20,7 +20,7 @@ from wherry import limits
 from wherry.archives.naming import Tree, numbers
 from wherry.archives.order import ArchiveOrder
 from wherry.archives.zipstream import Member
-from wherry.errors import NotImplementedYet, TooLarge, UnknownResource
+from wherry.errors import TooLarge, UnknownResource
 from wherry.index import holdings, resources
 from wherry.index.database import Transaction
 from wherry.index.holdings import HeldInstance
@@ -35,6 +35,8 @@ class Item(NamedTuple):
     orthanc_id: str
     attachment: Attachment
     member: Member
+    transcoded: bool = False
+    """Whether it goes in in another transfer syntax: ``member`` has the size of what is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,10 @@ class Contents:
     media: bool
     extended: bool
     size: int
-    """Bytes of all files."""
+    """Bytes of all files, as they are stored."""
+    transcode: str = ""
+    """The transfer syntax that all shall have; "" = as they are."""
+    quality: int | None = None
 
     @property
     def members(self) -> list[Member]:
@@ -60,6 +65,8 @@ class Contents:
         """Another one when anything else goes in: then an archive cannot be continued."""
         known = hashlib.sha256(b"media" if self.media else b"archive")
         known.update(b"extended" if self.extended else b"")
+        if self.transcode:
+            known.update(f"{self.transcode} {self.quality}".encode())
         for item in self.items:
             known.update(f"{item.member.name}\0{item.attachment.uuid}\0".encode())
         return known.hexdigest()
@@ -68,12 +75,9 @@ class Contents:
 def list_contents(tx: Transaction, order: ArchiveOrder, *, utf8: bool) -> Contents:
     """What an order asks for. ``utf8``: names keep letters beyond ASCII.
 
-    Raises ``UnknownResource``, ``TooLarge``; ``NotImplementedYet`` when a file would have to be
-    transcoded.
+    Raises ``UnknownResource``, ``TooLarge``.
     """
     held = _held(tx, order.resources)
-    if order.transcode:
-        _check_syntax(held, order.transcode)
     in_series: dict[int, list[HeldInstance]] = defaultdict(list)
     for instance in held:
         in_series[instance.series].append(instance)
@@ -86,9 +90,11 @@ def list_contents(tx: Transaction, order: ArchiveOrder, *, utf8: bool) -> Conten
         names = _media_names(len(items)) if order.media else tree.names_in(series, instances)
         for instance, name in zip(instances, names, strict=False):
             size = instance.attachment.uncompressed_size
-            items.append(Item(instance.orthanc_id, instance.attachment, Member(name, size)))
+            transcoded = order.transcode not in ("", instance.transfer_syntax)
+            member = Member(name, size)
+            items.append(Item(instance.orthanc_id, instance.attachment, member, transcoded))
     size = sum(item.member.size for item in items)
-    return Contents(items, order.media, order.extended, size)
+    return Contents(items, order.media, order.extended, size, order.transcode, order.quality)
 
 
 def _held(tx: Transaction, ids: Sequence[str]) -> list[HeldInstance]:
@@ -115,11 +121,3 @@ def _check_count(count: int) -> None:
 
 def _media_names(first: int) -> Iterator[str]:
     return (f"{_IMAGES}{number}" for number in count(first))
-
-
-def _check_syntax(held: Iterable[HeldInstance], wanted: str) -> None:
-    for instance in held:
-        if instance.transfer_syntax != wanted:
-            raise NotImplementedYet(
-                f"Instance {instance.orthanc_id} would have to be transcoded, which is not done yet"
-            )

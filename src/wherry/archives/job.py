@@ -24,6 +24,7 @@ from wherry.archives.contents import Contents, list_contents
 from wherry.archives.making import Making
 from wherry.archives.order import ArchiveOrder, from_parameters
 from wherry.errors import CorruptedFile, MissingFile, StorageFull, StorageUnavailable
+from wherry.imaging.transcoding import Transcoder
 from wherry.index import job_outputs, staging
 from wherry.index.database import Index, Transaction
 from wherry.ingest.names import name_in, new_prefix
@@ -51,6 +52,7 @@ class ArchiveJobs:
         *,
         keep: int,
         utf8: bool,
+        transcoder: Transcoder | None = None,
     ) -> None:
         """``keep``: outputs that stay; ``removed`` is told when others went. ``utf8``: whether
         names keep letters beyond ASCII."""
@@ -60,6 +62,7 @@ class ArchiveJobs:
         self._removed = removed
         self._keep = keep
         self._utf8 = utf8
+        self._transcoder = transcoder
 
     def run(self, control: JobControl) -> None:
         """Make the archive; see ``JobHandler``."""
@@ -68,7 +71,7 @@ class ArchiveJobs:
         order = from_parameters(control.job.parameters)
         with self._index.read() as tx:
             contents = list_contents(tx, order, utf8=self._utf8)
-        draft = _Draft(self._storage, control, order, contents)
+        draft = _Draft(self._storage, control, order, contents, self._transcoder)
         try:
             draft.make()
             self._publish(draft, order, control)
@@ -109,7 +112,12 @@ class _Draft:
     """The file of an archive until it is whole."""
 
     def __init__(
-        self, storage: StorageArea, control: JobControl, order: ArchiveOrder, contents: Contents
+        self,
+        storage: StorageArea,
+        control: JobControl,
+        order: ArchiveOrder,
+        contents: Contents,
+        transcoder: Transcoder | None,
     ) -> None:
         self._storage = storage
         self._control = control
@@ -117,7 +125,8 @@ class _Draft:
         self._contents = contents
         self._digest = contents.digest()
         self._moment = clock.now()
-        self._making = Making(storage, contents, self._moment)
+        self._transcoder = transcoder
+        self._making = self._new()
         self._saved_at = 0.0
         self._saved_bytes = 0
         self._done_bytes = 0
@@ -147,6 +156,9 @@ class _Draft:
             begun = False  # an earlier run, of a server that packed otherwise, wrote beyond this
         raise CorruptedFile("The archive has not the size that was written")
 
+    def _new(self) -> Making:
+        return Making(self._storage, self._contents, self._moment, self._transcoder)
+
     def abandon(self) -> None:
         """Another process has the job, and goes on with no file of this one unless it is shared."""
         if not self._storage.shares_files:
@@ -160,9 +172,14 @@ class _Draft:
         if not self._storage.shares_files or checkpoint.get("Contents") != self._digest:
             return False
         self._moment = datetime.fromisoformat(checkpoint["Moment"])
-        self._making = Making(self._storage, self._contents, self._moment)
-        state = (base64.b64decode(checkpoint["Crcs"]), base64.b64decode(checkpoint["Packed"]))
-        self._making.take_up(state)
+        self._making = self._new()
+        crcs, packed, sizes = (
+            base64.b64decode(checkpoint.get(name, "")) for name in ("Crcs", "Packed", "Sizes")
+        )
+        try:
+            self._making.take_up((crcs, packed, sizes))
+        except ValueError:  # of a version that noted less
+            return False
         try:
             return self._storage.size(self.uuid) >= self.size
         except MissingFile:
@@ -178,7 +195,7 @@ class _Draft:
             owner = f"job:{self._control.job.id}"
             also = partial(staging.open_block, prefix=self.block, owner=owner)
         self.uuid = name_in(self.block)
-        self._making = Making(self._storage, self._contents, self._moment)
+        self._making = self._new()
         self._save(also)
 
     # --- filling it --------------------------------------------------------------------------
@@ -237,7 +254,7 @@ class _Draft:
         self._saved_at, self._saved_bytes = clock.monotonic(), self.size
 
     def _save(self, also: type_also | None = None) -> None:
-        crcs, packed = self._making.state()
+        crcs, packed, sizes = self._making.state()
         checkpoint = {
             "Block": self.block,
             "File": self.uuid,
@@ -245,6 +262,7 @@ class _Draft:
             "Moment": self._moment.isoformat(),
             "Crcs": base64.b64encode(crcs).decode(),
             "Packed": base64.b64encode(packed).decode(),
+            "Sizes": base64.b64encode(sizes).decode(),
         }
         self._control.save(checkpoint, self.content(), self._share(), also)
 

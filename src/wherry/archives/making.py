@@ -9,14 +9,19 @@ Not here: where the bytes go (``job``, ``rest.archives``).
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime
 from uuid import NAMESPACE_OID, uuid5
 
 from wherry.archives.contents import Contents, Item
 from wherry.archives.reading import FilesAhead, named
-from wherry.archives.zipstream import Member, ZipStream
+from wherry.archives.zipstream import Member, ZipStream, type_state
 from wherry.dicom.dicomdir.directory import DicomDir
+from wherry.imaging.pool import Source
+from wherry.imaging.stored import checked_source, read_pieces
+from wherry.imaging.transcoding import Transcoder
 from wherry.storage.base import FileReader, StorageArea
+from wherry.storage.mapping import mapped
 from wherry.storage.outgoing import FileRange, opened
 
 DICOMDIR = "DICOMDIR"
@@ -25,9 +30,17 @@ DICOMDIR = "DICOMDIR"
 class Making:
     """One archive of ``contents``. Close it in the end."""
 
-    def __init__(self, storage: StorageArea, contents: Contents, moment: datetime) -> None:
-        """``moment``: the time that its members bear."""
+    def __init__(
+        self,
+        storage: StorageArea,
+        contents: Contents,
+        moment: datetime,
+        transcoder: Transcoder | None = None,
+    ) -> None:
+        """``moment``: the time that its members bear; ``transcoder``: for contents that are to be
+        transcoded."""
         self._storage = storage
+        self._transcoder = transcoder
         self._contents = contents
         self._directory = _directory(contents, moment) if contents.media else None
         self._ahead: FilesAhead | None = None
@@ -43,24 +56,53 @@ class Making:
         """The number of the member that comes next; that of items when only the end is missing."""
         return self.zip.count
 
-    def state(self) -> tuple[bytes, bytes]:
+    def state(self) -> type_state:
         """The items that are complete, for ``take_up``. The DICOMDIR is made again, the same."""
         return self.zip.state(len(self._contents.items))
 
-    def take_up(self, state: tuple[bytes, bytes]) -> None:
+    def take_up(self, state: type_state) -> None:
         """Go on where ``state`` was taken. Raises ``ValueError`` when that cannot be."""
         self.zip.take_up(state, self._contents.members)
-        for item in self._contents.items[: self.next]:
+        for item in self._contents.items[: self.next] if self._directory is not None else ():
+            if item.transcoded:
+                with self._transcoded(item):
+                    continue
             whole = FileRange(item.orthanc_id, item.attachment, 0, item.member.size)
             with named(item), opened(self._storage, whole) as reader:
                 self._note(item, reader)
 
     def member(self) -> Iterator[bytes]:
         """The bytes of the next member. Raises ``MissingFile``, ``CorruptedFile``."""
+        item = self._contents.items[self.next]
+        if self._contents.transcode:  # files are not read ahead: workers take longer
+            yield from self._recoded(item)
+            return
         if self._ahead is None:
             self._ahead = FilesAhead(self._storage, self._contents.items[self.next :], self._note)
-        item = self._contents.items[self.next]
         yield from self.zip.member(item.member, self._ahead.file())
+
+    def _recoded(self, item: Item) -> Iterator[bytes]:
+        if not item.transcoded:
+            with closing(FilesAhead(self._storage, [item], self._note)) as ahead:
+                yield from self.zip.member(item.member, ahead.file())
+            return
+        with named(item), self._transcoded(item) as source:
+            member = item.member._replace(size=source.size)
+            yield from self.zip.member(member, read_pieces(source))
+
+    @contextmanager
+    def _transcoded(self, item: Item) -> Iterator[Source]:
+        """The file in the transfer syntax that is wanted, or as it is when that cannot be."""
+        assert self._transcoder is not None
+        wanted = [self._contents.transcode]
+        with checked_source(self._storage, item.attachment) as stored:
+            making = self._transcoder.or_as_it_is(stored, wanted, quality=self._contents.quality)
+            with making as made:
+                source = stored if made is None else made.source
+                if self._directory is not None:
+                    with mapped(source.file) as whole:
+                        self._add(item, whole[source.offset : source.offset + source.size])
+                yield source
 
     def end(self) -> Iterator[bytes]:
         """What comes behind the last item."""
@@ -85,7 +127,11 @@ class Making:
         """Write the item into the DICOMDIR."""
         if self._directory is not None:
             with reader.map() as content:
-                self._directory.add(content, tuple(item.member.name.split("/")))
+                self._add(item, content)
+
+    def _add(self, item: Item, content: memoryview) -> None:
+        if self._directory is not None:
+            self._directory.add(content, tuple(item.member.name.split("/")))
 
 
 def _directory(contents: Contents, moment: datetime) -> DicomDir:

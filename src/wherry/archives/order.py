@@ -26,11 +26,13 @@ class ArchiveOrder:
     extended: bool = False
     """More tags in the DICOMDIR."""
     transcode: str = ""
-    """UID of the transfer syntax that all files must have; "" = as they are."""
+    """UID of the transfer syntax that all files shall have; "" = as they are."""
     file_name: str = "archive.zip"
     """For whoever saves the output of the job."""
     passing: bool = False
     """Somebody waits for the output, and will have it removed: no other one goes for it."""
+    quality: int | None = None
+    """Where transcoding loses something; None = as it is configured."""
 
     @property
     def type(self) -> str:
@@ -46,6 +48,7 @@ class ArchiveOrder:
             "Transcode": self.transcode,
             "FileName": self.file_name,
             "Passing": self.passing,
+            "Quality": self.quality,
         }
 
     def content(self, count: int, size: int, archive_size: int) -> dict[str, type_json]:
@@ -72,4 +75,5 @@ def from_parameters(parameters: Mapping[str, type_json]) -> ArchiveOrder:
         parameters["Transcode"],
         parameters["FileName"],
         parameters["Passing"],
+        parameters.get("Quality"),
     )

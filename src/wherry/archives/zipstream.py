@@ -51,6 +51,10 @@ class Member(NamedTuple):
     size: int
 
 
+type_state = tuple[bytes, bytes, bytes]
+"""What is known of complete members."""
+
+
 class ZipStream:
     """Makes one archive. Give ``member`` each file in turn, then ask for ``end``."""
 
@@ -61,6 +65,7 @@ class ZipStream:
         self._date = (year - 1980) << 9 | moment.month << 5 | moment.day
         self._crcs = array("I")
         self._packed = array("Q")
+        self._sizes = array("Q")
         self.position = 0
         """Bytes made so far."""
 
@@ -69,24 +74,31 @@ class ZipStream:
         """Members that are complete."""
         return len(self._crcs)
 
-    def state(self, most: int | None = None) -> tuple[bytes, bytes]:
-        """CRCs and packed sizes of the complete members, or of the first ``most`` of them, for
-        ``take_up``."""
-        return self._crcs[:most].tobytes(), self._packed[:most].tobytes()
+    def state(self, most: int | None = None) -> type_state:
+        """CRCs, packed sizes and sizes of the complete members, or of the first ``most`` of them,
+        for ``take_up``."""
+        numbers = self._crcs[:most], self._packed[:most], self._sizes[:most]
+        return numbers[0].tobytes(), numbers[1].tobytes(), numbers[2].tobytes()
 
-    def take_up(self, state: tuple[bytes, bytes], members: Sequence[Member]) -> None:
+    def take_up(self, state: type_state, members: Sequence[Member]) -> None:
         """Go on behind the members that were complete. Raises ``ValueError`` when that cannot be.
 
         ``members``: those of the whole archive, the same as before.
         """
-        crcs, packed = array("I"), array("Q")
+        crcs, packed, sizes = array("I"), array("Q"), array("Q")
         crcs.frombytes(state[0])
         packed.frombytes(state[1])
-        if not len(crcs) == len(packed) <= len(members):
+        sizes.frombytes(state[2])
+        if not len(crcs) == len(packed) == len(sizes) <= len(members):
             raise ValueError("not the state of this archive")
-        self._crcs, self._packed = crcs, packed
-        done = zip(members[: len(packed)], packed, strict=True)
+        self._crcs, self._packed, self._sizes = crcs, packed, sizes
+        done = zip(self._done(members), packed, strict=False)
         self.position = sum(_length(one, size) for one, size in done)
+
+    def _done(self, members: Sequence[Member]) -> Iterator[Member]:
+        """The complete ones, with the sizes that they had."""
+        for one, size in zip(members, self._sizes, strict=False):
+            yield one._replace(size=size)
 
     def member(self, one: Member, content: Iterable[bytes]) -> Iterator[bytes]:
         """The bytes of a member; it is complete when they are all taken.
@@ -111,6 +123,7 @@ class ZipStream:
         last = self._made(data + trailer.pack(b"PK\7\x08", crc, packed, size))
         self._crcs.append(crc)
         self._packed.append(packed)
+        self._sizes.append(size)
         yield last
 
     def end(self, members: Sequence[Member]) -> Iterator[bytes]:
@@ -118,7 +131,7 @@ class ZipStream:
         start = self.position
         offset = 0
         waiting = bytearray()
-        for one, crc, packed in zip(members, self._crcs, self._packed, strict=True):
+        for one, crc, packed in zip(self._done(members), self._crcs, self._packed, strict=True):
             waiting += _directory_entry(one, crc, packed, offset, self._time, self._date)
             offset += _length(one, packed)
             if len(waiting) >= limits.READ_CHUNK_BYTES:

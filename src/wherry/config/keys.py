@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from wherry import limits
+from wherry.dicom.codecs.syntaxes import ENCODED
 
 _INT_HIGH: Final = 2**31 - 1
 _DAY_S: Final = 24 * 3600
@@ -154,6 +155,10 @@ GENERAL: Final[dict[str, Key]] = {
     # DICOM
     "DicomAet": Key(Kind.STRING, "dicom_aet"),
     "DicomPort": _number("dicom_port", low=1, high=65535),
+    "IngestTranscoding": Key(Kind.STRING, "ingest_transcoding", choices=("", *sorted(ENCODED))),
+    "IngestTranscodingOfUncompressed": _flag("ingest_transcoding_of_uncompressed"),
+    "IngestTranscodingOfCompressed": _flag("ingest_transcoding_of_compressed"),
+    "DicomLossyTranscodingQuality": _number("lossy_quality", low=1, high=100),
     "DefaultEncoding": Key(Kind.STRING, "default_encoding"),
     "Dictionary": _own(Kind.OBJECT),
     "LoadPrivateDictionary": _flag("load_private_dictionary"),
@@ -170,10 +175,6 @@ GENERAL: Final[dict[str, Key]] = {
     "TemporaryDirectory": _later(""),
     "StoreDicom": _later(True),
     "SyncStorageArea": _later(True),
-    "IngestTranscoding": _later(""),
-    "IngestTranscodingOfUncompressed": _later(True),
-    "IngestTranscodingOfCompressed": _later(True),
-    "DicomLossyTranscodingQuality": _later(90),
     "ExternalDictionaries": _later([]),
     "ReadOnly": Key(Kind.BOOLEAN, default=False, refused=True),
     "LuaScripts": _later([]),

@@ -116,6 +116,14 @@ class Config:
     maximum_storage_mode: str = "Recycle"
     """At these limits: the oldest unprotected patients go (``Recycle``), or what arrives is
     refused (``Reject``)."""
+    ingest_transcoding: str = ""
+    """The transfer syntax that all that arrives shall have (``IngestTranscoding``); "" = as it is.
+    """
+    ingest_transcoding_of_uncompressed: bool = True
+    ingest_transcoding_of_compressed: bool = True
+    """Whether that holds for what arrives uncompressed, and compressed."""
+    lossy_quality: int = 90
+    """Of transcoding that loses something, 1 to 100 (``DicomLossyTranscodingQuality``)."""
     log_exported_resources: bool = False
     """What is sent to peers and modalities is written down (``/exports``)."""
     storage_compression: bool = False

@@ -1,7 +1,7 @@
 """A native data set in another native encoding, value by value (PS3.5 §7, Annex A.1 to A.3).
 
-What: with or without value representations, little endian out of big; for systems that do not take
-a file as it is stored. Values stay what they are: only the bytes of their numbers are turned round
+What: with or without value representations, in either byte order; for systems that do not take a
+file as it is stored. Values stay what they are: only the bytes of their numbers are turned round
 where the byte order asks for it. Nothing is held but the piece at hand.
 Why not pydicom: it holds the whole file.
 Not here: pixel data that are compressed, deflated data sets.
@@ -60,13 +60,6 @@ _SHORT_VALUE_BYTES: Final = 0xFFFF
 """What a length of 16 bits can say."""
 _CREATOR_BYTES: Final = 64
 
-_TAG_LENGTH: Final = struct.Struct("<HHI")
-_SHORT_HEAD: Final = struct.Struct("<HH2sH")
-_LONG_HEAD: Final = struct.Struct("<HH2s2xI")
-_ITEM: Final = _TAG_LENGTH.pack(0xFFFE, 0xE000, UNDEFINED)
-_ITEM_END: Final = _TAG_LENGTH.pack(0xFFFE, 0xE00D, 0)
-_SEQUENCE_END: Final = _TAG_LENGTH.pack(0xFFFE, 0xE0DD, 0)
-
 type_steps = Iterator[type_piece]
 
 
@@ -76,37 +69,68 @@ def reencode(
     source: Encoding,
     *,
     explicit: bool,
+    big_endian: bool = False,
     read_at: type_read_at | None = None,
+    signed: bool | None = None,
 ) -> Iterator[type_piece]:
-    """The data set that begins at ``position`` and is written as ``source``, in little endian with
-    explicit or implicit VRs; pieces, void when ``data`` is. ``read_at``: another way to the bytes
-    of long values, at most so many from an offset.
+    """The data set that begins at ``position`` and is written as ``source``, with explicit or
+    implicit VRs; pieces, void when ``data`` is. ``read_at``: another way to the bytes of long
+    values, at most so many from an offset. ``signed``: what its pixels are, where it is a part of a
+    data set, which need not say it.
 
     Raises ``UnreadableError`` where it is not what it says it is, ``BadFileFormat`` when a bound is
     passed: both in the middle of it.
     """
-    return _Writer(data, explicit, read_at).whole(position, source)
+    writer = _Writer(data, Heads(explicit=explicit, big_endian=big_endian), read_at)
+    return writer.whole(position, source, signed)
+
+
+class Heads:
+    """The beginnings of elements and items in one encoding."""
+
+    def __init__(self, *, explicit: bool, big_endian: bool) -> None:
+        mark = ">" if big_endian else "<"
+        self.explicit = explicit
+        self.big_endian = big_endian
+        self._plain = struct.Struct(mark + "HHI")
+        self._short = struct.Struct(mark + "HH2sH")
+        self._long = struct.Struct(mark + "HH2s2xI")
+        self.item = self._plain.pack(0xFFFE, 0xE000, UNDEFINED)
+        self.item_end = self._plain.pack(0xFFFE, 0xE00D, 0)
+        self.sequence_end = self._plain.pack(0xFFFE, 0xE0DD, 0)
+
+    def element(self, tag: int, vr: str, length: int) -> bytes:
+        """What stands before a value of so many bytes."""
+        group, element = tag >> 16, tag & 0xFFFF
+        if not self.explicit:
+            return self._plain.pack(group, element, length)
+        if vr in _LONG:
+            return self._long.pack(group, element, vr.encode(), length)
+        if length > _SHORT_VALUE_BYTES:  # PS3.5 §6.2.2, note 2
+            return self._long.pack(group, element, b"UN", length)
+        return self._short.pack(group, element, vr.encode(), length)
 
 
 class _Writer:
-    def __init__(self, data: memoryview, explicit: bool, read_at: type_read_at | None) -> None:
+    def __init__(self, data: memoryview, heads: Heads, read_at: type_read_at | None) -> None:
         self._data = data
-        self._explicit = explicit
+        self._heads = heads
         self._read_at = read_at
         self._position = 0
         self._left = limits.DICOM_ELEMENTS
 
-    def whole(self, position: int, source: Encoding) -> type_steps:
+    def whole(self, position: int, source: Encoding, signed: bool | None) -> type_steps:
         self._position = position
         try:
-            signed = self._is_signed(position, source)
+            if signed is None:
+                signed = self._is_signed(position, source)
             yield from self._data_set(len(self._data), source, signed, 0)
         except struct.error:
             raise UnreadableError("bytes are missing at its end") from None
 
     def _is_signed(self, position: int, source: Encoding) -> bool:
         """What the pixels are, which tells what some values before them are."""
-        if self._explicit and not source.explicit:
+        if self._heads.explicit and not source.explicit:
             key = source.tag_key(_PIXEL_REPRESENTATION)
             found = find(self._data, position, source, frozenset((key,)), 0x0028)
             if key in found:
@@ -200,7 +224,7 @@ class _Writer:
         if vr == "UN" and source.explicit:  # its content is implicit (PS3.5 §6.2.2)
             source = other_encoding(source)
         end = None if length == UNDEFINED else self._position + length
-        yield self._head_of(tag, "SQ", UNDEFINED)
+        yield self._heads.element(tag, "SQ", UNDEFINED)
         while end is None or self._position < end:
             key, size = source.item_header.unpack_from(self._data, self._position)
             self._position += 8
@@ -211,17 +235,17 @@ class _Writer:
             item_end = None if size == UNDEFINED else self._position + size
             if item_end is not None and item_end > (end or len(self._data)):
                 raise UnreadableError("an item longer than its sequence")
-            yield _ITEM
+            yield self._heads.item
             yield from self._data_set(item_end, source, signed, depth)
-            yield _ITEM_END
-        yield _SEQUENCE_END
+            yield self._heads.item_end
+        yield self._heads.sequence_end
 
     # --- single elements ------------------------------------------------------------------------
     def _element(self, tag: int, vr: str, length: int, source: Encoding) -> type_steps:
         start, self._position = self._position, self._position + length
         odd = length % 2
-        head = self._head_of(tag, vr, length + odd)
-        word = _WORDS.get(vr) if source.big_endian else None
+        head = self._heads.element(tag, vr, length + odd)
+        word = _WORDS.get(vr) if source.big_endian is not self._heads.big_endian else None
         if word is not None and length % _SIZES[word]:
             raise UnreadableError("a number that is not whole")
         if length <= _SHORT_BYTES:
@@ -249,16 +273,6 @@ class _Writer:
                 raise UnreadableError("the file became shorter meanwhile")
             start += size
             yield piece
-
-    def _head_of(self, tag: int, vr: str, length: int) -> bytes:
-        group, element = tag >> 16, tag & 0xFFFF
-        if not self._explicit:
-            return _TAG_LENGTH.pack(group, element, length)
-        if vr in _LONG:
-            return _LONG_HEAD.pack(group, element, vr.encode(), length)
-        if length > _SHORT_VALUE_BYTES:  # PS3.5 §6.2.2, note 2
-            return _LONG_HEAD.pack(group, element, b"UN", length)
-        return _SHORT_HEAD.pack(group, element, vr.encode(), length)
 
 
 def _turned(value: type_piece, word: str) -> bytes:

@@ -20,8 +20,8 @@ from wherry.dimse.retrieving import Suboperations, meant
 from wherry.errors import NetworkProtocol, NoAcceptableContext, WherryError
 from wherry.http.threads import in_thread
 from wherry.index import sending
-from wherry.modalities.cstore import opened
-from wherry.modalities.negotiation import Recoding
+from wherry.modalities.cstore import as_taken, opened
+from wherry.modalities.negotiation import Recoding, recoding
 from wherry.modalities.order import Instance, StoreOrder, instances_of
 from wherry.modalities.outgoing import Outgoing
 
@@ -40,13 +40,14 @@ async def get(request: Request) -> None:
     instances = await in_thread(_instances, request)
     counts = Suboperations(len(instances))
     contexts = [one for one in request.contexts if one.as_scp]
-    recoding = _recoding(request)
+    rooms = request.rooms
+    rules = recoding(rooms.config, request.caller.modality, rooms.transcoder)
     for instance in instances:
         if request.cancelled:
             await request.respond(CANCELLED, counts.identifier(), **counts.members(remaining=True))
             return
         try:
-            status, uid = await _give(request, instance, contexts, recoding)
+            status, uid = await _give(request, instance, contexts, rules)
         except NetworkProtocol as error:
             if not isinstance(error, NoAcceptableContext):
                 raise
@@ -74,19 +75,12 @@ def _uid(request: Request, instance: Instance) -> str:
         return next((uid for _, uid in sending.sop_pairs(tx, [instance.orthanc_id])), "")
 
 
-def _recoding(request: Request) -> Recoding:
-    dimse = request.rooms.config.dimse
-    known = request.caller.modality
-    allowed = dimse.transcode and (known is None or known.allow_transcoding)
-    return Recoding(allowed, dimse.preferred_transfer_syntax)
-
-
 async def _give(
-    request: Request, instance: Instance, contexts: list[Context], recoding: Recoding
+    request: Request, instance: Instance, contexts: list[Context], rules: Recoding
 ) -> tuple[int, str]:
     """Status and UID of one sub-operation."""
     async with _opened(request, instance) as outgoing:
-        context = recoding.choose(contexts, outgoing.kind)
+        context = rules.choose(contexts, outgoing.kind)
         command = Command(
             CommandField.C_STORE_RQ,
             has_data_set=True,
@@ -94,8 +88,9 @@ async def _give(
             affected_sop_instance=outgoing.sop_instance,
             priority=request.command.priority or 0,
         )
-        pieces = _read(_pieces(outgoing, context.transfer_syntax))
-        answer = await request.ask(context, command, pieces)
+        async with _taken(outgoing, context.transfer_syntax, rules) as taken:
+            pieces = _read(_pieces(taken, context.transfer_syntax))
+            answer = await request.ask(context, command, pieces)
         return answer.status or 0, outgoing.sop_instance
 
 
@@ -106,6 +101,16 @@ async def _opened(request: Request, instance: Instance) -> AsyncIterator[Outgoin
     outgoing = await in_thread(stack.enter_context, file)
     try:
         yield outgoing
+    finally:
+        await in_thread(stack.close)
+
+
+@asynccontextmanager
+async def _taken(outgoing: Outgoing, syntax: str, rules: Recoding) -> AsyncIterator[Outgoing]:
+    stack = ExitStack()
+    taken = await in_thread(stack.enter_context, as_taken(outgoing, syntax, rules.transcoder))
+    try:
+        yield taken
     finally:
         await in_thread(stack.close)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from wherry.http.lifecycle import Lifecycle
     from wherry.http.threads import Pool
     from wherry.imaging.pool import ImagingPool
+    from wherry.imaging.transcoding import Transcoder
     from wherry.index.database import Index
     from wherry.ingest.ingest import Ingest
     from wherry.jobs.engine import JobEngine
@@ -45,6 +46,7 @@ class Services:
     """Threads that wait for modalities."""
     imaging: ImagingPool
     drawing: Drawing
+    transcoder: Transcoder
     worklists: WorklistBook
     transfers: TransferService
     metrics: Metrics

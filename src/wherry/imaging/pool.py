@@ -1,7 +1,7 @@
 """The worker processes: started when they are needed, replaced when they die, ended when idle.
 
 ``run`` blocks its thread. No more tasks wait than ``limits.IMAGING_WAITING``; then ``Unavailable``.
-A task that dies or takes too long costs its caller an ``CannotDecode``; nobody tries again, for
+A task that dies or takes too long costs its caller an ``UndecodableImage``; nobody tries again, for
 it would kill the next worker too.
 
 Not here: what the tasks are (``work``), one process (``process``).
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wherry import clock, errors, limits
-from wherry.errors import CannotDecode, Unavailable, WherryError
+from wherry.errors import Unavailable, UndecodableImage, WherryError
 from wherry.imaging.process import WorkerProcess, memfd
 from wherry.imaging.work import TASKS
 from wherry.metrics import Metrics
@@ -82,7 +82,7 @@ class ImagingPool:
         """Have ``task`` done; what it returned. Its output is in the file ``sink``, from the
         offset ``at``.
 
-        Raises what the task raises, ``CannotDecode``, ``Unavailable``.
+        Raises what the task raises, ``UndecodableImage``, ``Unavailable``.
         """
         order = {
             "function": TASKS[task],
@@ -95,7 +95,7 @@ class ImagingPool:
         worker = self._take()
         try:
             answer = worker.ask(order, [source.file, sink], self._patience_s)
-        except CannotDecode as error:
+        except UndecodableImage as error:
             if self._closed:
                 raise Unavailable("The server is stopping") from error
             self._metrics.add("wherry_imaging_workers_lost")
@@ -111,7 +111,7 @@ class ImagingPool:
     def run_in_memory(
         self, task: str, arguments: Mapping[str, Any], source: Source
     ) -> tuple[dict[str, Any], bytes]:
-        """As ``run``, for an output that is short: what was returned, and the output."""
+        """As ``run``, for an output that is surely short: what was returned, and the output."""
         sink = memfd()
         try:
             result = self.run(task, arguments, source, sink)
@@ -224,5 +224,5 @@ def _error(task: str, answer: Mapping[str, Any]) -> WherryError:
     with suppress(AttributeError):
         kind = getattr(errors, answer["error"])
     if not (isinstance(kind, type) and issubclass(kind, WherryError)):
-        kind = CannotDecode
+        kind = UndecodableImage
     return kind(str(answer["details"]))

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from wherry import clock
-from wherry.errors import CannotDecode, Unavailable
+from wherry.errors import Unavailable, UndecodableImage
 from wherry.imaging.messages import receive, send, type_document
 
 _BEGIN: Final = (
@@ -76,7 +76,7 @@ class WorkerProcess:
         self, order: Mapping[str, Any], files: Sequence[int], patience_s: float
     ) -> type_document:
         """The answer to ``order``. A worker that is silent for ``patience_s`` is killed; it and one
-        that dies raise ``CannotDecode``. Afterwards see ``reusable``."""
+        that dies raise ``UndecodableImage``. Afterwards see ``reusable``."""
         reusable, self.reusable = self.reusable, False  # whatever is raised below
         try:
             send(self._line, order, files)
@@ -84,7 +84,7 @@ class WorkerProcess:
         except (BrokenPipeError, ConnectionResetError):
             answer = None
         if answer is None:
-            raise CannotDecode(f"its decoder has died ({self._cause()})")
+            raise UndecodableImage(f"its decoder has died ({self._cause()})")
         self.reusable = reusable and not answer.pop("last")
         return answer
 
@@ -96,7 +96,7 @@ class WorkerProcess:
         while True:
             if not poll.poll(max(0.0, end - clock.monotonic()) * 1000):
                 self.end()
-                raise CannotDecode(f"its decoder has not come to an end in {patience_s:g} s")
+                raise UndecodableImage(f"its decoder has not come to an end in {patience_s:g} s")
             message = receive(self._line)
             if message is None:
                 return None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from wherry import limits
 from wherry.dicom.codecs.native import type_array
 from wherry.dicom.pixels.colour import COLOUR_TAGS, is_colour
 from wherry.dicom.pixels.image import Image
@@ -13,6 +15,7 @@ from wherry.dicom.pixels.matlab import matlab
 from wherry.dicom.pixels.pictures import Picture, clipped, grey, preview, rendered
 from wherry.dicom.pixels.resizing import fitted
 from wherry.dicom.pixels.values import VALUE_TAGS, rescale_of
+from wherry.errors import CannotDecode
 from wherry.imaging.encoding import encode
 from wherry.imaging.work import Work
 
@@ -49,6 +52,7 @@ def array(work: Work) -> dict[str, Any]:
         values = _values(image, one, rescaled=rescaled)
         kind = f"<{values.dtype.str[1:]}"  # of bytes too, as Orthanc spells it
         work.write(np.ascontiguousarray(values).data)
+        work.forget()
         work.alive()
     samples = 3 if is_colour(image) else 1
     shape = image.shape
@@ -68,6 +72,9 @@ def _values(image: Image, number: int, *, rescaled: bool = False) -> type_array:
 def text(work: Work) -> dict[str, Any]:
     """``text``: stored values of frame ``frame`` as an expression of Matlab."""
     number = work.arguments["frame"]
-    for piece in matlab(_values(Image(work.source, COLOUR_TAGS), number)):
+    image = Image(work.source, COLOUR_TAGS)
+    if math.prod(image.shape.array) > limits.PRINTED_VALUES:
+        raise CannotDecode("more pixels than are written as text")
+    for piece in matlab(_values(image, number)):
         work.write(piece)
     return {}

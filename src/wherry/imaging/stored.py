@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from wherry import limits
+from wherry.errors import CorruptedFile
 from wherry.imaging.pool import Source
 from wherry.imaging.process import memfd
 from wherry.model import Attachment
@@ -15,6 +17,29 @@ from wherry.storage.base import StorageArea
 from wherry.storage.content import open_content
 from wherry.storage.direct import write_all
 from wherry.storage.pieces import pieces
+
+
+@contextmanager
+def checked_source(storage: StorageArea, attachment: Attachment) -> Iterator[Source]:
+    """As ``stored_source``; and its bytes are what was received, or ``CorruptedFile``."""
+    with stored_source(storage, attachment) as source:
+        digest = hashlib.md5(usedforsecurity=False)
+        for piece in read_pieces(source):
+            digest.update(piece)
+        if digest.hexdigest() != attachment.uncompressed_md5:
+            raise CorruptedFile("Its file here is damaged")
+        yield source
+
+
+def read_pieces(source: Source) -> Iterator[bytes]:
+    """All bytes of it. Raises ``CorruptedFile`` when it has become shorter."""
+    at, end = source.offset, source.offset + source.size
+    while at < end:
+        piece = os.pread(source.file, min(limits.READ_CHUNK_BYTES, end - at), at)
+        if not piece:
+            raise CorruptedFile("A file became shorter while it was read")
+        at += len(piece)
+        yield piece
 
 
 @contextmanager

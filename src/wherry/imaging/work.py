@@ -7,17 +7,19 @@ anything else it raises is called an image that cannot be decoded. ``TASKS`` say
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from wherry.errors import CannotDecode, CannotWriteFile
+from wherry.errors import CannotWriteFile, UndecodableImage
 
 TASKS: Final[dict[str, str]] = {
     "picture": "wherry.imaging.rendering:picture",
     "array": "wherry.imaging.rendering:array",
     "text": "wherry.imaging.rendering:text",
     "import_image": "wherry.imaging.importing:import_image",
+    "transcode": "wherry.imaging.recoding:transcode",
 }
 """Name of a task → ``module:function``; loaded when it is asked for the first time."""
 
@@ -46,12 +48,26 @@ class Work:
         self._at = at
         self._most = most
 
+    def forget(self) -> None:
+        """Give back the memory of what was read of the input; it can be read again."""
+        if isinstance(mapping := self.source.obj, mmap.mmap):
+            mapping.madvise(mmap.MADV_DONTNEED)
+
+    def begin_again(self) -> None:
+        """Nothing was written so far."""
+        os.ftruncate(self._sink, self._at)
+        self.written = 0
+
+    def overwrite(self, data: bytes, position: int) -> None:
+        """Put other bytes in the place of some that were written."""
+        os.pwrite(self._sink, data, self._at + position)
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Append to the output. Raises ``CannotDecode`` beyond the bound of an output,
+        """Append to the output. Raises ``UndecodableImage`` beyond the bound of an output,
         ``CannotWriteFile``."""
         view = memoryview(data).cast("B")
         if self._at + self.written + len(view) > self._most:
-            raise CannotDecode("more pixels than are answered at once")
+            raise UndecodableImage("more pixels than are answered at once")
         try:
             while view:
                 done = os.pwrite(self._sink, view, self._at + self.written)

@@ -11,6 +11,7 @@ socket goes, which nobody here handles.
 from __future__ import annotations
 
 import fcntl
+import gc
 import mmap
 import os
 import resource
@@ -23,7 +24,7 @@ from importlib import import_module
 from pathlib import Path
 
 from wherry import clock, limits
-from wherry.errors import CannotDecode, WherryError
+from wherry.errors import UndecodableImage, WherryError
 from wherry.imaging.messages import receive, send, type_document
 from wherry.imaging.work import Work, type_task
 
@@ -47,6 +48,8 @@ def main(descriptor: int, memory_bytes: int) -> None:
         finally:
             for file in files:
                 os.close(file)
+        if "error" in answer:
+            gc.collect()  # what a traceback still holds of the input counts as memory
         answer["last"] = _has_grown()
         send(line, answer)
         if answer["last"]:
@@ -71,9 +74,9 @@ def _answer(
     except WherryError as error:
         return {"error": type(error).__name__, "details": error.details}
     except MemoryError:
-        return {"error": CannotDecode.__name__, "details": "it needs too much memory"}
+        return {"error": UndecodableImage.__name__, "details": "it needs too much memory"}
     except Exception as error:
-        return {"error": CannotDecode.__name__, "details": "", "defect": _place_of(error)}
+        return {"error": UndecodableImage.__name__, "details": "", "defect": _place_of(error)}
 
 
 class _Pulse:

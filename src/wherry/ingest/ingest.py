@@ -24,6 +24,7 @@ from wherry.ingest.attaching import Attaching
 from wherry.ingest.group import GroupCommit, type_done
 from wherry.ingest.handful import Handfuls, type_check
 from wherry.ingest.newfiles import NewFiles, left_to_next_start
+from wherry.ingest.recoding import IngestRecoding
 from wherry.ingest.reconstruction import Reconstruction
 from wherry.ingest.recovery import Janitor
 from wherry.ingest.staging import Staging
@@ -53,6 +54,7 @@ class Ingest:
         codec: Compression = Compression.ZLIB,
         bounds: Bounds | None = None,
         signatures: Mapping[Level, str] = MappingProxyType({}),
+        recoding: IngestRecoding | None = None,
     ) -> None:
         self._index = index
         self._storage = storage
@@ -64,6 +66,8 @@ class Ingest:
         self._max_instance_bytes = max_instance_bytes
         self.compression = compression
         """Of new files."""
+        self._recoding = recoding
+        self._takes_small = compression is Compression.NONE and recoding is None
         self._files = NewFiles(index, storage, owner=owner)
         self.attachments = Attaching(
             index,
@@ -94,7 +98,7 @@ class Ingest:
         ``done(stored, None)`` is called after the instance is durable and visible,
         ``done(None, error)`` when it is neither; from a thread that must not be held up.
         """
-        if self.compression is not Compression.NONE or not 0 < len(data) <= limits.SMALL_FILE_BYTES:
+        if not self._takes_small or not 0 < len(data) <= limits.SMALL_FILE_BYTES:
             return False
         self._handfuls.add(data, origin, done, check)
         return True
@@ -105,7 +109,7 @@ class Ingest:
         """Make an instance durable and visible in the thread of the caller. ``md5``: its digest, if
         it is known. Raises what ``check``, ``Staging`` and ``commit`` raise; then nothing of it is
         left."""
-        if self.compression is Compression.NONE and len(data) <= limits.SMALL_FILE_BYTES:
+        if self._takes_small and len(data) <= limits.SMALL_FILE_BYTES:
             return self._handfuls.store(data, origin, check)
         staging = self.stage(origin, md5)
         staging.write(data)
@@ -145,12 +149,13 @@ class Ingest:
         )
 
     def submit(self, staged: StagedInstance, done: type_done) -> None:
-        """Commit one instance together with others that are waiting.
+        """Commit one instance together with others that are waiting. Blocking where it is
+        transcoded.
 
         ``done(stored, None)`` is called after the instance is durable and visible,
         ``done(None, error)`` when it is neither; from a thread that must not be held up.
         """
-        self._group.submit(staged, done)
+        self._group.submit(self._recoded(staged), done)
 
     def commit(self, batch: Sequence[StagedInstance], standing: str = "") -> list[Stored]:
         """Make a batch visible, wholly or not at all; answers in the order of ``batch``.
@@ -158,6 +163,8 @@ class Ingest:
 
         When it raises, nothing is visible and the files are gone.
         """
+        if self._recoding is not None:
+            batch = self._all_recoded(batch)
         try:
             stored = self._index.write(lambda tx: self._add(tx, batch, standing))
         except BaseException:
@@ -165,6 +172,31 @@ class Ingest:
             raise
         self._settle(batch, stored)
         return stored
+
+    def _all_recoded(self, batch: Sequence[StagedInstance]) -> list[StagedInstance]:
+        found = list(batch)
+        try:
+            for place, staged in enumerate(found):
+                found[place] = self._recoded(staged)
+        except BaseException:
+            self.discard(found)
+            raise
+        return found
+
+    def _recoded(self, staged: StagedInstance) -> StagedInstance:
+        """It, or the same in the transfer syntax that all shall have. When it raises, its file is
+        gone."""
+        if self._recoding is None:
+            return staged
+        try:
+            made = self._recoding.recoded(staged, lambda: self.stage(staged.origin))
+        except BaseException:
+            self.discard([staged])
+            raise
+        if made is None:
+            return staged
+        self.discard([staged])
+        return made
 
     def commit_block(
         self,

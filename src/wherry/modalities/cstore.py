@@ -12,19 +12,29 @@ Not here: several at once and trying again (``store``), which contexts there are
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from wherry import limits
 from wherry.dicom.wire.commands import Command, CommandField
-from wherry.errors import NetworkProtocol
+from wherry.errors import (
+    BadFileFormat,
+    NetworkProtocol,
+    NoAcceptableContext,
+    UnsupportedMediaType,
+)
+from wherry.imaging.pool import Source
+from wherry.imaging.transcoding import Transcoder
 from wherry.modalities.association import Association, ModalityUnavailable
-from wherry.modalities.negotiation import Recoding
+from wherry.modalities.negotiation import NATIVE, Recoding
 from wherry.modalities.outgoing import Outgoing, read
 from wherry.model import Attachment
+from wherry.storage import scratch
 from wherry.storage.base import StorageArea
+from wherry.storage.mapping import mapped
 from wherry.storage.outgoing import FileRange
 from wherry.storage.outgoing import opened as opened_file
 
@@ -87,6 +97,31 @@ def opened(storage: StorageArea, orthanc_id: str, attachment: Attachment) -> Ite
             yield read(view, reader.read_at if in_a_file else None)
 
 
+@contextmanager
+def as_taken(instance: Outgoing, syntax: str, transcoder: Transcoder | None) -> Iterator[Outgoing]:
+    """The instance such that its data set can be had in this transfer syntax: itself where only
+    numbers are written otherwise, else decompressed or compressed.
+
+    Raises ``NoAcceptableContext`` when that cannot be, and what ``Transcoder.transcode`` raises.
+    """
+    stored = instance.kind.transfer_syntax
+    if transcoder is None or syntax == stored or (stored in NATIVE and syntax in NATIVE):
+        yield instance
+        return
+    with scratch.nameless() as room:
+        scratch.fill(room, instance.whole())
+        with ExitStack() as stack:
+            try:
+                wanted = transcoder.transcode(Source.whole(room.fileno()), [syntax])
+                made = stack.enter_context(wanted)
+            except (UnsupportedMediaType, BadFileFormat) as error:
+                words = f"It cannot be had in the transfer syntax {syntax}: {error}"
+                raise NoAcceptableContext(words) from error
+            file = made.source.file if made is not None else room.fileno()
+            view = stack.enter_context(mapped(file))
+            yield read(view, lambda offset, size: os.pread(file, size, offset))
+
+
 def store(
     association: Association,
     instance: Outgoing,
@@ -112,11 +147,12 @@ def store(
         originator=originator.aet if originator else None,
         originator_message_id=originator.message_id if originator else None,
     )
-    data_set = instance.data_set(context.transfer_syntax)
-    if isinstance(data_set, memoryview):
-        association.send(context.id, command, data_set)
-    else:
-        association.send_pieces(context.id, command, data_set)
+    with as_taken(instance, context.transfer_syntax, rules.transcoder) as taken:
+        data_set = taken.data_set(context.transfer_syntax)
+        if isinstance(data_set, memoryview):
+            association.send(context.id, command, data_set)
+        else:
+            association.send_pieces(context.id, command, data_set)
     return Stored(_answer(association, instance, message_id), instance.size)
 
 

@@ -16,15 +16,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
 from wherry import limits
+from wherry.dicom.codecs.syntaxes import DECODED, ENCODED, LOSSY
 from wherry.dicom.preamble import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
 from wherry.errors import NoAcceptableContext
 
 if TYPE_CHECKING:
     from wherry.config import Config
+    from wherry.imaging.transcoding import Transcoder
     from wherry.model import Modality
 
 NATIVE: Final = frozenset((IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED, ""))
 """What can be written anew without touching pixels; "" = as no transfer syntax has it."""
+LOSSLESS: Final = ENCODED - LOSSY - NATIVE
+"""Compressed ones in which it can be written."""
 WRITTEN: Final = (EXPLICIT, IMPLICIT)
 """In which it can be written."""
 
@@ -74,13 +78,21 @@ class Recoding:
 
     allowed: bool = True
     preferred: str = EXPLICIT
+    transcoder: Transcoder | None = None
+    """Who compresses and decompresses pixels; None: nobody."""
 
     @property
     def choices(self) -> tuple[str, ...]:
         """Transfer syntaxes to write in, the best first."""
         if not self.allowed:
             return ()
-        return tuple(sorted(WRITTEN, key=lambda one: one != self.preferred))
+        native = sorted(WRITTEN, key=lambda one: one != self.preferred)
+        if self.transcoder is not None and self.preferred in LOSSLESS:
+            return (self.preferred, *native)
+        return tuple(native)
+
+    def _decodes(self, syntax: str) -> bool:
+        return self.transcoder is not None and syntax in DECODED
 
     def choose(self, contexts: Iterable[C], kind: Kind) -> C:
         """The context for an instance of this kind. Raises ``NoAcceptableContext``, saying why."""
@@ -92,18 +104,21 @@ class Recoding:
         problem = f"The transfer syntax {kind.transfer_syntax} is not accepted"
         if not self.allowed:
             raise NoAcceptableContext(f"{problem}, and nothing may be transcoded for this modality")
-        if kind.transfer_syntax not in NATIVE:
-            raise NoAcceptableContext(f"{problem}, and pixel data cannot be decompressed here yet")
+        if kind.transfer_syntax not in NATIVE and not self._decodes(kind.transfer_syntax):
+            raise NoAcceptableContext(f"{problem}, and pixel data of it cannot be decompressed")
         for syntax in self.choices:
             if syntax in found:
                 return found[syntax]
         raise NoAcceptableContext(f"{problem}, nor is one in which it could be written")
 
 
-def recoding(config: Config, modality: Modality) -> Recoding:
-    """What the configuration allows for this modality."""
+def recoding(
+    config: Config, modality: Modality | None, transcoder: Transcoder | None = None
+) -> Recoding:
+    """What the configuration allows for this modality, or for one that nobody knows."""
     dimse = config.dimse
-    return Recoding(dimse.transcode and modality.allow_transcoding, dimse.preferred_transfer_syntax)
+    allowed = dimse.transcode and (modality is None or modality.allow_transcoding)
+    return Recoding(allowed, dimse.preferred_transfer_syntax, transcoder)
 
 
 def proposals(kinds: Iterable[Kind], rules: Recoding) -> list[Proposal]:

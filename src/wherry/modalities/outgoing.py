@@ -73,6 +73,14 @@ class Outgoing:
             return _even(iter((self._data[self._position :],)))
         return _even(self._anew(explicit=syntax == EXPLICIT))
 
+    def whole(self) -> Iterator[bytes | memoryview]:
+        """The file as it is stored."""
+        yield self._data[: self._position]
+        if self._read_at is not None and self.size > limits.MAPPED_AHEAD_BYTES:
+            yield from self._portions(self._read_at)
+        else:
+            yield self._data[self._position :]
+
     def _portions(self, read_at: type_read_at) -> Iterator[bytes]:
         """Of a long file, which is not read ahead where it is mapped, and would count as memory."""
         offset, end = self._position, self._position + self.size

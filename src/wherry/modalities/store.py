@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from wherry.errors import WherryError
+from wherry.imaging.transcoding import Transcoder
 from wherry.index import sending
 from wherry.index.database import Index
 from wherry.jobs.handler import Interrupted, JobControl
@@ -54,6 +55,7 @@ class ModalityStore:
         modalities: ModalityBook,
         pool: AssociationPool,
         commit: type_commit,
+        transcoder: Transcoder,
         type: str = TYPE,
     ) -> None:
         self.type = type
@@ -63,6 +65,7 @@ class ModalityStore:
         self._modalities = modalities
         self._pool = pool
         self._commit = commit
+        self._transcoder = transcoder
 
     def run(self, control: JobControl) -> None:
         """Send everything that the job names; see ``JobHandler``."""
@@ -81,7 +84,7 @@ class ModalityStore:
             Lanes(
                 self._storage,
                 Lines(self._pool, target),
-                recoding(self._config, modality),
+                recoding(self._config, modality, self._transcoder),
                 instances,
                 standing,
                 control,

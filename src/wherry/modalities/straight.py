@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
 from wherry.errors import BadFileFormat
+from wherry.imaging.transcoding import Transcoder
 from wherry.modalities.association import ModalityUnavailable, Target
 from wherry.modalities.cstore import store
 from wherry.modalities.negotiation import Recoding, proposals, recoding
@@ -31,7 +32,12 @@ class File(Protocol):
 
 
 def store_file(
-    config: Config, pool: AssociationPool, modality: Modality, target: Target, file: File
+    config: Config,
+    pool: AssociationPool,
+    transcoder: Transcoder,
+    modality: Modality,
+    target: Target,
+    file: File,
 ) -> tuple[str, str]:
     """Send it; its SOP class and SOP instance UID. Blocking.
 
@@ -45,7 +51,7 @@ def store_file(
             raise BadFileFormat(
                 f"Cannot parse an invalid DICOM file (size: {size} bytes)"
             ) from None
-        _send(pool, target, instance, recoding(config, modality))
+        _send(pool, target, instance, recoding(config, modality, transcoder))
         return instance.kind.sop_class, instance.sop_instance
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -9,6 +10,8 @@ from typing import Final, Protocol
 from wherry import limits
 from wherry.digests import content_digest
 from wherry.errors import CorruptedFile
+from wherry.imaging.pool import Source
+from wherry.imaging.stored import read_pieces
 from wherry.peers.outlet import Outlet
 from wherry.storage.base import FileReader, StorageArea
 from wherry.storage.outgoing import FileRange, gathered, opened, pack, read, shortened
@@ -59,6 +62,15 @@ def instance_body(storage: StorageArea, wanted: FileRange, *, compress: bool) ->
     if compress:
         return _packed(storage, wanted, _DICOM_PACKED)
     return PlainBody(storage, [wanted], _DICOM)
+
+
+def file_body(source: Source, *, compress: bool) -> Body:
+    """The body of an upload of an open file, gzip-encoded or as it is."""
+    if compress:
+        return MadeBody(lambda: pack(read_pieces(source)), _DICOM_PACKED)
+    return SpoolBody(
+        lambda offset, size: os.pread(source.file, size, source.offset + offset), source.size
+    )
 
 
 def _packed(storage: StorageArea, wanted: FileRange, headers: Mapping[str, str]) -> Body:

@@ -5,13 +5,12 @@ Not here: the body of the request (``rest``), the sending (``store``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wherry.errors import NotImplementedYet
-from wherry.index import metadata, sending
+from wherry.index import sending
 from wherry.index.database import Transaction
-from wherry.model import Attachment, Level, Peer, type_json
+from wherry.model import Attachment, Peer, type_json
 
 _TRANSFER_SYNTAX = 9
 
@@ -27,6 +26,9 @@ class StoreOrder:
     permissive: bool = False
     """An instance that cannot be stored is counted, and the others go on."""
     transcode: str = ""
+    """The transfer syntax that all shall have; "" = as they are."""
+    quality: int | None = None
+    """Where transcoding loses something; None = as it is configured."""
     """UID of the transfer syntax that all must have; "" = as they are."""
 
     def parameters(self) -> dict[str, type_json]:
@@ -37,6 +39,7 @@ class StoreOrder:
             "Compress": self.compress,
             "Permissive": self.permissive,
             "Transcode": self.transcode,
+            "Quality": self.quality,
         }
 
     def content(self, peer: Peer, instances: int) -> dict[str, type_json]:
@@ -65,28 +68,16 @@ def from_parameters(parameters: Mapping[str, type_json]) -> StoreOrder:
         parameters["Compress"],
         parameters["Permissive"],
         parameters["Transcode"],
+        parameters.get("Quality"),
     )
 
 
 def files_of(tx: Transaction, order: StoreOrder) -> list[tuple[str, Attachment]]:
     """The instances of an order with their files, sorted by identifier, each once.
 
-    Raises ``UnknownResource``, ``NotImplementedYet`` when one would have to be transcoded.
+    Raises ``UnknownResource``.
     """
-    found = sending.files_of(tx, order.resources)
-    if order.transcode:
-        for portion in sending.portions([orthanc_id for orthanc_id, _ in found]):
-            _check_syntax(tx, portion, order.transcode)
-    return found
-
-
-def _check_syntax(tx: Transaction, ids: Sequence[str], wanted: str) -> None:
-    for orthanc_id, entries in metadata.of_many(tx, Level.INSTANCE, ids).items():
-        syntax = entries.get(_TRANSFER_SYNTAX)
-        if syntax is None or syntax.value != wanted:
-            raise NotImplementedYet(
-                f"Instance {orthanc_id} would have to be transcoded, which is not done yet"
-            )
+    return sending.files_of(tx, order.resources)
 
 
 def _shown(peer: Peer) -> type_json:

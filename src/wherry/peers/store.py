@@ -16,19 +16,23 @@ import orjson
 
 from wherry import limits
 from wherry.config import Config
+from wherry.dicom.scan import scan
 from wherry.errors import NetworkProtocol, PeerUnavailable, WherryError
+from wherry.imaging.stored import checked_source
+from wherry.imaging.transcoding import Transcoder
 from wherry.index.database import Index
 from wherry.jobs.crew import Crew
 from wherry.jobs.handler import Interrupted, JobControl
 from wherry.jobs.standing import Standing
 from wherry.model import Attachment, Job
-from wherry.peers.bodies import instance_body
+from wherry.peers.bodies import Body, file_body, instance_body
 from wherry.peers.book import PeerBook
 from wherry.peers.client import PeerClient, Request, connect
 from wherry.peers.order import StoreOrder, files_of, from_parameters
 from wherry.peers.patience import Patience
 from wherry.peers.proxy import read_proxy
 from wherry.storage.base import StorageArea
+from wherry.storage.mapping import mapped
 from wherry.storage.outgoing import FileRange
 
 TYPE = "OrthancPeerStore"
@@ -40,12 +44,20 @@ class PeerStore:
 
     type = TYPE
 
-    def __init__(self, config: Config, index: Index, storage: StorageArea, peers: PeerBook) -> None:
+    def __init__(
+        self,
+        config: Config,
+        index: Index,
+        storage: StorageArea,
+        peers: PeerBook,
+        transcoder: Transcoder,
+    ) -> None:
         read_proxy(config.http_proxy)  # an unusable one stops the server at its start
         self._config = config
         self._index = index
         self._storage = storage
         self._peers = peers
+        self._transcoder = transcoder
 
     def run(self, control: JobControl) -> None:
         """Send everything that the job names; see ``JobHandler``."""
@@ -58,7 +70,9 @@ class PeerStore:
         standing.report()
         with connect(self._config, peer) as client:
             try:
-                _Sending(self._storage, client, order, files, standing, control).run()
+                _Sending(
+                    self._storage, self._transcoder, client, order, files, standing, control
+                ).run()
             except Interrupted as interrupted:
                 if interrupted.reason in ("pause", "stop"):
                     standing.save()
@@ -77,6 +91,7 @@ class _Sending:
     def __init__(
         self,
         storage: StorageArea,
+        transcoder: Transcoder,
         client: PeerClient,
         order: StoreOrder,
         files: list[tuple[str, Attachment]],
@@ -84,6 +99,7 @@ class _Sending:
         control: JobControl,
     ) -> None:
         self._storage = storage
+        self._transcoder = transcoder
         self._client = client
         self._order = order
         self._files = files
@@ -116,9 +132,27 @@ class _Sending:
 
     def _store(self, orthanc_id: str, attachment: Attachment) -> int:
         """Send one instance; the bytes of its body."""
+        if self._order.transcode:
+            return self._store_transcoded(orthanc_id, attachment)
         wanted = FileRange(orthanc_id, attachment, 0, attachment.uncompressed_size)
         body = instance_body(self._storage, wanted, compress=self._order.compress)
         what = f"Instance {orthanc_id}"
+        return self._ask(body, what, orthanc_id)
+
+    def _store_transcoded(self, orthanc_id: str, attachment: Attachment) -> int:
+        """... in the transfer syntax that is wanted, or as it is where that cannot be had."""
+        order, what = self._order, f"Instance {orthanc_id}"
+        with checked_source(self._storage, attachment) as stored:
+            making = self._transcoder.or_as_it_is(stored, [order.transcode], quality=order.quality)
+            with making as made:
+                source = stored if made is None else made.source
+                body = file_body(source, compress=order.compress)
+                if made is not None and made.is_new_image:
+                    with mapped(source.file) as data:
+                        orthanc_id = scan(data).identifiers.instance
+                return self._ask(body, what, orthanc_id)
+
+    def _ask(self, body: Body, what: str, orthanc_id: str) -> int:
         answer = self._client.ask(Request("POST", "/instances", what, body))
         check_stored(answer.body, orthanc_id, f"{what}: peer {self._client.peer.name}")
         return answer.sent_bytes

@@ -26,11 +26,9 @@ from wherry.archives.contents import Contents, list_contents
 from wherry.archives.job import PASSING
 from wherry.archives.making import Making
 from wherry.archives.order import ArchiveOrder
-from wherry.dicom.uids import TRANSFER_SYNTAXES
 from wherry.errors import (
     BadFileFormat,
     InexistentItem,
-    ParameterOutOfRange,
     TooLarge,
     Unavailable,
     UnknownResource,
@@ -53,6 +51,7 @@ from wherry.rest.joborders import (
     read_boolean,
     read_options,
 )
+from wherry.rest.transcoding import asked_quality, asked_syntax, read_quality, transfer_syntax
 
 _log = logging.getLogger(__name__)
 
@@ -87,14 +86,15 @@ def routes() -> list[Route]:
 
 async def download(request: Request, level: Level, media: bool) -> Response:
     """GET /{patients|studies|series}/{id}/archive and /media: a ZIP, streamed; ``?filename=``,
-    ``?transcode=``, of media ``?extended``."""
+    ``?transcode=``, ``?lossy-quality=``, of media ``?extended``."""
     name = request.path_params["id"]
     order = ArchiveOrder(
         (name,),
         media,
         media and flag(request, "extended"),
-        _asked_syntax(request),
+        asked_syntax(request),
         _asked_name(request) or f"{name}.zip",
+        quality=asked_quality(request),
     )
     return await _stream(request, order, level)
 
@@ -110,15 +110,16 @@ async def make(request: Request, level: Level, media: bool) -> Response:
 
 async def download_several(request: Request, name: str) -> Response:
     """GET /tools/create-archive, create-media, create-media-extended: ``?resources=`` are
-    identifiers, separated by commas; ``?filename=``, ``?transcode=``."""
+    identifiers, separated by commas; ``?filename=``, ``?transcode=``, ``?lossy-quality=``."""
     named = request.query_params.get("resources")
     if named is None:
         raise BadFileFormat("Missing argument: resources")
     order = ArchiveOrder(
         _identifiers([part for part in named.split(",") if part]),
         *_TOOLS[name],
-        _asked_syntax(request),
+        asked_syntax(request),
         _asked_name(request) or "Archive.zip",
+        quality=asked_quality(request),
     )
     return await _stream(request, order)
 
@@ -169,24 +170,14 @@ def _order(
         ids,
         media,
         extended,
-        _transfer_syntax(transcode) if "Transcode" in body else "",
+        transfer_syntax(transcode) if "Transcode" in body else "",
         inert_name(named) or (file_name if synchronous else "archive.zip"),
+        quality=read_quality(body),
     )
 
 
 def _asked_name(request: Request) -> str:
     return inert_name(request.query_params.get("filename", ""))
-
-
-def _asked_syntax(request: Request) -> str:
-    uid = request.query_params.get("transcode")
-    return "" if uid is None else _transfer_syntax(uid)
-
-
-def _transfer_syntax(uid: str) -> str:
-    if uid not in TRANSFER_SYNTAXES:
-        raise ParameterOutOfRange(f"Unknown transfer syntax: {uid[:64]}")
-    return uid
 
 
 def _identifiers(items: Any) -> tuple[str, ...]:
@@ -255,7 +246,7 @@ class _Finally(Response):
 def _begun(rooms: Services, order: ArchiveOrder, level: Level | None) -> Response:
     """The answer, its first pieces made."""
     contents = _contents(rooms, order, level)
-    making = Making(rooms.storage, contents, clock.now())
+    making = Making(rooms.storage, contents, clock.now(), rooms.transcoder)
     disposition = f'filename="{inert_name(order.file_name)}"'.encode("latin-1", "replace")
     pieces = _logged(making.whole())
     return pieces_answer(pieces, _ZIP.encode(), [(b"content-disposition", disposition)])

@@ -22,6 +22,7 @@ from wherry.http.services import Services, services
 from wherry.model import Attachment
 from wherry.rest import rendering
 from wherry.rest.stored import dicom_file, mapped
+from wherry.rest.transcoding import asked_quality, asked_syntax, transcoded_answer
 from wherry.storage.content import open_content
 
 type_translation = tuple[bytes, Callable[[type_data], type_pieces]]
@@ -63,13 +64,16 @@ def _attachment(request: Request) -> Attachment:
 @quick_when(_held)
 def file(request: Request) -> Response:
     """GET /instances/{id}/file, ``?filename=``; ``Range`` is honoured. ``Accept`` may ask for DICOM
-    JSON or XML instead."""
+    JSON or XML instead, ``?transcode=`` for another transfer syntax (``?lossy-quality=``)."""
     rooms = services(request)
     attachment = dicom_file(rooms, request.path_params["id"])
     if (translation := _translation(request)) is not None:
         return translated(rooms, attachment, *translation)
     name = request.query_params.get("filename") or rendering.file_name(attachment)
     headers = {"Content-Disposition": f'filename="{inert_name(name)}"'}
+    if (syntax := asked_syntax(request)) != "":
+        quality = asked_quality(request)
+        return transcoded_answer(rooms, attachment, syntax, quality, headers)
     reader = open_content(rooms.storage, attachment)
     size = attachment.uncompressed_size
     answer = content_answer(request, reader, size, "application/dicom", headers)

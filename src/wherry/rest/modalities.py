@@ -190,7 +190,9 @@ async def store_straight(request: Request) -> Response:
             await in_thread(inflating.finish)
         else:
             await pump(request, spool.write, limit)
-        work = partial(store_file, rooms.config, rooms.associations, modality, at, spool)
+        work = partial(
+            store_file, rooms.config, rooms.associations, rooms.transcoder, modality, at, spool
+        )
         sop_class, sop_instance = await rooms.transfers.patiently(work)
     finally:
         spool.close()

@@ -30,6 +30,7 @@ from wherry.peers.store import TYPE
 from wherry.rest.arguments import flag
 from wherry.rest.joborders import JobOrder, answer_job, read_boolean, read_options
 from wherry.rest.sending import read_sending
+from wherry.rest.transcoding import read_quality
 
 _OPERATIONS = ["configuration", "store", "store-straight", "system"]
 _UID = re.compile(r"[0-9]{1,10}(\.[0-9]{1,32}){1,30}")
@@ -106,6 +107,7 @@ async def store(request: Request) -> Response:
         compress=read_boolean(body, "Compress"),
         permissive=options.permissive,
         transcode=_transfer_syntax(body),
+        quality=read_quality(body),
     )
     content = await in_thread(_prepare, rooms, order, peer)
     return await answer_job(request, JobOrder(TYPE, order.parameters(), content, options))

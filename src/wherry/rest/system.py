@@ -58,7 +58,7 @@ def system(request: Request) -> Response:
             "DicomPort": config.dicom_port,
             "HasLabels": "/tools/labels" in paths,
             "HttpPort": config.http_port,
-            "IngestTranscoding": "",
+            "IngestTranscoding": config.ingest_transcoding,
             "IsHttpServerSecure": (
                 config.authentication_enabled or not config.remote_access_allowed
             ),

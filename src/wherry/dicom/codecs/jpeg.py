@@ -50,26 +50,38 @@ def decode_ls(data: bytes) -> type_array:
     return jpegls_decode(data + _END)
 
 
-def encode(syntax: str, words: type_array, bits: int, quality: int) -> bytes:
-    """Unsigned ``words`` of so many ``bits`` with loss; colour is turned into YCbCr 4:2:2."""
+def encode(syntax: str, words: type_array, bits: int, quality: int, *, is_rgb: bool) -> bytes:
+    """Unsigned ``words`` of so many ``bits`` with loss; colour, RGB or YCbCr already, is YCbCr
+    4:2:2 inside."""
     if bits > (8 if syntax == BASELINE else _EXTENDED_BITS):
         raise CannotEncode(f"{bits} bits do not fit into this kind of JPEG")
     if bits <= 8:
         words = words.astype("u1", copy=False)
-        return bytes(jpeg8_encode(words, quality, subsampling="422" if words.ndim > 2 else None))
+        if words.ndim == 2:
+            return bytes(jpeg8_encode(words, quality))
+        colour = "RGB" if is_rgb else "YCBCR"
+        return bytes(
+            jpeg8_encode(
+                words, quality, colorspace=colour, outcolorspace="YCBCR", subsampling="422"
+            )
+        )
     if words.ndim > 2:
         raise CannotEncode("colour of more than 8 bits does not fit into this kind of JPEG")
     return bytes(jpeg8_encode(words, quality, bitspersample=_EXTENDED_BITS))
 
 
 def encode_lossless(words: type_array, bits: int) -> bytes:
-    """Unsigned ``words`` of so many ``bits``, 16 at most."""
+    """Unsigned ``words`` of so many ``bits``, 16 at most; colour as it is, and without a word on
+    what it is: the file says it."""
+    inside = None if words.ndim == 2 else "UNKNOWN"
     return bytes(
         jpeg8_encode(
             words.astype("u1") if bits <= 8 else words,
             lossless=True,
             predictor=_PREDICTOR,
             bitspersample=max(2, bits),
+            colorspace=inside,
+            outcolorspace=inside,
         )
     )
 

@@ -20,15 +20,17 @@ from wherry.dicom.editing.encoding import (
     vr_of,
     whole,
 )
-from wherry.dicom.editing.places import TEXTS, Found, Place, Standing
+from wherry.dicom.editing.places import TEXTS, Found, Place, Standing, skip_value
 from wherry.dicom.editing.plan import Do, Put, type_action
 from wherry.dicom.elements import (
+    EXPLICIT_BIG,
+    EXPLICIT_LITTLE,
+    IMPLICIT_BIG,
     IMPLICIT_LITTLE,
     PIXEL_DATA,
     UNDEFINED,
     Encoding,
     UnreadableError,
-    skip_undefined,
 )
 from wherry.dicom.preamble import other_encoding
 from wherry.errors import BadFileFormat
@@ -108,10 +110,10 @@ def _stay(
             walk.remove(found.start, found.stop)  # that of the file holds for it too
             return found.stop
     if walk.enters(tag, place):
-        inner = _inner(walk, found, place.encoding)
+        inner = _inner(found, place.encoding)
         if inner is not None:
             return _sequence(walk, found, inner, standing.place, end)
-        if _is_hidden(walk, found, place.encoding):
+        if _is_hidden(walk, found):
             return _hidden(walk, found, standing.place)
     if found.length == UNDEFINED:
         return _stop(walk, found, place.encoding)
@@ -145,7 +147,7 @@ def _convert(walk: Walk, found: Found, place: Place, target: CharacterSet) -> No
 
 
 # --- sequences -----------------------------------------------------------------------------------
-def _inner(walk: Walk, found: Found, encoding: Encoding) -> Encoding | None:
+def _inner(found: Found, encoding: Encoding) -> Encoding | None:
     """How the items of a sequence are written; None when the element is none."""
     if found.vr == "SQ":
         return encoding
@@ -158,7 +160,7 @@ def _inner(walk: Walk, found: Found, encoding: Encoding) -> Encoding | None:
     return None
 
 
-def _is_hidden(walk: Walk, found: Found, encoding: Encoding) -> bool:
+def _is_hidden(walk: Walk, found: Found) -> bool:
     """Whether a value that should be plain begins as a sequence does, or should be one."""
     if found.vr not in ("", "UN") or found.length in (0, UNDEFINED) or found.tag == PIXEL_DATA:
         return False
@@ -169,14 +171,14 @@ def _is_hidden(walk: Walk, found: Found, encoding: Encoding) -> bool:
 def _hidden(walk: Walk, found: Found, place: Place) -> int:
     """A sequence whose VR is lost: mostly implicit little endian (PS3.5 §6.2.2). What nobody can
     read goes when the file is anonymized."""
-    mark, growth, left = len(walk.splices), walk.growth, walk.left
-    own = place.encoding if place.encoding.explicit else other_encoding(place.encoding)
-    for inner in (IMPLICIT_LITTLE, own, other_encoding(own)):
+    mark, growth = len(walk.splices), walk.growth
+    is_big = bytes(walk.data[found.value : found.value + 4]) == _ITEMS[1]
+    for inner in (IMPLICIT_BIG, EXPLICIT_BIG) if is_big else (IMPLICIT_LITTLE, EXPLICIT_LITTLE):
         try:
             return _sequence(walk, found, inner, place, found.stop)
         except (UnreadableError, struct.error):
             del walk.splices[mark:]
-            walk.growth, walk.left = growth, left
+            walk.growth = growth  # what was read is not given back: it may be tried again inside
     if walk.plan.anonymizes:
         walk.remove(found.start, found.stop)
     return found.stop
@@ -221,9 +223,7 @@ def _stop(walk: Walk, found: Found, encoding: Encoding) -> int:
     if found.length != UNDEFINED:
         return found.stop
     vr = encoding.vr_key(found.vr) if found.vr else 0
-    if encoding.explicit and not vr:
-        encoding = other_encoding(encoding)
-    stop, walk.nested = skip_undefined(walk.data, found.value, encoding, vr, walk.nested)
+    stop, walk.nested = skip_value(walk.data, found.value, encoding, vr, walk.nested)
     return stop
 
 
@@ -254,7 +254,7 @@ def _mapped(walk: Walk, raw: bytes, *, only_own: bool = False) -> bytes:
     old = [one.strip(" \0") for one in raw.decode("latin-1").split("\\")]
     uid = walk.pseudonyms.uid
     new = [walk.uids.get(one) or (one if only_own or not one else uid(one)) for one in old]
-    return "\\".join(new).encode("latin-1")
+    return "\\".join(new).encode("latin-1", "replace")
 
 
 def _patient_id(walk: Walk, raw: bytes, place: Place) -> bytes:

@@ -14,13 +14,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from wherry import limits
 from wherry.dicom.charsets import CharacterSet
 from wherry.dicom.editing.encoding import Writing, element, owner
 from wherry.dicom.editing.paths import Path, path_of
 from wherry.dicom.editing.profiles import EDITIONS
 from wherry.dicom.elements import EXPLICIT_LITTLE, PIXEL_DATA
 from wherry.dicom.uids import TRANSFER_SYNTAXES
-from wherry.errors import BadFileFormat, BadRequest, ParameterOutOfRange
+from wherry.errors import BadFileFormat, BadRequest, ParameterOutOfRange, TooLarge
 from wherry.model import Level
 
 PATIENT_ID, STUDY_UID, SERIES_UID, SOP_UID = 0x00100020, 0x0020000D, 0x0020000E, 0x00080018
@@ -135,6 +136,8 @@ def rules_of(
         _profile(body, default_profile) if anonymize else "",
         _transcode(body),
     )
+    if len(rules.replace) + len(rules.remove) + len(rules.keep) > limits.EDIT_RULES:
+        raise TooLarge(f"More than {limits.EDIT_RULES} attributes to edit")
     _try_values(rules)
     _check_identifiers(rules, force=force)
     rules = replace(rules, level=_highest(rules) if level is None else level)
