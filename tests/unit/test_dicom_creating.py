@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.creating import COLOUR, GREY, box, mp4, mpeg2, picture, program_stream
@@ -192,6 +192,7 @@ def test_mp4_that_is_broken() -> None:
             mp4_video(memoryview(data))
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_mp4_with_wrong_bytes(data: st.DataObject) -> None:
     changed = bytearray(mp4())

@@ -68,7 +68,7 @@ def test_long_uris_go_to_the_spool(spool: Spool, step: int, escaped: bytes) -> N
     assert found["Short"] == document["Short"]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     st.recursive(
         st.text() | st.integers() | st.none() | st.binary(min_size=1000, max_size=3000).map(uri),
