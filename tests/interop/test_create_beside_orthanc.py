@@ -24,6 +24,8 @@ from tests.support.creating import (
     create,
     data_uri,
     jpeg,
+    mp4,
+    mpeg2,
     pdf,
     picture,
     png,
@@ -430,3 +432,33 @@ def test_series(both: tuple[str, str], name: str) -> None:
         assert ask(url, "DELETE", answer["Path"])[0] == 200
     theirs, ours = found
     assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("mime", "data"),
+    [
+        ("video/mp4", mp4(pictures=b"odd")),
+        ("video/mpeg", mpeg2(20)),
+        ("model/stl", b"solid"),
+        ("application/pdf", b"%PDF-1.4x"),
+        ("application/pdf", b"%PDF-1.4x\n"),
+    ],
+)
+def test_orthanc_gives_the_content_back_too(both: tuple[str, str], mime: str, data: bytes) -> None:
+    """... of files that Wherry has made."""
+    theirs, ours = both
+    body = {"Tags": {"PatientID": "x"}, "Content": data_uri(mime, data)}
+    path = document(ask(ours, "POST", "/tools/create-dicom", body))["Path"]
+    assert ask(theirs, "POST", "/instances", ask(ours, "GET", path + "/file")[1])[0] == 200
+    same = ["/frames", "/content", "/content/0042-0011", "/pdf", "/content/7fe0-0010"]
+    if mime.startswith("video/"):
+        same += ["/frames/0/raw", "/content/7fe0-0010/0", "/content/7fe0-0010/1"]
+        assert ask(ours, "GET", path + "/frames/0/raw")[1].startswith(data)
+    for part in same:
+        status, answer = ask(ours, "GET", path + part)
+        wanted = ask(theirs, "GET", path + part)
+        assert status == wanted[0], part
+        if status == 200 and answer[:1] == b"[":
+            assert json.loads(answer) == json.loads(wanted[1]), part
+        elif status == 200:
+            assert answer == wanted[1], part

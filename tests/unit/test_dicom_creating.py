@@ -175,6 +175,7 @@ def test_mp4_codecs(codec: bytes, configuration: bytes, syntax: str, bits: int) 
         mp4(b"hvc1", hevc(1, 120, 1)),
         mp4(b"mp4v", b""),
         mp4() + box(b"moof"),
+        mp4().replace(b"isom", b"qt  "),
     ],
 )
 def test_videos_without_a_transfer_syntax(data: bytes) -> None:

@@ -169,10 +169,27 @@ def test_videos(face: Face, mime: str, data: bytes, syntax: str, frames: int) ->
     assert (found.NumberOfFrames, found.FrameIncrementPointer) == (frames, 0x00181063)
     assert found.PhotometricInterpretation == "YBR_PARTIAL_420"
     assert face.get(path + "/content/7fe0-0010/1").body.rstrip(b"\0") == data.rstrip(b"\0")
+    assert face.json(path + "/frames") == [0]
+    assert face.get(path + "/frames/0/raw").body.rstrip(b"\0") == data.rstrip(b"\0")
+    assert face.get(path + "/frames/1/raw").status == 400
     own = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.77.1.1.1", "Modality": "ES"}
     other, _ = created(face, {"Tags": own, "Content": data_uri(mime, data)})
     assert (other.SOPClassUID, other.Modality) == (own["SOPClassUID"], "ES")
     assert refused(face, {"Tags": {}, "Content": data_uri(mime, b"x" * 999)}) == (400, 15)
+
+
+def test_what_orthanc_reads_otherwise(face: Face) -> None:
+    tags = {
+        "EncapsulatedDocument": data_uri("a/b", b"ABCD"),
+        "ImageComments": data_uri("c/d", b"E"),
+    }
+    found, _ = created(face, {"Tags": tags})
+    assert (found.EncapsulatedDocument, found.ImageComments) == (b"ABCD", "E")
+    tags = {"SpecificCharacterSet": "\\ISO 2022 IR 149", "PatientName": "Hong^Gildong"}
+    found, _ = created(face, {"Tags": tags})
+    assert found.SpecificCharacterSet == ["", "ISO 2022 IR 149"]
+    found, _ = created(face, {"Tags": {"0405,0010": "Own", "0405,1001": "x"}})
+    assert found[0x04050010].VR == "LO"
 
 
 def test_texts_that_the_character_set_does_not_know(face: Face) -> None:

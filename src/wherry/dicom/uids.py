@@ -49,6 +49,15 @@ def of_group(name: str) -> frozenset[str]:
     return frozenset(_BASE + end for end in GROUPS[name])
 
 
+_VIDEOS: Final = of_group("Mpeg2") | of_group("Mpeg4") | of_group("H265")
+
+
+def is_video(syntax: str) -> bool:
+    """Whether all frames are one stream (PS3.5 §8.2.5 to §8.2.9); those that may be in fragments
+    have a further number."""
+    return syntax in _VIDEOS or syntax.removesuffix(".1") in _VIDEOS
+
+
 TRANSFER_SYNTAXES: Final = tuple(
     sorted((_BASE + end for ends in GROUPS.values() for end in ends), key=_number)
 )

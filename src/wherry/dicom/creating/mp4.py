@@ -16,6 +16,7 @@ from wherry.errors import BadFileFormat, UnsupportedMediaType
 _ENTRY: Final = struct.Struct(">II")
 _SAMPLE_ENTRY_BYTES: Final = 78
 """Of a visual sample entry, before the boxes in it (§12.1.3)."""
+_QUICKTIME: Final = b"qt  "
 _AVC: Final = frozenset((b"avc1", b"avc3"))
 _HEVC: Final = frozenset((b"hvc1", b"hev1"))
 
@@ -71,6 +72,8 @@ class _Boxes:
 
 
 def _video(data: memoryview) -> Video:
+    if bytes(data[8:12]) == _QUICKTIME:
+        raise UnsupportedMediaType("QuickTime files are not MP4 (PS3.5 §8.2.7)")
     boxes = _Boxes(data)
     whole = 0, len(data)
     kinds = {kind for kind, _, _ in boxes.walk(*whole)}
