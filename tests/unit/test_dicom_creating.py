@@ -213,11 +213,11 @@ def only_these_errors(work: Any) -> None:
 @pytest.mark.parametrize("fields", [False, True])
 @pytest.mark.parametrize("packet_bytes", [0, 1, 5, 100, 100_000])
 def test_mpeg2(fields: bool, packet_bytes: int) -> None:
-    stream = mpeg2(30, fields=fields)
+    stream = mpeg2(400, fields=fields)
     data = program_stream(stream, packet_bytes) if packet_bytes else stream
     assert is_mpeg2(memoryview(data))
     found = mpeg2_video(memoryview(data))
-    assert found == Video(BASE + "100", "ISO_13818_2", 576, 720, 30, 40.0)
+    assert found == Video(BASE + "100", "ISO_13818_2", 576, 720, 400, 40.0)
 
 
 def test_mpeg2_of_high_level() -> None:
