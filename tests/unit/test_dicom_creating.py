@@ -188,7 +188,13 @@ def test_mp4_that_is_broken() -> None:
     for end in range(8, len(whole)):
         with pytest.raises(BadFileFormat):
             mp4_video(memoryview(whole[:end]))
-    for data in (mp4(times=()), mp4(times=((0, 5),)), mp4(times=((5, 0),)), mp4(b"avc1", b"")):
+    for data in (
+        mp4(times=((2**31, 1),)),
+        mp4(times=()),
+        mp4(times=((0, 5),)),
+        mp4(times=((5, 0),)),
+        mp4(b"avc1", b""),
+    ):
         with pytest.raises(BadFileFormat):
             mp4_video(memoryview(data))
 

@@ -160,7 +160,11 @@ def test_documents_of_any_kind(face: Face) -> None:
 
 @pytest.mark.parametrize(
     ("mime", "data", "syntax", "frames"),
-    [("video/mp4", mp4(pictures=b"odd"), "102", 50), ("video/mpeg", mpeg2(12), "100", 12)],
+    [
+        ("video/mp4", mp4(pictures=b"odd"), "102", 50),
+        ("video/mp4", mp4(times=((300_000, 1),)), "102", 300_000),
+        ("video/mpeg", mpeg2(12), "100", 12),
+    ],
 )
 def test_videos(face: Face, mime: str, data: bytes, syntax: str, frames: int) -> None:
     found, path = created(face, {"Tags": {"PatientID": "v"}, "Content": data_uri(mime, data)})

@@ -93,8 +93,8 @@ class LongTexts:
             if escape < 0:
                 break
             if escape + 1 == len(piece):  # what is escaped comes with the next piece
-                self._cut, end, quote = piece[escape:], escape, -1
-                self._take(piece[position:end])
+                self._cut = piece[escape:]
+                self._take(piece[position:escape])
                 return len(piece)
             seen = escape + 2
             if 0 <= quote < seen:

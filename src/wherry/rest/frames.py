@@ -64,13 +64,13 @@ def frames(request: Request) -> Response:
         found = resources.get(tx, Level.INSTANCE, orthanc_id)
         if found is None:
             raise UnknownResource
-        count = count_of(found.tags.get(_FRAMES))
-        if count > 1:
+        number = found.tags.get(_FRAMES)
+        if number:
             known = metadata.of_one(tx, Level.INSTANCE, orthanc_id) or {}
             syntax = known.get(_TRANSFER_SYNTAX)
             if syntax is not None and is_video(syntax.value):
-                count = 1
-    return json_answer(list(range(count)))
+                number = None
+    return json_answer(list(range(count_of(number))))
 
 
 @quick

@@ -29,6 +29,7 @@ from wherry.errors import BadFileFormat, TooLarge
 
 SOP_CLASS: Final = 0x00080016
 MODALITY: Final = 0x00080060
+VIDEO_PHOTOGRAPHIC: Final = "1.2.840.10008.5.1.4.1.1.77.1.4.1"
 _LONGEST: Final = UNDEFINED - 1
 _SIDE: Final = 0xFFFF
 """Rows and columns have 16 bits."""
@@ -98,9 +99,6 @@ def film(video: Video, size: int) -> Filling:
         0x00200013: "1",
     }
     return _fragment(video.syntax, size, attributes, defaults)
-
-
-VIDEO_PHOTOGRAPHIC: Final = "1.2.840.10008.5.1.4.1.1.77.1.4.1"
 
 
 def value(tag: int, size: int, decided: Mapping[int, Any], defaults: Mapping[int, Any]) -> Filling:

@@ -17,6 +17,8 @@ _ENTRY: Final = struct.Struct(">II")
 _SAMPLE_ENTRY_BYTES: Final = 78
 """Of a visual sample entry, before the boxes in it (§12.1.3)."""
 _QUICKTIME: Final = b"qt  "
+_MOST_FRAMES: Final = 2**31 - 1
+"""What a number of frames can say (VR IS, PS3.5 §6.2)."""
 _AVC: Final = frozenset((b"avc1", b"avc3"))
 _HEVC: Final = frozenset((b"hvc1", b"hev1"))
 
@@ -96,7 +98,7 @@ def _track(boxes: _Boxes, media: tuple[int, int]) -> Video:
     table = boxes.inside(media, b"minf", b"stbl")
     frames, duration = _frames(boxes, boxes.inside(table, b"stts"))
     scale = _scale(boxes.data, boxes.inside(media, b"mdhd")[0])
-    if not (frames and duration and scale):
+    if not (0 < frames <= _MOST_FRAMES and duration and scale):
         raise BadFileFormat("An MP4 file without frames")
     frame_time_ms = 1000 * duration / scale / frames
     begin, end = boxes.inside(table, b"stsd")
