@@ -16,6 +16,14 @@ error codes, so that a client written for Orthanc recognises them.
     │   ├── Unauthorized           29   401  missing or wrong credentials
     │   ├── Forbidden              45   403  known, but not allowed
     │   ├── RangeNotSatisfiable    41   416  a byte range lies outside the resource
+    │   ├── CannotCreate                     an instance cannot be created as it is asked for
+    │   │   ├── NotAString       2019   400  a value is no text
+    │   │   ├── InheritedTag     2020   400  a tag has a value already
+    │   │   ├── PixelsAsTag      2021   400  pixel data are given as a tag
+    │   │   ├── NoContent        2022   400  an instance of a series is without content
+    │   │   ├── NoDataUri        2023   400  a content is no text
+    │   │   ├── NoSuchParent     2024   400  the parent does not exist
+    │   │   └── ParentIsInstance 2025   400  the parent is an instance
     │   ├── Conflict               46   409  the resource exists already
     │   ├── BadRevision            43   409  somebody else changed it meanwhile
     │   └── UnsupportedMediaType 3000   415  no such representation
@@ -182,6 +190,56 @@ class CannotDecode(UndecodableImage):
 
 class CannotEncode(UnsupportedMediaType):
     """Pixels that the wanted transfer syntax cannot hold."""
+
+
+class CannotCreate(Refused):
+    """An instance cannot be created as it is asked for."""
+
+
+class NotAString(CannotCreate):
+    """A value is no text, where only texts are taken."""
+
+    code, text = 2019, "Only string values are supported when creating DICOM instances"
+
+
+class InheritedTag(CannotCreate):
+    """A tag has a value already, of a parent or generated, and ``Force`` is not set."""
+
+    code, text = 2020, "Trying to override a value inherited from a parent module"
+
+
+class PixelsAsTag(CannotCreate):
+    """Pixel data are given as a tag."""
+
+    code, text = 2021, 'Use "Content" to inject an image into a new DICOM instance'
+
+
+class NoContent(CannotCreate):
+    """An instance of a series is without content."""
+
+    code, text = 2022, "No payload is present for one instance in the series"
+
+
+class NoDataUri(CannotCreate):
+    """A content is no text."""
+
+    code = 2023
+    text = "The payload of the DICOM instance must be specified according to Data URI scheme"
+
+
+class NoSuchParent(CannotCreate):
+    """The parent does not exist."""
+
+    code, text = 2024, "Trying to attach a new DICOM instance to an inexistent resource"
+
+
+class ParentIsInstance(CannotCreate):
+    """The parent is an instance."""
+
+    code = 2025
+    text = (
+        "Trying to attach a new DICOM instance to an instance (must be a series, study or patient)"
+    )
 
 
 class NotFound(WherryError):

@@ -288,6 +288,17 @@ EDIT_INFLATED_BYTES: Final = 256 * MIB
 """A deflated data set that is edited is held in memory, once inflated. Structured reports, which
 are what is deflated, have a few MiB."""
 
+
+CREATED_INSTANCES: Final = 4_096
+"""Instances of a series that is created by one request: a CT of a whole body has 2,000 slices."""
+
+CREATED_VALUES_BYTES: Final = 32 * MIB
+"""Values of tags that are given as long data URIs: they are in memory while the file is written."""
+
+VIDEO_PIECES: Final = 1_000_000
+"""Boxes or packets of a video that are looked at, and entries of the tables in it: a day at 30
+frames a second has 2.6 million frames, in tables of a few entries."""
+
 FRAME_BYTES: Final = 512 * MIB
 """One decoded frame, of which a worker holds three copies. The largest of mammograms and slides
 have 100 MiB; 46341² pixels pass every bound that is written with 32 bits."""
@@ -1019,6 +1030,9 @@ STRIP_BYTES: Final = 1 * MIB
 
 PICTURE_SIDE: Final = 20_000
 """Width or height that a picture may be asked for in; a screen has 8,000."""
+
+PICTURE_IN_MEMORY_BYTES: Final = 4 * MIB
+"""Pictures of files up to here are answered from memory, others by way of a nameless file."""
 
 PRINTED_VALUES: Final = 32 * MIB
 """Values of a frame that are written as text (``matlab``): a mammogram has 20 million, in 5 s."""

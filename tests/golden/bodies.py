@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import io
@@ -85,6 +86,18 @@ def substitute(value: Any, variables: Mapping[str, Any]) -> Any:
     return value
 
 
+def _filled(value: Any, samples: Samples) -> Any:
+    """``{"$data": [MIME type, file]}`` as data URIs."""
+    if isinstance(value, list):
+        return [_filled(one, samples) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if "$data" in value:
+        mime, name = value["$data"]
+        return f"data:{mime};base64," + base64.b64encode(samples.read(name)).decode()
+    return {key: _filled(one, samples) for key, one in value.items()}
+
+
 def body_of(
     spec: Any, samples: Samples, variables: Mapping[str, Any]
 ) -> tuple[bytes | None, dict[str, str]]:
@@ -100,6 +113,9 @@ def body_of(
         return _zip(spec["zip"], samples), {}
     if "json" in spec:
         return json.dumps(substitute(spec["json"], variables)).encode(), {}
+    if "json_with_file" in spec:
+        body = _filled(substitute(spec["json_with_file"], variables), samples)
+        return json.dumps(body).encode(), {}
     if "text" in spec:
         return str(substitute(spec["text"], variables)).encode(), {}
     if "response_of" in spec:

@@ -31,7 +31,6 @@ SAMPLES = os.environ.get("WHERRY_GOLDEN_SAMPLES", "")
 
 LATER = {
     "anonymize and modify",
-    "create-dicom",
     "dicomweb STOW",
 }
 """Sections of the main profile that Wherry does not serve yet: not sent."""

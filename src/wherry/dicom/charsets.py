@@ -185,6 +185,16 @@ def knows(term: str, text: str) -> bool:
     return character_set(term.encode("ascii", "replace")).write(text) is not None
 
 
+def is_known(term: str) -> bool:
+    """Whether this value of (0008,0005) names character sets only; the first of several may be
+    empty."""
+    first, *others = (one.strip() for one in term.upper().split("\\"))
+    return all(
+        one in _STAND_ALONE or ((match := _TERM.fullmatch(one)) is not None and match[1] in _CODECS)
+        for one in ([first] if first or not others else []) + others
+    )
+
+
 def character_set(raw: bytes) -> CharacterSet:
     """The character set that a value of (0008,0005) declares."""
     if raw.startswith(b"ISO_IR 100") and len(raw) == 10:

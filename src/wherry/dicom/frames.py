@@ -16,6 +16,7 @@ from wherry.dicom.elements import PIXEL_DATA, UNDEFINED, type_data
 from wherry.dicom.json import readable
 from wherry.dicom.reading import Element
 from wherry.dicom.tree import Selection, Tree
+from wherry.dicom.uids import is_video
 from wherry.errors import BadFileFormat, InexistentTag, ParameterOutOfRange
 
 _FRAMES: Final = 0x00280008
@@ -87,7 +88,8 @@ class Frames:
             raise InexistentTag("no PixelData")
         self._tree = tree
         self._pixels = pixels
-        self.total = count_of(_text(tree, _FRAMES))
+        self.total = 1 if is_video(tree.syntax) else count_of(_text(tree, _FRAMES))
+        """A video is one frame, as in Orthanc."""
         self._parts: list[tuple[int, int]] = []
         self._starts: list[int] | None = None
         if self.is_encapsulated:

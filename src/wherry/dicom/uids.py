@@ -8,6 +8,9 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 from typing import Final
+from uuid import UUID
+
+from wherry import clock
 
 IMPLEMENTATION_CLASS: Final = "2.25.285579348450403503138320702073405252837"
 """Implementation Class UID of Wherry (PS3.7 §D.3.3.2), made of a random UUID."""
@@ -32,6 +35,11 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
 beginning. JpegLossless means JPEG-LS, as there."""
 
 
+def new_uid() -> str:
+    """A UID that nobody has had (PS3.5 §B.2)."""
+    return f"2.25.{UUID(clock.new_uuid()).int}"
+
+
 def _number(uid: str) -> tuple[int, ...]:
     return tuple(int(part) for part in uid.split("."))
 
@@ -39,6 +47,15 @@ def _number(uid: str) -> tuple[int, ...]:
 def of_group(name: str) -> frozenset[str]:
     """The transfer syntaxes of one group."""
     return frozenset(_BASE + end for end in GROUPS[name])
+
+
+_VIDEOS: Final = of_group("Mpeg2") | of_group("Mpeg4") | of_group("H265")
+
+
+def is_video(syntax: str) -> bool:
+    """Whether all frames are one stream (PS3.5 §8.2.5 to §8.2.9); those that may be in fragments
+    have a further number."""
+    return syntax in _VIDEOS or syntax.removesuffix(".1") in _VIDEOS
 
 
 TRANSFER_SYNTAXES: Final = tuple(

@@ -49,6 +49,10 @@ class Spool:
         """At most ``size`` bytes from ``offset``; fewer only at the end."""
         return os.pread(self._file.fileno(), size, offset)
 
+    def fileno(self) -> int:
+        """Its descriptor, for those who only read."""
+        return self._file.fileno()
+
     def map(self) -> AbstractContextManager[memoryview]:
         """All of it as one read-only buffer; only what is looked at is read."""
         return mapped(self._file.fileno())

@@ -111,7 +111,7 @@ class ImagingPool:
     def run_in_memory(
         self, task: str, arguments: Mapping[str, Any], source: Source
     ) -> tuple[dict[str, Any], bytes]:
-        """As ``run``, for an output that is short: what was returned, and the output."""
+        """As ``run``, for an output that is surely short: what was returned, and the output."""
         sink = memfd()
         try:
             result = self.run(task, arguments, source, sink)

@@ -18,6 +18,7 @@ TASKS: Final[dict[str, str]] = {
     "picture": "wherry.imaging.rendering:picture",
     "array": "wherry.imaging.rendering:array",
     "text": "wherry.imaging.rendering:text",
+    "import_image": "wherry.imaging.importing:import_image",
     "transcode": "wherry.imaging.recoding:transcode",
 }
 """Name of a task → ``module:function``; loaded when it is asked for the first time."""

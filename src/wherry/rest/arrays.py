@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-from collections.abc import Callable, Generator
-from typing import IO, Final
+from collections.abc import Callable
+from functools import partial
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,10 +28,10 @@ from wherry.errors import (
     UnknownResource,
 )
 from wherry.http.answers import empty_answer
-from wherry.http.pieces import pieces_answer
 from wherry.http.services import Services, services
 from wherry.imaging.stored import stored_source
 from wherry.rest.arguments import flag, parsed_number
+from wherry.rest.scratched import scratch_answer
 from wherry.rest.slices import series_slices
 from wherry.rest.stored import dicom_file
 from wherry.storage import scratch
@@ -97,16 +98,8 @@ async def _answer(
     """What ``fill`` writes into a file; ``pack``: as the only member of an archive."""
 
     def make() -> Response:
-        file = scratch.nameless()
-        try:
-            fill(rooms, file.fileno())
-            if pack:
-                plain, file = file, _packed(file)
-                plain.close()
-            return pieces_answer(_pieces(file), kind)
-        except BaseException:
-            file.close()
-            raise
+        work = partial(fill, rooms)
+        return scratch_answer(partial(_pack, work) if pack else work, kind)
 
     try:
         return await rooms.drawing.make(make)
@@ -145,23 +138,17 @@ def _instances(rooms: Services, series: str) -> list[str]:
         return [one.orthanc_id for one in found.slices]
 
 
-def _packed(file: IO[bytes]) -> IO[bytes]:
-    """The file as the only member of an archive, as numpy's ``load`` reads it."""
-    made = scratch.nameless()
-    try:
-        with (
-            zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-            archive.open(_NAME, "w", force_zip64=True) as member,
-        ):
-            for piece in scratch.read_all(file):
-                member.write(piece)
-        made.flush()
-    except OSError as error:
-        made.close()
-        raise CannotWriteFile("No room to pack an array") from error
-    return made
-
-
-def _pieces(file: IO[bytes]) -> Generator[bytes, None, None]:
-    with file:
-        yield from scratch.read_all(file)
+def _pack(fill: Callable[[int], None], sink: int) -> None:
+    """Write what ``fill`` writes as the only member of an archive, as numpy's ``load`` reads it."""
+    with scratch.nameless() as plain:
+        fill(plain.fileno())
+        try:
+            with (
+                open(sink, "wb", closefd=False) as out,
+                zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+                archive.open(_NAME, "w", force_zip64=True) as member,
+            ):
+                for piece in scratch.read_all(plain):
+                    member.write(piece)
+        except OSError as error:
+            raise CannotWriteFile("No room to pack an array") from error

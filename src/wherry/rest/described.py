@@ -110,6 +110,18 @@ _EDIT = {
     "PrivateCreator": STRING,
     "Transcode": STRING,
 }
+_CONTENT = {"type": "string", "description": "Data URI: picture, document or video"}
+_CREATED = members(("Content",), Content=_CONTENT, Tags=OBJECT)
+CREATE = members(
+    (),
+    Tags={"type": "object", "description": "Tag → text or items; without it, the body is the tags"},
+    Content={"oneOf": [_CONTENT, list_of({"oneOf": [_CONTENT, _CREATED]})]},
+    Parent=ID,
+    Force=BOOLEAN,
+    Encapsulate={"type": "boolean", "description": "Keep a JPEG, or any document, as it is"},
+    InterpretBinaryTags=BOOLEAN,
+    PrivateCreator=STRING,
+)
 MODIFY = members((), **_EDIT, RemovePrivateTags=BOOLEAN)
 ANONYMIZE = members((), **_EDIT, KeepPrivateTags=BOOLEAN, DicomVersion=one_of(*EDITIONS))
 
@@ -501,6 +513,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
         answer_type=ARCHIVE,
     ),
     "POST /{L}/{}/modify": Operation(body=MODIFY, answer_type=DICOM),
+    "POST /tools/create-dicom": Operation(body=CREATE, answer=OBJECT),
     "POST /{L}/{}/anonymize": Operation(body=ANONYMIZE, answer_type=DICOM),
     "POST /{L}/{}/archive": Operation(body=_ARCHIVE, answer_type=ARCHIVE),
     "POST /{L}/{}/media": Operation(body=_ARCHIVE, answer_type=ARCHIVE),

@@ -14,12 +14,13 @@ from wherry import limits
 from wherry.dicom.content import Place, look_up
 from wherry.dicom.frames import Frame, count_of, frame
 from wherry.dicom.select import values
+from wherry.dicom.uids import is_video
 from wherry.errors import UnknownResource
 from wherry.http.answers import Answer, empty_answer, json_answer
 from wherry.http.pieces import pieces_answer
 from wherry.http.routing import quick
 from wherry.http.services import Services, services
-from wherry.index import resources
+from wherry.index import metadata, resources
 from wherry.model import Attachment, Level
 from wherry.rest.arguments import parsed_number
 from wherry.rest.contents import part_of_file
@@ -28,6 +29,8 @@ from wherry.rest.stored import dicom_file, mapped
 _PDF = "application/pdf"
 _MIME_TYPE, _DOCUMENT, _DOCUMENT_LENGTH = "0042,0012", "0042,0011", "0042,0015"
 _FRAMES = "0028,0008"
+_TRANSFER_SYNTAX = 9
+"""Number of the metadata."""
 
 _OPERATIONS = (
     "image-int16",
@@ -55,12 +58,19 @@ def routes() -> list[Route]:
 
 
 def frames(request: Request) -> Response:
-    """GET /instances/{id}/frames: numbers from 0."""
+    """GET /instances/{id}/frames: numbers from 0; a video is one frame."""
+    orthanc_id = request.path_params["id"]
     with services(request).index.read() as tx:
-        found = resources.get(tx, Level.INSTANCE, request.path_params["id"])
-    if found is None:
-        raise UnknownResource
-    return json_answer(list(range(count_of(found.tags.get(_FRAMES)))))
+        found = resources.get(tx, Level.INSTANCE, orthanc_id)
+        if found is None:
+            raise UnknownResource
+        number = found.tags.get(_FRAMES)
+        if number:
+            known = metadata.of_one(tx, Level.INSTANCE, orthanc_id) or {}
+            syntax = known.get(_TRANSFER_SYNTAX)
+            if syntax is not None and is_video(syntax.value):
+                number = None
+    return json_answer(list(range(count_of(number))))
 
 
 @quick

@@ -28,6 +28,7 @@ from wherry.http.answers import Answer, empty_answer
 from wherry.http.services import services
 from wherry.imaging.stored import stored_source
 from wherry.rest.arguments import flag, number, parsed_number
+from wherry.rest.scratched import scratch_answer
 from wherry.rest.stored import dicom_file
 
 _SHOWN: Final = ("preview", "rendered", "image-uint8", "image-uint16", "image-int16")
@@ -55,13 +56,17 @@ async def picture(request: Request, show: str) -> Response:
     wanted = {"show": show, "frame": frame, "type": kind, **_arguments(request, show)}
     rooms = services(request)
 
-    def make() -> bytes:
+    def make() -> Response:
         attachment = dicom_file(rooms, request.path_params["id"])
         with stored_source(rooms.storage, attachment) as source:
-            return rooms.imaging.run_in_memory("picture", wanted, source)[1]
+            if attachment.uncompressed_size <= limits.PICTURE_IN_MEMORY_BYTES:
+                made = rooms.imaging.run_in_memory("picture", wanted, source)[1]
+                return Answer(made, 200, kind.encode())
+            fill = partial(rooms.imaging.run, "picture", wanted, source)
+            return scratch_answer(fill, kind.encode())
 
     try:
-        return Answer(await rooms.drawing.make(make), 200, kind.encode())
+        return await rooms.drawing.make(make)
     except (UnknownResource, ParameterOutOfRange):
         return empty_answer(404)
     except (UnsupportedMediaType, BadFileFormat, InexistentTag):

@@ -50,6 +50,8 @@ class Writing(NamedTuple):
     charset: CharacterSet
     creator: str = ""
     """Whose the private blocks are that nobody has reserved."""
+    interprets: bool = True
+    """Whether a data URI is the bytes in it, not a text."""
 
 
 def element(tag: int, value: Any, writing: Writing, vr: str = "", depth: int = 0) -> bytes:
@@ -92,6 +94,8 @@ def head(tag: int, vr: str, length: int, encoding: Encoding) -> bytes:
 
 
 def _raw(tag: int, vr: str, value: Any, writing: Writing, depth: int) -> bytes:
+    if isinstance(value, bytes):
+        return _turned(value, vr, writing.encoding)
     if isinstance(value, list):
         if vr != "SQ":
             raise BadParameterType(f"Bad Parameter type for tag {shown(tag)}")
@@ -101,7 +105,7 @@ def _raw(tag: int, vr: str, value: Any, writing: Writing, depth: int) -> bytes:
     text = value or ""
     if vr == "SQ":
         raise _out_of_range(tag)
-    if match := _DATA.match(text):
+    if writing.interprets and (match := _DATA.match(text)):
         return _turned(_decoded(text[match.end() :]), vr, writing.encoding)
     if vr in _INTEGERS or vr in _REALS or vr == "AT":
         try:
