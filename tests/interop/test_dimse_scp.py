@@ -16,6 +16,7 @@ from tests.support.dicom_files import make_instance, make_series
 from tests.support.dimse import dcmtk, dicom_server, store, target, travelling
 from tests.support.pydicom_files import FILES, ROOT
 from tests.support.server import Server
+from wherry.dicom.codecs.syntaxes import BASELINE, J2K
 from wherry.dicom.preamble import read_preamble
 from wherry.dicom.wire.commands import Command, CommandField
 from wherry.errors import NetworkProtocol
@@ -355,3 +356,19 @@ def test_tls(certificates: Path, tmp_path: Path, *, required: bool) -> None:
         assert "Peer aborted" in stranger
         anonymous = dcmtk("echoscu", "-v", "+tla", *trusts, *where, expect=None)
         assert ("Received Echo Response (Success)" in anonymous) is not required
+
+
+def test_what_arrives_is_transcoded(tmp_path: Path) -> None:
+    """Small and large, with and without loss; what cannot be stays as it came."""
+    files = [
+        ROOT / "test_files" / f"{name}.dcm" for name in ("CT_small", "rtplan", "examples_rgb_color")
+    ]
+    for wanted, expected in ((J2K, 2), (BASELINE, 1)):
+        with dicom_server(tmp_path / wanted, IngestTranscoding=wanted) as (server, port):
+            for file in files:
+                dcmtk("storescu", "127.0.0.1", port, file)
+            stored = [
+                read_preamble(server.request("GET", f"/instances/{name}/file")[1])[0]
+                for name in server.json("GET", "/instances")
+            ]
+            assert (len(stored), stored.count(wanted)) == (3, expected)

@@ -21,6 +21,7 @@ from tests.support.pynetdicom_scp import Archive, archive
 from tests.support.server import Server, free_port, running
 from tests.support.store_scps import dcmqrscp, storescp, tool
 from wherry.dicom.codecs.image import Image
+from wherry.dicom.codecs.syntaxes import LOSSLESS_SV1
 from wherry.dicom.preamble import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
 from wherry.errors import BadFileFormat, WherryError
 from wherry.modalities.outgoing import read
@@ -152,6 +153,30 @@ def test_who_takes_no_compressed_ones(
             assert as_what == (syntax or as_what)
             assert values(as_what, content_) == values(original, before), uid
     assert {as_what for as_what, _ in taken.values()} <= NATIVE
+
+
+def test_who_takes_another_compressed_one(tmp_path: Path) -> None:
+    """``DicomScuPreferredTransferSyntax`` may be one; what it cannot hold goes as it can."""
+    config = {"DicomScuPreferredTransferSyntax": LOSSLESS_SV1}
+    names = ("JPEG2000", "MR_small_jpeg_ls_lossless", "SC_rgb_rle_32bit")
+    with (
+        running(Server(tmp_path / "wherry", config)) as server,
+        storescp(tmp_path / "out", "+xs") as port,
+    ):
+        entry = {"AET": "ANY", "Host": "127.0.0.1", "Port": port}
+        assert server.request("PUT", "/modalities/there", json.dumps(entry).encode())[0] == 200
+        files = {}
+        for name in names:
+            data = (ROOT / "test_files" / f"{name}.dcm").read_bytes()
+            files[read(memoryview(data)).sop_instance] = data
+            server.request("POST", "/instances", data)
+        order = {"Resources": server.json("GET", "/instances")}
+        assert server.json("POST", "/modalities/there/store", order)["FailedInstancesCount"] == 0
+        taken = received(tmp_path / "out")
+    assert sorted(syntax for syntax, _ in taken.values()) == [EXPLICIT, LOSSLESS_SV1, LOSSLESS_SV1]
+    for uid, (syntax, content) in taken.items():
+        found = pixels(bytes(128) + b"DICM" + header(syntax) + content)
+        assert found == pixels(files[uid])
 
 
 def pixels(data: bytes) -> list[bytes] | None:

@@ -11,6 +11,7 @@ from wherry.config import Config
 from wherry.config.dimse import DimseConfig
 from wherry.dicom.preamble import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
 from wherry.errors import NoAcceptableContext
+from wherry.imaging.transcoding import Transcoder
 from wherry.modalities.association import Context
 from wherry.modalities.negotiation import Kind, Recoding, proposals, recoding
 from wherry.model import Modality
@@ -40,8 +41,22 @@ def test_nothing_else_when_nothing_may_be_transcoded() -> None:
 def test_the_preferred_transfer_syntax_comes_first() -> None:
     [one] = proposals([Kind(CT, J2K)], Recoding(preferred=IMPLICIT))
     assert one.contexts[-1] == (CT, (IMPLICIT, EXPLICIT))
-    [one] = proposals([Kind(CT, J2K)], Recoding(preferred=RLE))  # which cannot be written yet
+    [one] = proposals([Kind(CT, J2K)], Recoding(preferred=RLE))  # nobody can write that
     assert one.contexts[-1] == (CT, (EXPLICIT, IMPLICIT))
+
+
+def test_a_compressed_one_has_a_context_of_its_own() -> None:
+    rules = Recoding(preferred=RLE, transcoder=Transcoder(None, 90))  # type: ignore[arg-type]
+    [one] = proposals([Kind(CT, J2K), Kind(CT, EXPLICIT)], rules)
+    assert one.contexts == ((CT, (EXPLICIT,)), (CT, (J2K,)), (CT, (RLE,)), (CT, (IMPLICIT,)))
+    accepted = [Context(1, CT, IMPLICIT), Context(3, CT, RLE)]
+    for syntax in (J2K, EXPLICIT):
+        assert [found.id for found in rules.choose(accepted, Kind(CT, syntax))] == [3, 1]
+    unknown = Kind(CT, "1.2.840.10008.1.2.4.100")
+    with pytest.raises(NoAcceptableContext, match="cannot be decompressed"):
+        rules.choose(accepted, unknown)
+    many = [Kind(CT, f"1.2.{number}") for number in range(200)]
+    assert all(len(found.contexts) <= 128 for found in proposals(many, rules))
 
 
 def test_what_has_no_transfer_syntax_is_written_anew() -> None:
@@ -92,7 +107,7 @@ ACCEPTED = [
     ],
 )
 def test_the_context_of_an_instance(kind: Kind, rules: Recoding, chosen: int) -> None:
-    assert rules.choose(ACCEPTED, kind).id == chosen
+    assert rules.choose(ACCEPTED, kind)[0].id == chosen
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pydicom
 import pytest
 
 from tests.support.face import Face, serving
+from tests.support.jobs import eventually
 from tests.support.pydicom_files import ROOT
 from tests.support.receiver import receiving
 from wherry.dicom.codecs.image import Image
@@ -140,10 +141,13 @@ def test_archives_and_media(face: Face) -> None:
 
 def test_an_archive_made_by_a_job(face: Face) -> None:
     series = face.upload(CT)["ParentSeries"]
-    order = {"Transcode": J2K, "Asynchronous": False, "Synchronous": True}
-    reply = face.post_json("/tools/create-archive", {"Resources": [series], **order})
-    archive = zipfile.ZipFile(io.BytesIO(reply.body))
-    assert syntax(archive.read(archive.namelist()[0])) == J2K
+    order = {"Resources": [series], "Transcode": J2K, "Asynchronous": True}
+    job = face.post_json("/tools/create-media", order).json()["ID"]
+    eventually(lambda: face.json(f"/jobs/{job}")["State"] in ("Success", "Failure"))
+    assert face.json(f"/jobs/{job}")["Content"]["Transcode"] == J2K
+    archive = zipfile.ZipFile(io.BytesIO(face.get(f"/jobs/{job}/archive").body))
+    assert archive.testzip() is None
+    assert syntax(archive.read("IMAGES/IM0")) == J2K
 
 
 def test_to_a_peer(tmp_path: Path) -> None:

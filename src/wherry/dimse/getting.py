@@ -80,15 +80,14 @@ async def _give(
 ) -> tuple[int, str]:
     """Status and UID of one sub-operation."""
     async with _opened(request, instance) as outgoing:
-        context = rules.choose(contexts, outgoing.kind)
-        command = Command(
-            CommandField.C_STORE_RQ,
-            has_data_set=True,
-            affected_sop_class=outgoing.kind.sop_class,
-            affected_sop_instance=outgoing.sop_instance,
-            priority=request.command.priority or 0,
-        )
-        async with _taken(outgoing, context.transfer_syntax, rules) as taken:
+        async with _taken(outgoing, contexts, rules) as (context, taken):
+            command = Command(
+                CommandField.C_STORE_RQ,
+                has_data_set=True,
+                affected_sop_class=outgoing.kind.sop_class,
+                affected_sop_instance=outgoing.sop_instance,
+                priority=request.command.priority or 0,
+            )
             pieces = _read(_pieces(taken, context.transfer_syntax))
             answer = await request.ask(context, command, pieces)
         return answer.status or 0, outgoing.sop_instance
@@ -106,11 +105,13 @@ async def _opened(request: Request, instance: Instance) -> AsyncIterator[Outgoin
 
 
 @asynccontextmanager
-async def _taken(outgoing: Outgoing, syntax: str, rules: Recoding) -> AsyncIterator[Outgoing]:
+async def _taken(
+    outgoing: Outgoing, contexts: list[Context], rules: Recoding
+) -> AsyncIterator[tuple[Context, Outgoing]]:
     stack = ExitStack()
-    taken = await in_thread(stack.enter_context, as_taken(outgoing, syntax, rules.transcoder))
+    found = await in_thread(stack.enter_context, as_taken(outgoing, contexts, rules))
     try:
-        yield taken
+        yield found
     finally:
         await in_thread(stack.close)
 

@@ -13,10 +13,10 @@ Not here: several at once and trying again (``store``), which contexts there are
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from wherry import limits
 from wherry.dicom.wire.commands import Command, CommandField
@@ -29,7 +29,7 @@ from wherry.errors import (
 from wherry.imaging.pool import Source
 from wherry.imaging.transcoding import Transcoder
 from wherry.modalities.association import Association, ModalityUnavailable
-from wherry.modalities.negotiation import NATIVE, Recoding
+from wherry.modalities.negotiation import NATIVE, Accepted, Recoding
 from wherry.modalities.outgoing import Outgoing, read
 from wherry.model import Attachment
 from wherry.storage import scratch
@@ -55,6 +55,8 @@ _FAMILIES: Final = {
     0xC000: "cannot understand it",
 }
 _OUT_OF_RESOURCES: Final = 0xA700
+
+C = TypeVar("C", bound=Accepted)
 
 
 class StoreRefused(NetworkProtocol):
@@ -98,28 +100,42 @@ def opened(storage: StorageArea, orthanc_id: str, attachment: Attachment) -> Ite
 
 
 @contextmanager
-def as_taken(instance: Outgoing, syntax: str, transcoder: Transcoder | None) -> Iterator[Outgoing]:
-    """The instance such that its data set can be had in this transfer syntax: itself where only
-    numbers are written otherwise, else decompressed or compressed.
+def as_taken(
+    instance: Outgoing, contexts: Iterable[C], rules: Recoding
+) -> Iterator[tuple[C, Outgoing]]:
+    """The context through which the instance goes, and the instance such that its data set can be
+    had in the transfer syntax of it: itself where only numbers are written otherwise, else
+    decompressed or compressed.
 
-    Raises ``NoAcceptableContext`` when that cannot be, and what ``Transcoder.transcode`` raises.
+    Raises ``NoAcceptableContext`` when there is none, and what ``Transcoder.transcode`` raises.
     """
     stored = instance.kind.transfer_syntax
-    if transcoder is None or syntax == stored or (stored in NATIVE and syntax in NATIVE):
-        yield instance
-        return
-    with scratch.nameless() as room:
-        scratch.fill(room, instance.whole())
-        with ExitStack() as stack:
+    problem = NoAcceptableContext()
+    with ExitStack() as stack:
+        for context in rules.choose(contexts, instance.kind):
+            syntax = context.transfer_syntax
+            if syntax == stored or rules.transcoder is None or {stored, syntax} <= NATIVE:
+                yield context, instance
+                return
             try:
-                wanted = transcoder.transcode(Source.whole(room.fileno()), [syntax])
-                made = stack.enter_context(wanted)
+                taken = stack.enter_context(_recoded(instance, syntax, rules.transcoder))
             except (UnsupportedMediaType, BadFileFormat) as error:
                 words = f"It cannot be had in the transfer syntax {syntax}: {error}"
-                raise NoAcceptableContext(words) from error
+                problem = NoAcceptableContext(words)
+                continue
+            yield context, taken
+            return
+    raise problem
+
+
+@contextmanager
+def _recoded(instance: Outgoing, syntax: str, transcoder: Transcoder) -> Iterator[Outgoing]:
+    with scratch.nameless() as room:
+        scratch.fill(room, instance.whole())
+        with transcoder.transcode(Source.whole(room.fileno()), [syntax]) as made:
             file = made.source.file if made is not None else room.fileno()
-            view = stack.enter_context(mapped(file))
-            yield read(view, lambda offset, size: os.pread(file, size, offset))
+            with mapped(file) as view:
+                yield read(view, lambda offset, size: os.pread(file, size, offset))
 
 
 def store(
@@ -135,19 +151,18 @@ def store(
     leave the association as it was. ``ModalityUnavailable``, ``NetworkProtocol``,
     ``BadFileFormat``: it is at its end (``Association.ended``), or should be brought to it.
     """
-    context = rules.choose(association.contexts, instance.kind)
-    message_id = association.next_message_id()
-    command = Command(
-        CommandField.C_STORE_RQ,
-        has_data_set=True,
-        affected_sop_class=instance.kind.sop_class,
-        message_id=message_id,
-        priority=priority,
-        affected_sop_instance=instance.sop_instance,
-        originator=originator.aet if originator else None,
-        originator_message_id=originator.message_id if originator else None,
-    )
-    with as_taken(instance, context.transfer_syntax, rules.transcoder) as taken:
+    with as_taken(instance, association.contexts, rules) as (context, taken):
+        message_id = association.next_message_id()
+        command = Command(
+            CommandField.C_STORE_RQ,
+            has_data_set=True,
+            affected_sop_class=instance.kind.sop_class,
+            message_id=message_id,
+            priority=priority,
+            affected_sop_instance=instance.sop_instance,
+            originator=originator.aet if originator else None,
+            originator_message_id=originator.message_id if originator else None,
+        )
         data_set = taken.data_set(context.transfer_syntax)
         if isinstance(data_set, memoryview):
             association.send(context.id, command, data_set)

@@ -83,22 +83,27 @@ class Recoding:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """Transfer syntaxes to write in, the best first."""
+        """Native transfer syntaxes to write in, the best first."""
         if not self.allowed:
             return ()
-        native = sorted(WRITTEN, key=lambda one: one != self.preferred)
-        if self.transcoder is not None and self.preferred in LOSSLESS:
-            return (self.preferred, *native)
-        return tuple(native)
+        return tuple(sorted(WRITTEN, key=lambda one: one != self.preferred))
+
+    @property
+    def compressed(self) -> tuple[str, ...]:
+        """The compressed one that is better than those; what cannot hold every image has a context
+        of its own."""
+        is_one = self.allowed and self.transcoder is not None and self.preferred in LOSSLESS
+        return (self.preferred,) if is_one else ()
 
     def _decodes(self, syntax: str) -> bool:
         return self.transcoder is not None and syntax in DECODED
 
-    def choose(self, contexts: Iterable[C], kind: Kind) -> C:
-        """The context for an instance of this kind. Raises ``NoAcceptableContext``, saying why."""
+    def choose(self, contexts: Iterable[C], kind: Kind) -> Sequence[C]:
+        """The contexts for an instance of this kind, the best first. Raises
+        ``NoAcceptableContext`` when there is none, saying why."""
         found = {one.transfer_syntax: one for one in contexts if one.abstract_syntax == kind[0]}
         if (as_it_is := found.get(kind.transfer_syntax)) is not None:
-            return as_it_is
+            return [as_it_is]
         if not found:
             raise NoAcceptableContext(f"The SOP class {kind.sop_class} is not accepted")
         problem = f"The transfer syntax {kind.transfer_syntax} is not accepted"
@@ -106,9 +111,9 @@ class Recoding:
             raise NoAcceptableContext(f"{problem}, and nothing may be transcoded for this modality")
         if kind.transfer_syntax not in NATIVE and not self._decodes(kind.transfer_syntax):
             raise NoAcceptableContext(f"{problem}, and pixel data of it cannot be decompressed")
-        for syntax in self.choices:
-            if syntax in found:
-                return found[syntax]
+        fitting = (*self.compressed, *self.choices)
+        if chosen := [found[syntax] for syntax in fitting if syntax in found]:
+            return chosen
         raise NoAcceptableContext(f"{problem}, nor is one in which it could be written")
 
 
@@ -140,14 +145,15 @@ def proposals(kinds: Iterable[Kind], rules: Recoding) -> list[Proposal]:
 
 
 def _of_class(sop_class: str, syntaxes: Sequence[str], rules: Recoding) -> Iterable[Proposal]:
-    most = limits.PRESENTATION_CONTEXTS - 1
+    most = limits.PRESENTATION_CONTEXTS - 1 - len(rules.compressed)
     for start in range(0, len(syntaxes), most):
         some = syntaxes[start : start + most]
         contexts: list[tuple[str, tuple[str, ...]]] = []
         contexts += [(sop_class, (syntax,)) for syntax in some if syntax]
-        anew = tuple(syntax for syntax in rules.choices if syntax not in some)
-        if anew:
-            contexts.append((sop_class, anew))
+        for anew in (rules.compressed, rules.choices):
+            others = tuple(syntax for syntax in anew if syntax not in some)
+            if others:
+                contexts.append((sop_class, others))
         yield Proposal(frozenset(Kind(sop_class, syntax) for syntax in some), tuple(contexts))
 
 

@@ -95,10 +95,11 @@ SHOWN = (*FORM, REQUESTED, CONTENT)
 CHILDREN = Operation((EXPAND, *SHOWN), answer=list_of({}))
 TEXT_OUT = Operation(answer=STRING, answer_type=TEXT)
 DONE = Operation(answer_type=TEXT)
-FILE = Operation((FILENAME,), answer_type=DICOM)
+TRANSCODE = Query("transcode", STRING, "UID of the transfer syntax that all files shall have")
+QUALITY = Query("lossy-quality", {"type": "integer"}, "Where that loses something, 1 to 100")
+FILE = Operation((FILENAME, TRANSCODE, QUALITY), answer_type=DICOM)
 ARCHIVE: Final = "application/zip"
 ZIP = Operation(answer_type=ARCHIVE)
-TRANSCODE = Query("transcode", STRING, "UID of the transfer syntax that all files shall have")
 RESOURCES = members(("Resources",), Resources=list_of(ID))
 
 _QUALITY = Query("quality", COUNT, "Of a JPEG, 1 to 100")
@@ -278,6 +279,7 @@ _ARCHIVE = members(
     Filename=STRING,
     Priority={"type": "integer"},
     Transcode=STRING,
+    LossyQuality={"type": "integer"},
     UserData={},
 )
 _STORE = {
@@ -293,6 +295,7 @@ _STORE = {
             Permissive=BOOLEAN,
             Priority={"type": "integer"},
             Transcode=STRING,
+            LossyQuality={"type": "integer"},
         ),
     ]
 }
@@ -481,9 +484,10 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "GET /jobs/{}/{}": ZIP,
     "DELETE /jobs/{}/{}": DONE,
     # archives
-    "GET /{L}/{}/archive": Operation((FILENAME, TRANSCODE), answer_type=ARCHIVE),
+    "GET /{L}/{}/archive": Operation((FILENAME, TRANSCODE, QUALITY), answer_type=ARCHIVE),
     "GET /{L}/{}/media": Operation(
-        (FILENAME, TRANSCODE, _flag("extended", "More tags in the DICOMDIR")), answer_type=ARCHIVE
+        (FILENAME, TRANSCODE, QUALITY, _flag("extended", "More tags in the DICOMDIR")),
+        answer_type=ARCHIVE,
     ),
     "POST /{L}/{}/archive": Operation(body=_ARCHIVE, answer_type=ARCHIVE),
     "POST /{L}/{}/media": Operation(body=_ARCHIVE, answer_type=ARCHIVE),
@@ -493,6 +497,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
                 Query("resources", STRING, "Identifiers, separated by commas"),
                 FILENAME,
                 TRANSCODE,
+                QUALITY,
             ),
             answer_type=ARCHIVE,
         )
