@@ -1,0 +1,1 @@
+"""Making new instances of stored ones: modified, anonymized, split off, merged."""
