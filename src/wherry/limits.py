@@ -277,6 +277,10 @@ DICOM_FRAMES: Final = 200_000
 """Frames of one instance, and of one series, that are listed: the list of so many has 20 MB of
 JSON. Whole-slide images have 100,000."""
 
+EDIT_INFLATED_BYTES: Final = 256 * MIB
+"""A deflated data set that is edited is held in memory, once inflated. Structured reports, which
+are what is deflated, have a few MiB."""
+
 DICOM_FALLBACK_BYTES: Final = 2 * MIB
 """Bytes that pydicom reads of a file which our own scan cannot read: it takes about 0.3 s for
 them. Odd files are old and small."""

@@ -48,6 +48,8 @@ _NAME_DELIMITERS: Final = b"\\^="
 
 _ESCAPING: Final = frozenset(("iso2022_jp", "iso2022_jp_2"))
 """Codecs that mean nothing without an escape."""
+_DESIGNATED: Final = frozenset(("euc_kr", "gb2312"))
+"""Codecs whose character set must be designated by an escape, which they do not write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,19 @@ class CharacterSet:
         """``text`` in the first character set, without escapes; what it does not know becomes a
         question mark."""
         return text.encode(self.codec, "replace")
+
+    def write(self, text: str) -> bytes | None:
+        """``text`` in the first character set; None when that does not know all of it."""
+        if text.isascii():
+            return text.encode("ascii")
+        if self.is_extended and self.codec in _DESIGNATED:
+            return None
+        try:
+            written = text.encode(self.codec)
+        except UnicodeError:
+            return None
+        # JIS X 0201 is the part of its codec that has one byte for each character.
+        return None if self.codec == "shift_jis" and len(written) != len(text) else written
 
 
 LATIN1: Final = CharacterSet("latin-1")
@@ -123,9 +138,6 @@ TERMS: Final = {
 _ANY: Final = "ISO_IR 192"
 """What all text can be written in."""
 
-_DESIGNATED: Final = frozenset(("euc_kr", "gb2312"))
-"""Codecs whose character set must be designated by an escape, which they do not write."""
-
 
 class _Assumed:
     """What is assumed of files that do not say. One for the process, as in Orthanc: whoever reads
@@ -170,15 +182,7 @@ def knows(term: str, text: str) -> bool:
     """Whether ``text`` can be written with this value of (0008,0005)."""
     if text.isascii():
         return True
-    charset = character_set(term.encode("ascii", "replace"))
-    if charset.is_extended and charset.codec in _DESIGNATED:
-        return False
-    try:
-        written = text.encode(charset.codec)
-    except UnicodeError:
-        return False
-    # JIS X 0201 is the part of its codec that has one byte for each character.
-    return charset.codec != "shift_jis" or len(written) == len(text)
+    return character_set(term.encode("ascii", "replace")).write(text) is not None
 
 
 def character_set(raw: bytes) -> CharacterSet:
