@@ -25,6 +25,9 @@ from wherry.archives.job import ArchiveJobs
 from wherry.archives.order import ARCHIVE, MEDIA
 from wherry.config import Config
 from wherry.dicom import charsets, dictionary, extra, scan
+from wherry.editing.editors import editor_of
+from wherry.editing.job import EditJobs
+from wherry.editing.order import TYPES as EDITING_TYPES
 from wherry.errors import ConfigurationError, WherryError
 from wherry.housekeeping import Housekeeping, left_to_housekeeping
 from wherry.http import threads
@@ -210,6 +213,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
                 MoveJobs(config, modalities),
                 GetJobs(config, modalities, ingest, receiving),
                 *_archive_jobs(config, index, storage, janitor),
+                *[EditJobs(type, index, storage, ingest, editor_of) for type in EDITING_TYPES],
                 *_move_jobs(index, storage, stores, janitor, presence.id),
                 WebhookJobs(config, index),
             ],

@@ -39,6 +39,7 @@ _UIDS = {
 @dataclass
 class _Edited:
     data: bytes
+    syntax: str = "1.2.840.10008.1.2.1"
 
     @property
     def size(self) -> int:

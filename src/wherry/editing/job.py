@@ -8,7 +8,7 @@ the sources have changed meanwhile, or a file is not what it was, everything is 
 
 What happens to the sources meanwhile is never lost: see ``committing``.
 
-Not here: a run (``run``), one edit (``dicom.editing``), bodies of requests (``rest.editing``).
+Not here: a run (``run``), one edit (``dicom.editing``), bodies of requests (``rest.modification``).
 """
 
 from __future__ import annotations

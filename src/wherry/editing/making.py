@@ -53,6 +53,10 @@ class Edited(Protocol):
     def size(self) -> int:
         """Bytes."""
 
+    @property
+    def syntax(self) -> str:
+        """Its transfer syntax."""
+
     def pieces(self) -> Iterator[bytes | memoryview]:
         """Its bytes in order; parts of the source among them, so that this must still be open."""
 

@@ -1,6 +1,6 @@
 """What is to be edited, and how, as a request says it and as a job keeps it.
 
-Not here: bodies of requests (``rest.editing``), what an edit does to one file (``dicom.editing``).
+Not here: bodies of requests (``rest.modification``), what is done to one file (``dicom.editing``).
 """
 
 from __future__ import annotations

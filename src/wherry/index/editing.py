@@ -54,6 +54,22 @@ def sources(tx: Transaction, ids: Sequence[str], *, lenient: bool = False) -> li
     return [found[row] for row in sorted(found)]
 
 
+def count(tx: Transaction, ids: Sequence[str]) -> int:
+    """How many instances are below these resources; those below two of them count twice."""
+    found = 0
+    for portion in sending.portions(ids):
+        levels = resources.locate(tx, portion)
+        for level in set(levels.values()):
+            row = tx.one(
+                f"SELECT count(*) FROM {chain(level, Level.INSTANCE)}"
+                f" WHERE l{level:d}.orthanc_id IN ?",
+                ([one for one in levels if levels[one] is level],),
+            )
+            assert row is not None
+            found += int(row[0])
+    return found
+
+
 def known(tx: Transaction, instances: Sequence[str]) -> dict[str, Known]:
     """Those of these instances that are stored."""
     found: dict[str, Known] = {}

@@ -278,6 +278,39 @@ _MOVE = members(
     UserData={},
 )
 _LEVEL = one_of("Patient", "Study", "Series", "Instance")
+_TAGS = list_of({**STRING, "description": "A tag, or a path such as Sequence[0].Tag"})
+_EDIT = {
+    "Replace": OBJECT,
+    "Remove": _TAGS,
+    "Keep": _TAGS,
+    "Force": BOOLEAN,
+    "KeepSource": {**BOOLEAN, "description": "true"},
+    "KeepLabels": BOOLEAN,
+    "PrivateCreator": STRING,
+    "Transcode": STRING,
+    "LossyQuality": COUNT,
+    "Asynchronous": BOOLEAN,
+    "Synchronous": BOOLEAN,
+    "Permissive": BOOLEAN,
+    "Priority": {"type": "integer"},
+    "UserData": {},
+}
+_MODIFY = _EDIT | {"RemovePrivateTags": BOOLEAN}
+_ANONYMIZE = _EDIT | {
+    "KeepPrivateTags": BOOLEAN,
+    "DicomVersion": one_of("2008", "2017c", "2021b", "2023b"),
+}
+_REGROUP = {
+    name: _EDIT[name]
+    for name in (
+        "KeepLabels",
+        "Asynchronous",
+        "Synchronous",
+        "Permissive",
+        "Priority",
+        "UserData",
+    )
+} | {"KeepSource": {**BOOLEAN, "description": "false"}}
 _TIMEOUT = {"type": "integer", "minimum": 0, "description": "Seconds of silence; 0 = for ever"}
 _ANSWER_FORM = (
     _flag("simplify", "Keywords and bare values"),
@@ -470,6 +503,25 @@ OPERATIONS: Final[dict[str, Operation]] = {
         )
         for name in ("archive", "media", "media-extended")
     },
+    # new resources of stored ones
+    "POST /{L}/{}/modify": Operation(body=members((), **_MODIFY), answer=OBJECT),
+    "POST /{L}/{}/anonymize": Operation(body=members((), **_ANONYMIZE), answer=OBJECT),
+    "POST /tools/bulk-modify": Operation(
+        body=members(("Resources",), Resources=list_of(ID), Level=_LEVEL, **_MODIFY), answer=OBJECT
+    ),
+    "POST /tools/bulk-anonymize": Operation(
+        body=members(("Resources",), Resources=list_of(ID), Level=_LEVEL, **_ANONYMIZE),
+        answer=OBJECT,
+    ),
+    "POST /{L}/{}/split": Operation(
+        body=members(
+            (), Series=list_of(ID), Instances=list_of(ID), Replace=OBJECT, Remove=_TAGS, **_REGROUP
+        ),
+        answer=OBJECT,
+    ),
+    "POST /{L}/{}/merge": Operation(
+        body=members(("Resources",), Resources=list_of(ID), **_REGROUP), answer=OBJECT
+    ),
     # where files are
     "POST /move-storage": Operation(body=_MOVE, answer=OBJECT),
     "GET /{L}/{}/storage": Operation(answer=OBJECT),
