@@ -277,6 +277,9 @@ DICOM_FRAMES: Final = 200_000
 """Frames of one instance, and of one series, that are listed: the list of so many has 20 MB of
 JSON. Whole-slide images have 100,000."""
 
+SECRET_CHARACTERS: Final = 24
+"""Least length of a secret in the configuration: 24 random hexadecimal digits are 96 bits."""
+
 EDIT_INFLATED_BYTES: Final = 256 * MIB
 """A deflated data set that is edited is held in memory, once inflated. Structured reports, which
 are what is deflated, have a few MiB."""

@@ -213,7 +213,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
                 MoveJobs(config, modalities),
                 GetJobs(config, modalities, ingest, receiving),
                 *_archive_jobs(config, index, storage, janitor),
-                *[EditJobs(type, index, storage, ingest, editor_of) for type in EDITING_TYPES],
+                *_edit_jobs(config, index, storage, ingest),
                 *_move_jobs(index, storage, stores, janitor, presence.id),
                 WebhookJobs(config, index),
             ],
@@ -310,6 +310,13 @@ def _archive_jobs(
         ArchiveJobs(type, index, storage, janitor.wake, keep=keep, utf8=utf8)
         for type in (ARCHIVE, MEDIA)
     ]
+
+
+def _edit_jobs(
+    config: Config, index: Index, storage: StorageArea, ingest: Ingest
+) -> list[EditJobs]:
+    editor = partial(editor_of, secret=config.wherry.anonymization_secret)
+    return [EditJobs(type, index, storage, ingest, editor) for type in EDITING_TYPES]
 
 
 def _move_jobs(

@@ -252,7 +252,6 @@ def test_an_order_is_kept_as_it_was() -> None:
         "b",
         level=SERIES,
         type=SPLIT,
-        number=7,
         anonymize=True,
         keep_source=False,
         keep_labels=True,

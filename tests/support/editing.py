@@ -18,6 +18,7 @@ from wherry import limits
 from wherry.editing.job import EditJobs
 from wherry.editing.making import type_edit
 from wherry.editing.order import MODIFICATION, TYPES, EditOrder
+from wherry.editing.seeds import Seed
 from wherry.errors import BadFileFormat
 from wherry.index import deletions, resources, staging
 from wherry.index.database import Index
@@ -80,7 +81,7 @@ class LittleEditor:
                 raise BadFileFormat("This one cannot be edited")
             for level in order.rules.get("Renew", ()):
                 keyword = _UIDS[Level(level)]
-                digest = hashlib.sha256(f"{order.seed}{dataset[keyword].value}".encode())
+                digest = hashlib.sha256(f"{order.seed.random}{dataset[keyword].value}".encode())
                 setattr(dataset, keyword, f"2.25.{int(digest.hexdigest()[:30], 16)}")
             for keyword, value in order.rules.get("Replace", {}).items():
                 setattr(dataset, keyword, value)
@@ -100,7 +101,7 @@ def order_of(*ids: str, level: Level | None = Level.STUDY, **options: Any) -> Ed
         "Replace": {"StudyDescription": "edited"},
     }
     options.setdefault("type", MODIFICATION)
-    options.setdefault("seed", "5eed")
+    options.setdefault("seed", Seed("5eed" * 16, 7))
     options.setdefault("rules", rules)
     return EditOrder(resources=ids, level=level, **options)
 

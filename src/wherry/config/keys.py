@@ -318,6 +318,7 @@ SECTIONS: Final[dict[str, dict[str, Key]]] = {
         "StudyReceivedChanges": _flag("study_received_changes"),
         "Webhooks": _own(Kind.LIST),
         "StorageCodec": _own(Kind.STRING),
+        "AnonymizationSecret": _own(Kind.STRING),
         "StoragePolicy": _own(Kind.OBJECT),
         "StorageEncryption": _own(Kind.OBJECT),
     },

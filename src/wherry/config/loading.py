@@ -39,7 +39,7 @@ from wherry.config.peers import read_peer
 from wherry.config.place import Place
 from wherry.config.postgresql import connection_string
 from wherry.config.retries import job_retries
-from wherry.config.security import advice, authentication, tls
+from wherry.config.security import advice, authentication, secret, tls
 from wherry.config.settings import (
     EVERYWHERE,
     LOOPBACK,
@@ -282,6 +282,9 @@ def _wherry(document: Document, values: Mapping[str, Any]) -> WherryConfig:
     if "StoragePolicy" in section:
         place = document.place("Wherry.StoragePolicy")
         found["storage_policy"] = storage_policy(section["StoragePolicy"], place)
+    if "AnonymizationSecret" in section:
+        place = document.place("Wherry.AnonymizationSecret")
+        found["anonymization_secret"] = secret(section["AnonymizationSecret"], place)
     if "StorageCodec" in section:
         place = document.place("Wherry.StorageCodec")
         codec = check.string(section["StorageCodec"], place)

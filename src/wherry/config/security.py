@@ -7,13 +7,17 @@ explicitly; authentication without users; HTTPS without its files.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+from wherry import limits
 from wherry.config import passwords
 from wherry.config import place as check
 from wherry.config.document import Document
 from wherry.config.place import Place
 from wherry.config.settings import Config
+
+_DIFFERENT: Final = 8
+"""Different characters of a secret: what has fewer was not made at random."""
 
 
 def authentication(document: Document, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,6 +51,17 @@ def _check_hash(value: str, place: Place) -> None:
             passwords.parse(value)
         except ValueError as error:
             raise place.error(f"begins like the hash of a password, but {error}") from None
+
+
+def secret(value: Any, place: Place) -> str:
+    """A secret that nobody can guess by trying. Raises ``ConfigurationError``."""
+    text = check.string(value, place)
+    if text and (len(text) < limits.SECRET_CHARACTERS or len(set(text)) < _DIFFERENT):
+        raise place.error(
+            f"must have at least {limits.SECRET_CHARACTERS} characters, {_DIFFERENT} of them "
+            "different: whoever guesses it finds patients again"
+        )
+    return text
 
 
 def tls(document: Document, values: Mapping[str, Any]) -> dict[str, Any]:

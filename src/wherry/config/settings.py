@@ -88,6 +88,8 @@ class WherryConfig:
     (``StudyReceivedChanges``); False: as Orthanc."""
     storage_policy: StoragePolicy = field(default_factory=StoragePolicy)
     """What moves between the file system and the object storage by itself (``StoragePolicy``)."""
+    anonymization_secret: str = field(default="", repr=False)
+    """What anonymized identifiers are made of (``AnonymizationSecret``); "" = others each time."""
     dicom_bind_address: str = ""
     """Address the DICOM port listens on (``DicomBindAddress``); "" = every interface, because
     modalities are other machines."""

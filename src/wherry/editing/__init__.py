@@ -1,1 +1,4 @@
-"""Making new instances of stored ones: modified, anonymized, split off, merged."""
+"""Editing what is stored: jobs that make new instances, and what all edits need beside the bytes.
+
+Not here: the bytes (``dicom.editing``).
+"""

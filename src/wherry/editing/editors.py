@@ -10,7 +10,6 @@ from functools import partial
 
 from wherry import __version__
 from wherry.dicom.editing.editor import Editor
-from wherry.dicom.editing.pseudonyms import Pseudonyms
 from wherry.dicom.editing.rules import Rules
 from wherry.editing.making import Edited, type_edit
 from wherry.editing.order import EditOrder
@@ -25,11 +24,12 @@ def no_transcoding(edited: Edited, syntax: str, quality: int) -> Edited:
     raise NotImplementedYet(f"This server cannot transcode from {edited.syntax} to {syntax}")
 
 
-def editor_of(order: EditOrder, transcode: type_transcode = no_transcoding) -> type_edit:
-    """What this order does to a file."""
+def editor_of(
+    order: EditOrder, secret: str, transcode: type_transcode = no_transcoding
+) -> type_edit:
+    """What this order does to a file. ``secret``: ``Wherry.AnonymizationSecret``."""
     rules = Rules.from_document(order.rules)
-    pseudonyms = Pseudonyms(bytes.fromhex(order.seed), order.number)
-    edit = Editor(rules, pseudonyms, __version__).edit
+    edit = Editor(rules, order.seed.pseudonyms(secret), __version__).edit
     return partial(_edit_and_transcode, edit, transcode, order) if order.transcode else edit
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from wherry.editing.seeds import Seed
 from wherry.model import Level, Origin, type_json
 
 MODIFICATION: Final = "ResourceModification"
@@ -27,10 +28,8 @@ class EditOrder:
     """Identifiers of any level: all instances below them are edited."""
     rules: Mapping[str, type_json]
     """``Rules.document()``."""
-    seed: str
-    """Of the pseudonyms, in hex: a job that goes on elsewhere gives the same identifiers."""
-    number: int = 1
-    """Of the patient's new name."""
+    seed: Seed
+    """Of the pseudonyms: a job that goes on elsewhere gives the same identifiers."""
     anonymize: bool = False
     level: Level | None = None
     """Of the one resource that comes of it; None = there may be several."""
@@ -65,8 +64,7 @@ class EditOrder:
             "Type": self.type,
             "Resources": list(self.resources),
             "Rules": dict(self.rules),
-            "Seed": self.seed,
-            "Number": self.number,
+            "Seed": self.seed.document(),
             "Anonymize": self.anonymize,
             "Level": None if self.level is None else int(self.level),
             "KeepSource": self.keep_source,
@@ -106,8 +104,7 @@ def from_parameters(parameters: Mapping[str, type_json]) -> EditOrder:
         type=parameters["Type"],
         resources=tuple(parameters["Resources"]),
         rules=parameters["Rules"],
-        seed=parameters["Seed"],
-        number=parameters["Number"],
+        seed=Seed.from_document(parameters["Seed"]),
         anonymize=parameters["Anonymize"],
         level=None if level is None else Level(level),
         keep_source=parameters["KeepSource"],

@@ -58,8 +58,14 @@ class PiecesAnswer(Response):
             await in_thread(self._pieces.close)
 
 
-def pieces_answer(pieces: type_pieces, content_type: bytes, headers: type_headers = ()) -> Response:
-    """The answer of these pieces; takes over the generator. A short one is sent with its length.
+def pieces_answer(
+    pieces: type_pieces,
+    content_type: bytes,
+    headers: type_headers = (),
+    size: int | None = None,
+) -> Response:
+    """The answer of these pieces; takes over the generator. A short one is sent with its length, a
+    long one when that is known: ``size``.
 
     Call it in a worker thread: it makes the first pieces, and raises what they raise.
     """
@@ -72,6 +78,8 @@ def pieces_answer(pieces: type_pieces, content_type: bytes, headers: type_header
     if first is None or following is None:
         pieces.close()
         return Answer(first or b"", 200, content_type, headers)
+    if size is not None:
+        headers = [*headers, (b"content-length", b"%d" % size)]
     return PiecesAnswer(first, _joined(following, pieces), content_type, headers)
 
 

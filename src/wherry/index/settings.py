@@ -28,6 +28,13 @@ def put(tx: Transaction, key: str, value: type_json) -> None:
     )
 
 
+def count(tx: Transaction, key: str) -> int:
+    """The next number of a counter; the first is 1."""
+    number = int(get(tx, key) or 0) + 1
+    put(tx, key, number)
+    return number
+
+
 def remove(tx: Transaction, key: str) -> None:
     """Forget the document. No error when there is none."""
     tx.run("DELETE FROM settings WHERE key = ?", (key,))

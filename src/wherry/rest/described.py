@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from wherry.dicom.charsets import ENCODINGS
+from wherry.dicom.editing.profiles import EDITIONS
 from wherry.logs import CATEGORIES, Verbosity
 from wherry.model import Manufacturer
 
@@ -99,6 +100,39 @@ ARCHIVE: Final = "application/zip"
 ZIP = Operation(answer_type=ARCHIVE)
 TRANSCODE = Query("transcode", STRING, "UID of the transfer syntax that all files shall have")
 RESOURCES = members(("Resources",), Resources=list_of(ID))
+_JOB: Final[dict[str, type_schema]] = {
+    "Asynchronous": BOOLEAN,
+    "Synchronous": BOOLEAN,
+    "Permissive": BOOLEAN,
+    "Priority": {"type": "integer"},
+    "UserData": {},
+}
+_TAGS = list_of({**STRING, "description": "A tag, or a path such as Sequence[0].Tag"})
+_EDIT: Final[dict[str, type_schema]] = {
+    "Replace": {"type": "object", "description": "Tag or path → text, items or data URI"},
+    "Remove": _TAGS,
+    "Keep": _TAGS,
+    "Force": BOOLEAN,
+    "PrivateCreator": STRING,
+    "Transcode": STRING,
+}
+_EDIT_MANY: Final[dict[str, type_schema]] = {
+    **_JOB,
+    "KeepSource": {**BOOLEAN, "description": "true"},
+    "KeepLabels": BOOLEAN,
+    "LossyQuality": COUNT,
+}
+_REGROUP: Final[dict[str, type_schema]] = {
+    **_JOB,
+    "KeepSource": {**BOOLEAN, "description": "false"},
+    "KeepLabels": BOOLEAN,
+}
+_MODIFY: Final[dict[str, type_schema]] = {**_EDIT, "RemovePrivateTags": BOOLEAN}
+_ANONYMIZE: Final[dict[str, type_schema]] = {
+    **_EDIT,
+    "KeepPrivateTags": BOOLEAN,
+    "DicomVersion": one_of(*EDITIONS),
+}
 
 WORKLIST_FORM = Query("format", one_of("Simplify", "Short", "Full"), "How tags are spelt")
 _WORKLIST = members(("ID", "Path", "Tags"), ID=STRING, Path=STRING, Tags=OBJECT)
@@ -278,39 +312,6 @@ _MOVE = members(
     UserData={},
 )
 _LEVEL = one_of("Patient", "Study", "Series", "Instance")
-_TAGS = list_of({**STRING, "description": "A tag, or a path such as Sequence[0].Tag"})
-_EDIT = {
-    "Replace": OBJECT,
-    "Remove": _TAGS,
-    "Keep": _TAGS,
-    "Force": BOOLEAN,
-    "KeepSource": {**BOOLEAN, "description": "true"},
-    "KeepLabels": BOOLEAN,
-    "PrivateCreator": STRING,
-    "Transcode": STRING,
-    "LossyQuality": COUNT,
-    "Asynchronous": BOOLEAN,
-    "Synchronous": BOOLEAN,
-    "Permissive": BOOLEAN,
-    "Priority": {"type": "integer"},
-    "UserData": {},
-}
-_MODIFY = _EDIT | {"RemovePrivateTags": BOOLEAN}
-_ANONYMIZE = _EDIT | {
-    "KeepPrivateTags": BOOLEAN,
-    "DicomVersion": one_of("2008", "2017c", "2021b", "2023b"),
-}
-_REGROUP = {
-    name: _EDIT[name]
-    for name in (
-        "KeepLabels",
-        "Asynchronous",
-        "Synchronous",
-        "Permissive",
-        "Priority",
-        "UserData",
-    )
-} | {"KeepSource": {**BOOLEAN, "description": "false"}}
 _TIMEOUT = {"type": "integer", "minimum": 0, "description": "Seconds of silence; 0 = for ever"}
 _ANSWER_FORM = (
     _flag("simplify", "Keywords and bare values"),
@@ -504,15 +505,23 @@ OPERATIONS: Final[dict[str, Operation]] = {
         for name in ("archive", "media", "media-extended")
     },
     # new resources of stored ones
-    "POST /{L}/{}/modify": Operation(body=members((), **_MODIFY), answer=OBJECT),
-    "POST /{L}/{}/anonymize": Operation(body=members((), **_ANONYMIZE), answer=OBJECT),
-    "POST /tools/bulk-modify": Operation(
-        body=members(("Resources",), Resources=list_of(ID), Level=_LEVEL, **_MODIFY), answer=OBJECT
-    ),
-    "POST /tools/bulk-anonymize": Operation(
-        body=members(("Resources",), Resources=list_of(ID), Level=_LEVEL, **_ANONYMIZE),
-        answer=OBJECT,
-    ),
+    "POST /instances/{}/modify": Operation(body=members((), **_MODIFY), answer_type=DICOM),
+    "POST /instances/{}/anonymize": Operation(body=members((), **_ANONYMIZE), answer_type=DICOM),
+    **{
+        f"POST /{{L}}/{{}}/{name}": Operation(
+            body=members((), **_EDIT_MANY, **fields), answer=OBJECT
+        )
+        for name, fields in (("modify", _MODIFY), ("anonymize", _ANONYMIZE))
+    },
+    **{
+        f"POST /tools/bulk-{name}": Operation(
+            body=members(
+                ("Resources",), Resources=list_of(ID), Level=_LEVEL, **_EDIT_MANY, **fields
+            ),
+            answer=OBJECT,
+        )
+        for name, fields in (("modify", _MODIFY), ("anonymize", _ANONYMIZE))
+    },
     "POST /{L}/{}/split": Operation(
         body=members(
             (), Series=list_of(ID), Instances=list_of(ID), Replace=OBJECT, Remove=_TAGS, **_REGROUP

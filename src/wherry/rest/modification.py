@@ -16,11 +16,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from wherry import clock, limits
+from wherry import limits
 from wherry.dicom.editing.profiles import DEFAULT_EDITION
 from wherry.dicom.editing.rules import Rules, rules_of
 from wherry.dicom.uids import TRANSFER_SYNTAXES
 from wherry.editing.order import MODIFICATION, EditOrder
+from wherry.editing.seeds import Seed, draw_seed
 from wherry.errors import BadFileFormat, ParameterOutOfRange, TooLarge, UnknownResource
 from wherry.http.auth import remote_ip, username
 from wherry.http.body import read_json
@@ -31,7 +32,6 @@ from wherry.index.database import Transaction
 from wherry.model import Level, type_json
 from wherry.rest.joborders import JobOrder, answer_job, read_boolean, read_options
 
-_SEED_DIGITS: Final = 32
 _LEVELS: Final = {level.title.lower(): level for level in Level}
 
 type_body = dict[str, Any]
@@ -62,10 +62,9 @@ async def edit(request: Request, level: Level, anonymize: bool) -> Response:
         if resources.locate(tx, [orthanc_id]).get(orthanc_id) is not level:
             raise UnknownResource
 
-    order = order_of(
-        request, body, MODIFICATION, [orthanc_id], rules, keep_source=True, level=level
+    return await answer_edit(
+        request, body, MODIFICATION, [orthanc_id], rules, look, keep_source=True, level=level
     )
-    return await answer_edit(request, body, order, look)
 
 
 async def edit_several(request: Request, anonymize: bool) -> Response:
@@ -79,8 +78,7 @@ async def edit_several(request: Request, anonymize: bool) -> Response:
         if resources.locate(tx, ids).keys() != set(ids):
             raise UnknownResource
 
-    order = order_of(request, body, MODIFICATION, ids, rules, keep_source=True)
-    return await answer_edit(request, body, order, look)
+    return await answer_edit(request, body, MODIFICATION, ids, rules, look, keep_source=True)
 
 
 def _rules(body: type_body, level: Level, *, anonymize: bool) -> Rules:
@@ -123,35 +121,6 @@ def names_in(body: Mapping[str, type_json], field: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def order_of(
-    request: Request,
-    body: type_body,
-    type: str,
-    ids: Sequence[str],
-    rules: Rules,
-    *,
-    keep_source: bool,
-    **more: Any,
-) -> EditOrder:
-    """The order that a body makes; ``keep_source``: when it does not say. Raises
-    ``BadFileFormat``."""
-    return EditOrder(
-        type=type,
-        resources=tuple(ids),
-        rules=rules.document(),
-        seed=clock.random_hex(_SEED_DIGITS),
-        anonymize=rules.is_anonymization,
-        keep_source=read_boolean(body, "KeepSource") if "KeepSource" in body else keep_source,
-        keep_labels=read_boolean(body, "KeepLabels"),
-        permissive=read_boolean(body, "Permissive"),
-        transcode=rules.transcode,
-        quality=_quality(body),
-        remote_ip=remote_ip(request.scope),
-        username=username(request.scope),
-        **more,
-    )
-
-
 def _quality(body: type_body) -> int:
     quality = body.get("LossyQuality", 0)
     if not isinstance(quality, int) or isinstance(quality, bool):
@@ -162,20 +131,49 @@ def _quality(body: type_body) -> int:
 
 
 async def answer_edit(
-    request: Request, body: type_body, order: EditOrder, look: type_look
+    request: Request,
+    body: type_body,
+    type: str,
+    ids: Sequence[str],
+    rules: Rules,
+    look: type_look,
+    *,
+    keep_source: bool,
+    **more: Any,
 ) -> Response:
-    """Submit the job; ``look`` raises when what it needs is not there."""
+    """Submit the job; ``look`` raises when what it needs is not there. ``keep_source``: when the
+    body does not say; ``more`` of the order."""
     options = read_options(body)
-    count = await in_thread(_count, services(request), order, look)
+    keep_source = read_boolean(body, "KeepSource") if "KeepSource" in body else keep_source
+    rooms = services(request)
+    count, seed = await in_thread(_prepare, rooms, ids, rules, look)
+    order = EditOrder(
+        type=type,
+        resources=tuple(ids),
+        rules=rules.document(),
+        seed=seed,
+        anonymize=rules.is_anonymization,
+        keep_source=keep_source,
+        keep_labels=read_boolean(body, "KeepLabels"),
+        permissive=options.permissive,
+        transcode=rules.transcode,
+        quality=_quality(body),
+        remote_ip=remote_ip(request.scope),
+        username=username(request.scope),
+        **more,
+    )
     return await answer_job(
-        request, JobOrder(order.type, order.parameters(), order.content(count), options)
+        request, JobOrder(type, order.parameters(), order.content(count), options)
     )
 
 
-def _count(rooms: Services, order: EditOrder, look: type_look) -> int:
+def _prepare(
+    rooms: Services, ids: Sequence[str], rules: Rules, look: type_look
+) -> tuple[int, Seed]:
+    """How many instances that is, and what their pseudonyms are made of."""
     with rooms.index.read() as tx:
         look(tx)
-        count = editing.count(tx, order.resources)
+        count = editing.count(tx, ids)
     if count > limits.EDITED_INSTANCES:
         raise TooLarge(f"At most {limits.EDITED_INSTANCES} instances at once")
-    return count
+    return count, draw_seed(rooms.index, rooms.config.wherry.anonymization_secret, rules)

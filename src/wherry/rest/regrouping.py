@@ -29,7 +29,7 @@ from wherry.http.threads import in_thread
 from wherry.index import resources
 from wherry.index.database import Transaction
 from wherry.model import Level
-from wherry.rest.modification import answer_edit, names_in, order_of, read_object, type_body
+from wherry.rest.modification import answer_edit, names_in, read_object, type_body, type_look
 from wherry.rest.stored import mapped
 
 _MODULES: Final = MODULE_TAGS[Level.PATIENT] | MODULE_TAGS[Level.STUDY]
@@ -72,8 +72,9 @@ async def split(request: Request) -> Response:
         raise BadRequest('Both the "Series" and the "Instances" fields are missing')
     target = f"2.25.{uuid.UUID(clock.new_uuid()).int}"
     rules = _split_rules(body, target)
-    order = order_of(request, body, SPLIT, ids, rules, keep_source=False, target_uid=target)
-    return await answer_edit(request, body, order, look)
+    return await answer_edit(
+        request, body, SPLIT, ids, rules, look, keep_source=False, target_uid=target
+    )
 
 
 def _split_rules(body: type_body, target: str) -> Rules:
@@ -122,8 +123,9 @@ async def merge(request: Request) -> Response:
     rooms = services(request)
     await in_thread(_look, rooms, look)
     rules = await in_thread(_merge_rules, rooms, study)
-    order = order_of(request, body, MERGE, ids, rules, keep_source=False, target_study=study)
-    return await answer_edit(request, body, order, look)
+    return await answer_edit(
+        request, body, MERGE, ids, rules, look, keep_source=False, target_study=study
+    )
 
 
 def _check_mergeable(tx: Transaction, study: str, one: str, level: Level | None) -> None:
@@ -166,6 +168,6 @@ def _check_study(tx: Transaction, study: str, complaint: str) -> None:
         raise UnknownResource(complaint)
 
 
-def _look(rooms: Services, look: Any) -> None:
+def _look(rooms: Services, look: type_look) -> None:
     with rooms.index.read() as tx:
         look(tx)

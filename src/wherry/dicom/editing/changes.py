@@ -58,14 +58,14 @@ def change(
         return _stay(walk, found, action, standing, end)
     stop = _stop(walk, found, place.encoding)
     if action is Do.REMOVE:
-        walk.splice(found.start, stop, b"")
+        walk.remove(found.start, stop)
     elif action is Do.EMPTY:
         _empty(walk, found, stop, place.encoding)
     elif isinstance(action, Put):
         standing.done.add(tag)
         _put(walk, found, stop, action, standing)
     elif found.length > limits.DICOM_VALUE_BYTES:  # no identifier
-        walk.splice(found.start, stop, b"")
+        walk.remove(found.start, stop)
     else:
         raw = bytes(walk.data[found.value : stop])
         if action is Do.UID:
@@ -106,7 +106,7 @@ def _stay(
         charset = character_set(bytes(walk.data[found.value : found.stop]))
         standing.place = place._replace(charset=charset)
         if walk.target is not None and place.depth:
-            walk.splice(found.start, found.stop, b"")  # that of the file holds for it too
+            walk.remove(found.start, found.stop)  # that of the file holds for it too
             return found.stop
     if walk.enters(tag, place):
         inner = _inner(walk, found, place.encoding)
@@ -179,7 +179,7 @@ def _hidden(walk: Walk, found: Found, place: Place) -> int:
             del walk.splices[mark:]
             walk.growth, walk.left = growth, left
     if walk.plan.anonymizes:
-        walk.splice(found.start, found.stop, b"")
+        walk.remove(found.start, found.stop)
     return found.stop
 
 

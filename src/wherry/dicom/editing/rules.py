@@ -31,6 +31,7 @@ IDENTIFIERS: Final = {
     Level.INSTANCE: SOP_UID,
 }
 """Level → the tag that identifies what is there."""
+_PATIENT_NAME: Final = 0x00100010
 _NAMES: Final = {
     PATIENT_ID: "PatientID",
     STUDY_UID: "StudyInstanceUID",
@@ -64,9 +65,12 @@ class Rules:
         """Whether a profile is applied."""
         return bool(self.profile)
 
-    def replaced(self, tag: int) -> Any:
-        """The value that the attribute ``tag`` of the data set gets; None when none is given."""
-        return next((value for path, value in self.replace if path == Path((), tag)), None)
+    @property
+    def names_patients(self) -> bool:
+        """Whether patients get a name that nobody has chosen."""
+        path = Path((), _PATIENT_NAME)
+        said = (*self.keep, *self.remove, *(path for path, _ in self.replace))
+        return self.is_anonymization and path not in said
 
     def keeps(self, tag: int) -> bool:
         """Whether the attribute ``tag`` of the data set is to be kept."""

@@ -20,7 +20,7 @@ from wherry.dicom.charsets import CharacterSet
 from wherry.dicom.dictionary import lookup
 from wherry.dicom.editing import changes
 from wherry.dicom.editing.places import TEXTS, Found, Group, Place, Splice, Standing
-from wherry.dicom.editing.plan import Plan
+from wherry.dicom.editing.plan import Do, Plan
 from wherry.dicom.editing.pseudonyms import Pseudonyms
 from wherry.dicom.elements import (
     LONG_VRS,
@@ -81,6 +81,7 @@ class Walk:
         explicit, is_big = encoding.explicit, encoding.big_endian
         action_of, default, own = node.actions.get, self.plan.default, self._own
         enters_all, entered = self._enters_all, node.entered
+        remove = Do.REMOVE
         plain = _plain_vrs(encoding, self.target is not None)
         standing = Standing(place)
         puts = standing.puts
@@ -124,6 +125,9 @@ class Walk:
                                 continue
                     elif tag not in entered:
                         continue
+            if action is remove and length != UNDEFINED:
+                self.remove(start, position)
+                continue
             self.left = left
             name = encoding.vr_names.get(vr, "UN") if vr else ""
             position = changes.change(
@@ -140,6 +144,15 @@ class Walk:
         """Bytes ``start`` to ``stop`` make room for ``new``."""
         self.splices.append(Splice(start, stop, new))
         self.growth += len(new) - (stop - start)
+
+    def remove(self, start: int, stop: int) -> None:
+        """Bytes ``start`` to ``stop`` go; with those that go before them they are one splice."""
+        splices = self.splices
+        self.growth -= stop - start
+        if splices and (last := splices[-1]).stop == start and not last.new:
+            splices[-1] = Splice(last.start, stop, b"")
+        else:
+            splices.append(Splice(start, stop, b""))
 
     def enters(self, tag: int, place: Place) -> bool:
         """Whether a sequence is to be looked into."""

@@ -1,0 +1,79 @@
+"""One instance, modified or anonymized: the answer is the DICOM file, nothing is stored.
+
+Not here: the other levels, which are jobs.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from wherry import __version__
+from wherry.dicom.editing.editor import Editor
+from wherry.dicom.editing.profiles import DEFAULT_EDITION
+from wherry.dicom.editing.rules import rules_of
+from wherry.editing.seeds import draw_seed
+from wherry.errors import BadFileFormat, NotImplementedYet
+from wherry.http.body import read_json
+from wherry.http.pieces import pieces_answer, type_pieces
+from wherry.http.services import Services, services
+from wherry.http.threads import in_thread
+from wherry.model import Level
+from wherry.rest.stored import dicom_file, mapped
+
+_DICOM: Final = b"application/dicom"
+
+
+def routes() -> list[Route]:
+    """/instances/{id}/modify and /anonymize."""
+    return [
+        Route("/instances/{id}/modify", modify, methods=["POST"]),
+        Route("/instances/{id}/anonymize", anonymize, methods=["POST"]),
+    ]
+
+
+async def modify(request: Request) -> Response:
+    """POST /instances/{id}/modify: the file with ``Replace``, ``Remove`` and ``Keep`` done."""
+    return await _answer(request, anonymize=False)
+
+
+async def anonymize(request: Request) -> Response:
+    """POST /instances/{id}/anonymize: the file without what identifies (PS3.15 Annex E)."""
+    return await _answer(request, anonymize=True)
+
+
+async def _answer(request: Request, *, anonymize: bool) -> Response:
+    body = await read_json(request)
+    if not isinstance(body, dict):
+        raise BadFileFormat
+    orthanc_id = request.path_params["id"]
+    return await in_thread(
+        partial(_edited, services(request), orthanc_id, body, anonymize=anonymize)
+    )
+
+
+def _edited(rooms: Services, orthanc_id: str, body: dict[str, Any], *, anonymize: bool) -> Response:
+    attachment = dicom_file(rooms, orthanc_id)
+    rules = rules_of(
+        body, Level.INSTANCE, anonymize=anonymize, default_profile=DEFAULT_EDITION, alone=True
+    )
+    secret = rooms.config.wherry.anonymization_secret
+    pseudonyms = draw_seed(rooms.index, secret, rules).pseudonyms(secret)
+    with ExitStack() as opening:
+        data = opening.enter_context(mapped(rooms, attachment))
+        edited = Editor(rules, pseudonyms, __version__).edit(data)
+        if rules.transcode not in ("", edited.syntax):
+            raise NotImplementedYet("Modified instances are not transcoded yet")
+        opened = opening.pop_all()
+
+    def pieces() -> type_pieces:
+        with opened:
+            for piece in edited.pieces():
+                yield bytes(piece)
+
+    return pieces_answer(pieces(), _DICOM, size=edited.size)
