@@ -280,6 +280,10 @@ JSON. Whole-slide images have 100,000."""
 SECRET_CHARACTERS: Final = 24
 """Least length of a secret in the configuration: 24 random hexadecimal digits are 96 bits."""
 
+EDIT_RULES: Final = 1_000
+"""Attributes that one request replaces, removes or keeps: those with a path are compared with each
+item of their sequence."""
+
 EDIT_INFLATED_BYTES: Final = 256 * MIB
 """A deflated data set that is edited is held in memory, once inflated. Structured reports, which
 are what is deflated, have a few MiB."""

@@ -62,6 +62,8 @@ def _body(data: bytes, mode: str, normaliser: Normaliser, unordered: bool) -> di
         return _zip(data, normaliser)
     if data[:8] == b"\x89PNG\r\n\x1a\n" or data[:3] == b"\xff\xd8\xff":
         return _image(data)
+    if mode == "dicom-tags" and data[128:132] == b"DICM":
+        return _dicom(data, normaliser)
     if data[128:132] == b"DICM":
         return {"kind": "dicom", **_digest(data)}
     if mode == "binary":
@@ -90,6 +92,33 @@ def _text(data: bytes, normaliser: Normaliser) -> dict[str, Any]:
     if len(text) > _LONG_TEXT:
         return {"kind": "text", "length": len(text), "head": normaliser.text(text[:_HEAD])}
     return {"kind": "text", "value": normaliser.text(text)}
+
+
+def _dicom(data: bytes, normaliser: Normaliser) -> dict[str, Any]:
+    """Every attribute of a file that was made for the answer."""
+    file = pydicom.dcmread(io.BytesIO(data))
+    return {
+        "kind": "dicom",
+        "transfer_syntax": str(file.file_meta.get("TransferSyntaxUID", "")),
+        "tags": _tags(file, normaliser),
+    }
+
+
+def _tags(data_set: pydicom.Dataset, normaliser: Normaliser) -> dict[str, Any]:
+    tags: dict[str, Any] = {}
+    for element in data_set:
+        name = f"{element.tag.group:04x},{element.tag.element:04x}"
+        if element.VR == "SQ":
+            tags[name] = [_tags(item, normaliser) for item in element.value]
+        elif not element.tag.element:
+            tags[name] = f"{element.VR}:<NUMBER>"
+        elif isinstance(element.value, bytes):
+            digest = hashlib.sha256(element.value).hexdigest()[:16]
+            tags[name] = f"{element.VR}:{len(element.value)} bytes:{digest}"
+        else:
+            text = normaliser.text(str(element.value))
+            tags[name] = f"{element.VR}:" + (text if len(text) < 200 else text[:200] + "...")
+    return tags
 
 
 def _digest(data: bytes) -> dict[str, Any]:

@@ -354,6 +354,15 @@ def test_every_attribute_in_the_table_exists() -> None:
             assert not key.attribute or key.attribute in kind.__slots__, name
 
 
+def test_a_secret_that_can_be_guessed_is_refused(loaded: type_loader) -> None:
+    config, _ = loaded(Wherry={"AnonymizationSecret": "0123456789abcdef01234567"})
+    assert config.wherry.anonymization_secret == "0123456789abcdef01234567"
+    assert "0123456789abcdef01234567" not in repr(config)
+    for secret in ("short", "a" * 40, 5):
+        with pytest.raises(ConfigurationError, match=r"Wherry\.AnonymizationSecret"):
+            loaded(Wherry={"AnonymizationSecret": secret})
+
+
 def test_every_honoured_key_is_documented() -> None:
     text = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
     for table in (GENERAL, DIMSE, *SECTIONS.values()):

@@ -23,7 +23,6 @@ from wherry.http.body import read_json
 from wherry.http.pieces import pieces_answer, type_pieces
 from wherry.http.services import Services, services
 from wherry.http.threads import in_thread
-from wherry.model import Level
 from wherry.rest.stored import dicom_file, mapped
 
 _DICOM: Final = b"application/dicom"
@@ -59,9 +58,7 @@ async def _answer(request: Request, *, anonymize: bool) -> Response:
 
 def _edited(rooms: Services, orthanc_id: str, body: dict[str, Any], *, anonymize: bool) -> Response:
     attachment = dicom_file(rooms, orthanc_id)
-    rules = rules_of(
-        body, Level.INSTANCE, anonymize=anonymize, default_profile=DEFAULT_EDITION, alone=True
-    )
+    rules = rules_of(body, None, anonymize=anonymize, default_profile=DEFAULT_EDITION)
     secret = rooms.config.wherry.anonymization_secret
     pseudonyms = draw_seed(rooms.index, secret, rules).pseudonyms(secret)
     with ExitStack() as opening:

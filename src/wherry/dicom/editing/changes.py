@@ -23,6 +23,9 @@ from wherry.dicom.editing.encoding import (
 from wherry.dicom.editing.places import TEXTS, Found, Place, Standing
 from wherry.dicom.editing.plan import Do, Put, type_action
 from wherry.dicom.elements import (
+    EXPLICIT_BIG,
+    EXPLICIT_LITTLE,
+    IMPLICIT_BIG,
     IMPLICIT_LITTLE,
     PIXEL_DATA,
     UNDEFINED,
@@ -51,18 +54,18 @@ def change(
     tag, place = found.tag, standing.place
     if tag in standing.done:
         action = Do.REMOVE
-    if isinstance(action, Put) and action.only_if_absent:
+    elif isinstance(action, Put) and action.only_if_absent:
         standing.done.add(tag)
         action = Do.KEEP
     if action is None or action is Do.KEEP:
         return _stay(walk, found, action, standing, end)
+    standing.done.add(tag)
     stop = _stop(walk, found, place.encoding)
     if action is Do.REMOVE:
         walk.remove(found.start, stop)
     elif action is Do.EMPTY:
         _empty(walk, found, stop, place.encoding)
     elif isinstance(action, Put):
-        standing.done.add(tag)
         _put(walk, found, stop, action, standing)
     elif found.length > limits.DICOM_VALUE_BYTES:  # no identifier
         walk.remove(found.start, stop)
@@ -72,7 +75,6 @@ def change(
             new = _mapped(walk, raw)
             walk.splice(found.start, stop, whole(tag, "UI", new, place.encoding))
         else:
-            standing.done.add(tag)
             walk.splice(found.start, stop, _patient_id(walk, raw, place))
     return stop
 
@@ -170,14 +172,14 @@ def _is_hidden(walk: Walk, found: Found, encoding: Encoding) -> bool:
 def _hidden(walk: Walk, found: Found, place: Place) -> int:
     """A sequence whose VR is lost: mostly implicit little endian (PS3.5 §6.2.2). What nobody can
     read goes when the file is anonymized."""
-    mark, growth, left = len(walk.splices), walk.growth, walk.left
-    own = place.encoding if place.encoding.explicit else other_encoding(place.encoding)
-    for inner in (IMPLICIT_LITTLE, own, other_encoding(own)):
+    mark, growth = len(walk.splices), walk.growth
+    is_big = bytes(walk.data[found.value : found.value + 4]) == _ITEMS[1]
+    for inner in (IMPLICIT_BIG, EXPLICIT_BIG) if is_big else (IMPLICIT_LITTLE, EXPLICIT_LITTLE):
         try:
             return _sequence(walk, found, inner, place, found.stop)
         except (UnreadableError, struct.error):
             del walk.splices[mark:]
-            walk.growth, walk.left = growth, left
+            walk.growth = growth  # what was read is not given back: it may be tried again inside
     if walk.plan.anonymizes:
         walk.remove(found.start, found.stop)
     return found.stop

@@ -36,6 +36,7 @@ _SOP_CLASS: Final = 0x00080016
 _FRAME_OF_REFERENCE: Final = 0x00200052
 _READ: Final = (CHARACTER_SET, _SOP_CLASS, SOP_UID, STUDY_UID, SERIES_UID, _FRAME_OF_REFERENCE)
 _OWN: Final = (SOP_UID, STUDY_UID, SERIES_UID, _FRAME_OF_REFERENCE)
+_NAMED: Final = {_SOP_CLASS: filemeta.CLASS_UID, SOP_UID: filemeta.INSTANCE_UID}
 _UTF8: Final = "ISO_IR 192"
 _PIECE_BYTES: Final = limits.MIB
 
@@ -128,7 +129,11 @@ class Editor:
         walk.whole(position, encoding, source)
         sop_class, sop_instance = new[_SOP_CLASS] or meta_class, new[SOP_UID]
         if begin:
-            named = {filemeta.INSTANCE_UID: sop_instance, filemeta.CLASS_UID: sop_class}
+            named = {
+                element: new[tag]
+                for tag, element in _NAMED.items()
+                if new[tag] and (new[tag] != uids[tag] or plan.anonymizes)
+            }
             edits = filemeta.splices(data, begin, named, anonymize=plan.anonymizes)
             parts = _ranges(edits, 0, begin)
         else:

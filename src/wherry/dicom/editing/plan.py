@@ -60,8 +60,9 @@ class Node:
         self._plan = plan
         self._rules = [rule for rule in rules if rule[0]]
         own: dict[int, type_action] = {tag: action for steps, tag, action in rules if not steps}
-        self.actions = defaults | own
-        """Tag → what is done; what has no line stays unless ``Plan.default`` says otherwise."""
+        self.actions = {CHARACTER_SET: Do.KEEP} | defaults | own
+        """Tag → what is done; what has no line stays unless ``Plan.default`` says otherwise. The
+        character set has one, for it is looked at."""
         self.puts = sorted(tag for tag, one in self.actions.items() if _makes(one, tag, own))
         """What is made when it is not there."""
         self.entered = {steps[0].tag for steps, _, _ in self._rules}
@@ -143,11 +144,12 @@ class Plan:
         rules, said = self.rules, self._said()
         lines: dict[Path, type_action] = {}
         if self.anonymizes:
-            method = f"Wherry {version} - {EDITIONS[rules.profile]}"[:64]
             lines[Path((), _PATIENT_NAME)] = Put(pseudonyms.patient_name())
             lines[Path((), PATIENT_ID)] = Do.PATIENT_ID
             lines[Path((), _IDENTITY_REMOVED)] = Put("YES")
-            lines[Path((), _METHOD)] = Put(method)
+            if rules.is_plain_profile:
+                method = f"Wherry {version} - {EDITIONS[rules.profile]}"
+                lines[Path((), _METHOD)] = Put(method[:64])
         else:
             for level, tag in IDENTIFIERS.items():
                 if level >= max(rules.level, 2):

@@ -11,16 +11,17 @@ Of one attribute, ``Keep`` wins over ``Replace``, and that over ``Remove``, as i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from wherry import limits
 from wherry.dicom.charsets import CharacterSet
 from wherry.dicom.editing.encoding import Writing, element, owner
 from wherry.dicom.editing.paths import Path, path_of
 from wherry.dicom.editing.profiles import EDITIONS
 from wherry.dicom.elements import EXPLICIT_LITTLE, PIXEL_DATA
 from wherry.dicom.uids import TRANSFER_SYNTAXES
-from wherry.errors import BadFileFormat, BadRequest, ParameterOutOfRange
+from wherry.errors import BadFileFormat, BadRequest, ParameterOutOfRange, TooLarge
 from wherry.model import Level
 
 PATIENT_ID, STUDY_UID, SERIES_UID, SOP_UID = 0x00100020, 0x0020000D, 0x0020000E, 0x00080018
@@ -66,6 +67,12 @@ class Rules:
         return bool(self.profile)
 
     @property
+    def is_plain_profile(self) -> bool:
+        """Whether nothing else than the profile is applied, so that it may be named."""
+        changes = self.replace or self.remove or self.keep
+        return self.is_anonymization and self.remove_private and not changes
+
+    @property
     def names_patients(self) -> bool:
         """Whether patients get a name that nobody has chosen."""
         path = Path((), _PATIENT_NAME)
@@ -106,14 +113,13 @@ class Rules:
 
 def rules_of(
     body: Mapping[str, Any],
-    level: Level,
+    level: Level | None,
     *,
     anonymize: bool,
     default_profile: str,
-    alone: bool = False,
 ) -> Rules:
-    """What ``body`` asks for. ``alone``: one instance, which nobody stores: its parents may have
-    other identifiers.
+    """What ``body`` asks for. ``level``: None = that of the highest identifier that is replaced, as
+    it is for single instances and in bulk.
 
     Raises ``BadRequest`` (a field of the wrong kind, an identifier that may not change),
     ``BadFileFormat`` (… and its value), ``BadParameterType``, ``UnknownDicomTag``,
@@ -121,7 +127,7 @@ def rules_of(
     """
     force = _flag(body, "Force")
     rules = Rules(
-        level,
+        Level.INSTANCE,
         tuple(_replace(body)),
         tuple(_paths(body, "Remove")),
         tuple(_paths(body, "Keep")),
@@ -130,11 +136,19 @@ def rules_of(
         _profile(body, default_profile) if anonymize else "",
         _transcode(body),
     )
+    if len(rules.replace) + len(rules.remove) + len(rules.keep) > limits.EDIT_RULES:
+        raise TooLarge(f"More than {limits.EDIT_RULES} attributes to edit")
     _try_values(rules)
     _check_identifiers(rules, force=force)
-    if not anonymize and not alone:
+    rules = replace(rules, level=_highest(rules) if level is None else level)
+    if not anonymize:
         _check_parents(rules)
     return rules
+
+
+def _highest(rules: Rules) -> Level:
+    given = {path.tag for path, _ in rules.replace if not path.parents}
+    return min((one for one, tag in IDENTIFIERS.items() if tag in given), default=Level.INSTANCE)
 
 
 def _replace(body: Mapping[str, Any]) -> list[tuple[Path, Any]]:
