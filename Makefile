@@ -8,7 +8,11 @@ BIN := $(VENV)/bin
 CONFIG ?=
 TESTS ?= tests
 # Files of tests that run at once: most of them wait for servers.
-WORKERS ?= 2
+WORKERS ?= 4
+# Where tests write: in memory where that is roomy, because they sync thousands of small files.
+ROOMY_KIB := 8000000
+SHM_KIB := $(shell df --output=avail /dev/shm 2>/dev/null | tail -1)
+TEST_FILES ?= $(shell [ "$(SHM_KIB)" -gt $(ROOMY_KIB) ] 2>/dev/null && echo /dev/shm || echo /tmp)
 # Of the points at which the crash tests kill a server, `make test` takes every n-th; of the 200
 # kills at random moments, an n-th.
 CRASH_STRIDE ?= 40
@@ -54,7 +58,9 @@ test: lint
 		echo "without a C compiler (apt install gcc libc6-dev): the crash tests are skipped"
 	@echo "crash tests: every $(CRASH_STRIDE)th point or kill; make crash-nightly takes all"
 	@echo "network tests: a $(NETWORK_STRIDE)th of the faults; make network-nightly takes all"
-	@WHERRY_CRASH_STRIDE=$(CRASH_STRIDE) WHERRY_NETWORK_STRIDE=$(NETWORK_STRIDE) \
+	@export TMPDIR=$$(mktemp -d $(TEST_FILES)/wherry-tests.XXXXXX) && chmod 755 $$TMPDIR && \
+		trap "rm -rf $$TMPDIR" EXIT; \
+		WHERRY_CRASH_STRIDE=$(CRASH_STRIDE) WHERRY_NETWORK_STRIDE=$(NETWORK_STRIDE) \
 		$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 
 lint: $(VENV)/.dev

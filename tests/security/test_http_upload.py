@@ -146,7 +146,7 @@ def test_garbage_without_end(server: Server) -> None:
                 sent += connection.send(b"garbage!" * 8192)
             with contextlib.suppress(BlockingIOError):
                 heard += connection.recv(65536)
-            assert sent < limits.LINGER_BYTES
+            assert sent < 4 * limits.LINGER_BYTES  # it may send much before its turn to hear
 
 
 def test_a_sender_that_goes_away(server: Server) -> None:
