@@ -757,6 +757,9 @@ EDITED_TOGETHER_BYTES: Final = 16 * MIB
 """Instances that are edited, then synced together: a sync of many files takes little more than
 that of one."""
 
+EDITED_GROUPS: Final = 2
+"""Groups that one job has under way at once: one is edited while the other is synced."""
+
 EDITED_TOGETHER_FAR: Final = 4
 """... where files are far away: more of such groups are under way at once (``FILES_AHEAD``)."""
 

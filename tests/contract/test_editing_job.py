@@ -332,8 +332,7 @@ def test_a_later_run_goes_on(store: Store, stored: list[Identifiers], count: int
     assert (job.state, job.error_details) == (SUCCESS, "")
     assert len(new(store, INSTANCE, stored)) == len(store.ids(INSTANCE)) == COUNT
     twice = len(store.editor.edited) - COUNT
-    groups = 1 if store.storage.shares_files else limits.FILES_AHEAD
-    assert twice <= groups * limits.EDITED_TOGETHER
+    assert twice <= limits.FILES_AHEAD * limits.EDITED_TOGETHER
     store.check()
 
 

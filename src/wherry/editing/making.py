@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -38,6 +39,7 @@ from wherry.ingest.deposit import Deposit, md5_of
 from wherry.ingest.ingest import Ingest
 from wherry.ingest.staging import staged_file, staged_instance
 from wherry.model import DICOM_CONTENT, Attachment, Compression, StagedInstance, Summary
+from wherry.storage.ahead import in_order
 from wherry.storage.base import SmallFile, StorageArea
 from wherry.storage.content import mapped
 from wherry.storage.packed import PREFIX_BYTES
@@ -103,10 +105,14 @@ class Making:
         """Whether a file was given up."""
 
     def make(self, sources: Sequence[Source], start: int) -> Iterator[list[Made]]:
-        """What becomes of the sources from ``start`` on, in order, a group at a time; several
-        groups at once where files are far away."""
+        """What becomes of the sources from ``start`` on, in order, a group at a time; while one
+        waits for the disk or the network, others are edited."""
         works = (partial(self._group, group) for group in self._groups(sources, start))
-        return self._ingest.side_by_side(works, self.discard)
+        if not self._storage.shares_files:
+            yield from self._ingest.side_by_side(works, self.discard)
+            return
+        with ThreadPoolExecutor(limits.EDITED_GROUPS, "editing") as pool:
+            yield from in_order(pool, works, self.discard)
 
     def discard(self, made: Sequence[Made]) -> None:
         """Remove files. What cannot be removed now goes with the block."""
