@@ -46,7 +46,7 @@ class _Edited:
     def size(self) -> int:
         return len(self.data)
 
-    def pieces(self) -> Iterator[bytes | memoryview]:
+    def pieces(self, read: object = None) -> Iterator[bytes | memoryview]:
         half = len(self.data) // 2
         yield self.data[:half]
         yield memoryview(self.data)[half:]

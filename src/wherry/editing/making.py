@@ -16,12 +16,13 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, Protocol
 
 from wherry import limits
+from wherry.dicom.editing.editor import type_read_range
 from wherry.dicom.scan import scan
 from wherry.digests import small_md5
 from wherry.editing.order import EditOrder
@@ -41,8 +42,9 @@ from wherry.ingest.staging import staged_file, staged_instance
 from wherry.model import DICOM_CONTENT, Attachment, Compression, StagedInstance, Summary
 from wherry.storage.ahead import in_order
 from wherry.storage.base import SmallFile, StorageArea
-from wherry.storage.content import mapped
+from wherry.storage.content import mapped, open_content
 from wherry.storage.packed import PREFIX_BYTES
+from wherry.storage.pieces import pieces
 
 _OURS = (CannotWriteFile, DatabaseError, Unavailable)
 """Errors that are not those of one instance."""
@@ -59,8 +61,9 @@ class Edited(Protocol):
     def syntax(self) -> str:
         """Its transfer syntax."""
 
-    def pieces(self) -> Iterator[bytes | memoryview]:
-        """Its bytes in order; parts of the source among them, so that this must still be open."""
+    def pieces(self, read: type_read_range | None = None) -> Iterator[bytes | memoryview]:
+        """Its bytes in order; parts of the source among them, so that this must still be open.
+        ``read``: a better way to long ranges of the source than by its buffer."""
 
 
 type_edit = Callable[[memoryview], Edited]
@@ -167,23 +170,29 @@ class Making:
         return [made[position] for position, _ in group]
 
     def _one(self, position: int, source: Source) -> _Small | StagedInstance:
-        with mapped(self._storage, source.file) as data:
+        with closing(open_content(self._storage, source.file)) as reader, reader.map() as data:
             edited = self._edit(data)
             plain = self._ingest.compression is Compression.NONE
             if plain and edited.size <= limits.SMALL_FILE_BYTES:
                 new = b"".join(edited.pieces())
                 return _Small(position, new, scan(new))
-            return self._deposited(position, edited)
+            read = partial(pieces, reader) if reader.fileno() is not None else None
+            staged = self._deposited(position, edited.pieces(read), edited.size)
+            if read is not None:
+                reader.forget(0, reader.size)
+            return staged
 
-    def _deposited(self, position: int, edited: Edited) -> StagedInstance:
+    def _deposited(
+        self, position: int, edited: Iterator[bytes | memoryview], size: int
+    ) -> StagedInstance:
         deposit = Deposit(
             self._storage,
             _OneName(self._name(position)),
             compression=self._ingest.compression,
-            max_bytes=edited.size,
+            max_bytes=size,
         )
         try:
-            for piece in edited.pieces():
+            for piece in edited:
                 for start in range(0, len(piece), limits.READ_CHUNK_BYTES):
                     deposit.write(piece[start : start + limits.READ_CHUNK_BYTES])
             with deposit.content() as view:
