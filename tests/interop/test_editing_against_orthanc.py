@@ -258,7 +258,7 @@ REFUSED: tuple[tuple[str, Any], ...] = (
     ("modify", {"Replace": {f"{SEQUENCE}[-1].PatientID": "x"}}),
     ("modify", {"Replace": {f"{SEQUENCE}.PatientID": "x"}}),
     ("modify", {"Replace": {f"{SEQUENCE}[0]": "x"}}),
-    ("modify", {"Replace": {"PatientName": "data:a/b;base64,Q!!"}}),
+    ("modify", {"Replace": {"PatientName": "data:application/octet-stream;base64,Q!!"}}),
     ("modify", {"Replace": {"PatientID": "x"}}),
     ("modify", {"Replace": {"PatientID": "x"}, "Force": 1}),
     ("modify", {"Remove": "x"}),

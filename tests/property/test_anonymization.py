@@ -97,11 +97,15 @@ class Secrets:
 @st.composite
 def identifying(draw: st.DrawFn, secrets: Secrets, edition: str, depth: int) -> Made:
     """An attribute that is removed, emptied or mapped, or private."""
-    kind = draw(st.sampled_from(("profile", "profile", "profile", "private", "overlay", "name")))
+    kind = draw(
+        st.sampled_from(("profile", "profile", "profile", "private", "overlay", "name", "low"))
+    )
     unknown = draw(st.booleans())
     if kind == "name":
         tag = draw(st.sampled_from((0x00100010, 0x00100020)))
         return Made(tag, vr_of(tag), secrets.text(draw), unknown=unknown)
+    if kind == "low":
+        return Made(draw(st.sampled_from((0x00041220, 0x00041511))), "LO", secrets.text(draw))
     if kind == "overlay":
         tag = draw(st.sampled_from((0x50003000, 0x50100040, 0x60003000, 0x60024000, 0x601E3000)))
         return Made(tag, "OW" if tag & 0xFF00 == 0x3000 else "LT", secrets.text(draw))
@@ -161,7 +165,7 @@ def files(draw: st.DrawFn) -> tuple[str, bytes, Secrets]:
         Made(0x00100010, "PN", secrets.text(draw)),
         Made(0x00100020, "LO", secrets.text(draw)),
         Made(0x0040A160, "UT", study),  # of no profile: a UID that stands where none should
-        Made(0x00080062, "UI", b"1.2.840.10008.1.1\\" + sop),
+        Made(0x00080062, "UI", b"1.2.840.10008.1.1\\" * draw(st.integers(1, 5)) + sop),
     ]
     elements += [Made(tag, vr_of(tag), secrets.keep()) for tag in KEPT_TEXT]
     if term:

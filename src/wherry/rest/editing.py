@@ -7,25 +7,24 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from wherry import __version__
+from wherry import __version__, limits
 from wherry.dicom.editing.editor import Editor
 from wherry.dicom.editing.profiles import DEFAULT_EDITION
 from wherry.dicom.editing.rules import rules_of
 from wherry.editing.seeds import draw_seed
 from wherry.errors import BadFileFormat, NotImplementedYet
+from wherry.http.answers import DICOM, Answer
 from wherry.http.body import read_json
 from wherry.http.pieces import pieces_answer, type_pieces
 from wherry.http.services import Services, services
 from wherry.http.threads import in_thread
 from wherry.rest.stored import dicom_file, mapped
-
-_DICOM: Final = b"application/dicom"
 
 
 def routes() -> list[Route]:
@@ -66,6 +65,8 @@ def _edited(rooms: Services, orthanc_id: str, body: dict[str, Any], *, anonymize
         edited = Editor(rules, pseudonyms, __version__).edit(data)
         if rules.transcode not in ("", edited.syntax):
             raise NotImplementedYet("Modified instances are not transcoded yet")
+        if edited.size <= limits.MIB:
+            return Answer(b"".join(edited.pieces()), 200, DICOM)
         opened = opening.pop_all()
 
     def pieces() -> type_pieces:
@@ -73,4 +74,4 @@ def _edited(rooms: Services, orthanc_id: str, body: dict[str, Any], *, anonymize
             for piece in edited.pieces():
                 yield bytes(piece)
 
-    return pieces_answer(pieces(), _DICOM, size=edited.size)
+    return pieces_answer(pieces(), DICOM, size=edited.size)

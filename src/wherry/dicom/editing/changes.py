@@ -111,10 +111,10 @@ def _stay(
             walk.remove(found.start, found.stop)  # that of the file holds for it too
             return found.stop
     if walk.enters(tag, place):
-        inner = _inner(walk, found, place.encoding)
+        inner = _inner(found, place.encoding)
         if inner is not None:
             return _sequence(walk, found, inner, standing.place, end)
-        if _is_hidden(walk, found, place.encoding):
+        if _is_hidden(walk, found):
             return _hidden(walk, found, standing.place)
     if found.length == UNDEFINED:
         return _stop(walk, found, place.encoding)
@@ -148,7 +148,7 @@ def _convert(walk: Walk, found: Found, place: Place, target: CharacterSet) -> No
 
 
 # --- sequences -----------------------------------------------------------------------------------
-def _inner(walk: Walk, found: Found, encoding: Encoding) -> Encoding | None:
+def _inner(found: Found, encoding: Encoding) -> Encoding | None:
     """How the items of a sequence are written; None when the element is none."""
     if found.vr == "SQ":
         return encoding
@@ -161,7 +161,7 @@ def _inner(walk: Walk, found: Found, encoding: Encoding) -> Encoding | None:
     return None
 
 
-def _is_hidden(walk: Walk, found: Found, encoding: Encoding) -> bool:
+def _is_hidden(walk: Walk, found: Found) -> bool:
     """Whether a value that should be plain begins as a sequence does, or should be one."""
     if found.vr not in ("", "UN") or found.length in (0, UNDEFINED) or found.tag == PIXEL_DATA:
         return False
@@ -257,7 +257,7 @@ def _mapped(walk: Walk, raw: bytes, *, only_own: bool = False) -> bytes:
     old = [one.strip(" \0") for one in raw.decode("latin-1").split("\\")]
     uid = walk.pseudonyms.uid
     new = [walk.uids.get(one) or (one if only_own or not one else uid(one)) for one in old]
-    return "\\".join(new).encode("latin-1")
+    return "\\".join(new).encode("latin-1", "replace")
 
 
 def _patient_id(walk: Walk, raw: bytes, place: Place) -> bytes:

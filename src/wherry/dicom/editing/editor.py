@@ -95,16 +95,16 @@ class Editor:
         does not know).
         """
         try:
-            return self._edited(data, self._plan)
+            try:
+                return self._edited(data, self._plan)
+            except UnwritableError:
+                if self._plan.character_set is None:
+                    return self._edited(data, self._plan_in_utf8())
+            raise ParameterOutOfRange("SpecificCharacterSet does not know all of the text")
         except UnreadableError as error:
             raise BadFileFormat(f"Cannot parse an invalid DICOM file: {error}") from None
         except struct.error:
             raise BadFileFormat("Cannot parse an invalid DICOM file: it is cut off") from None
-        except UnwritableError:
-            pass
-        if self._plan.character_set is not None:
-            raise ParameterOutOfRange("SpecificCharacterSet does not know all of the text")
-        return self._edited(data, self._plan_in_utf8())
 
     def _plan_in_utf8(self) -> Plan:
         """For files whose character set does not know a text that is put into them."""

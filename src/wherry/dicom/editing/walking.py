@@ -81,7 +81,7 @@ class Walk:
         explicit, is_big = encoding.explicit, encoding.big_endian
         action_of, default, own = node.actions.get, self.plan.default, self._own
         enters_all, entered = self._enters_all, node.entered
-        remove = Do.REMOVE
+        remove, uid = Do.REMOVE, encoding.vr_key("UI")
         plain = _plain_vrs(encoding, self.target is not None)
         standing = Standing(place)
         puts = standing.puts
@@ -118,10 +118,14 @@ class Walk:
                 if action is None and length != UNDEFINED and element:
                     if enters_all:
                         if vr in plain if explicit else _is_plain(tag, self.target is not None):
-                            if not 3 < length <= limits.DICOM_UID_BYTES or not own:
+                            if length < 4 or not own:
                                 continue
-                            raw = bytes(data[value:position]).rstrip(b" \0")
-                            if raw not in own and b"\\" not in raw:
+                            if length > limits.DICOM_UID_BYTES:
+                                if not (vr == uid if explicit else lookup(tag).vr == "UI"):
+                                    continue
+                            elif (
+                                raw := bytes(data[value:position]).rstrip(b" \0")
+                            ) not in own and b"\\" not in raw:
                                 continue
                     elif tag not in entered:
                         continue
