@@ -748,9 +748,9 @@ ARCHIVE_STEP_BYTES: Final = 64 * MIB
 after a crash, or the file at hand if it is larger."""
 
 # --- Editing -------------------------------------------------------------------------------
-EDITED_INSTANCES: Final = 100_000
+EDITED_INSTANCES: Final = 50_000
 """Instances that one job edits: what the index will know of them is in memory until it is written,
-1.5 KiB each."""
+3 KiB each."""
 
 EDITED_TOGETHER: Final = 32
 EDITED_TOGETHER_BYTES: Final = 16 * MIB
