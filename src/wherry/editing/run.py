@@ -17,6 +17,7 @@ from wherry.editing.outcome import Pair, Sharing, content
 from wherry.errors import (
     BadFileFormat,
     BadSequenceOfCalls,
+    CorruptedFile,
     InexistentTag,
     MissingFile,
     Unavailable,
@@ -112,7 +113,7 @@ class Run:
         try:
             for made in self._ingest.side_by_side(works, lambda made: None):
                 self._take(made)
-        except (MissingFile, BadFileFormat, InexistentTag):
+        except (MissingFile, CorruptedFile, BadFileFormat, InexistentTag):
             return False
         return bool(self._chain == checkpoint["Chain"])
 
