@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,13 @@ from tests.support.indexes import empty_index
 from tests.support.swift import Swift, swift
 from wherry.index.database import Index
 from wherry.index.opening import IndexSettings, open_index
+
+
+def pytest_collection_finish() -> None:
+    """Ten thousand tests and their parameters stay to the end: the collector need not look at them
+    again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

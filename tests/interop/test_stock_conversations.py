@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPResponse
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -320,7 +321,7 @@ class Stock:
 
     def _talk(self, client: socket.socket) -> None:
         with client, client.makefile("rb") as spoken:
-            while head := b"".join(iter(spoken.readline, b"\r\n")):
+            while head := b"".join(takewhile(lambda line: line not in (b"", b"\r\n"), spoken)):
                 length = re.search(rb"(?i)content-length: (\d+)", head)
                 body = spoken.read(int(length[1])) if length else b""
                 with self.lock:
@@ -362,6 +363,7 @@ def stock(answer: Callable[[str, bytes], bytes]) -> Iterator[Stock]:
     try:
         yield made
     finally:
+        made.listener.shutdown(socket.SHUT_RDWR)
         made.listener.close()
 
 

@@ -20,7 +20,7 @@ from wherry.dicom.editing.encoding import (
     vr_of,
     whole,
 )
-from wherry.dicom.editing.places import TEXTS, Found, Place, Standing
+from wherry.dicom.editing.places import TEXTS, Found, Place, Standing, skip_value
 from wherry.dicom.editing.plan import Do, Put, type_action
 from wherry.dicom.elements import (
     EXPLICIT_BIG,
@@ -31,7 +31,6 @@ from wherry.dicom.elements import (
     UNDEFINED,
     Encoding,
     UnreadableError,
-    skip_undefined,
 )
 from wherry.dicom.preamble import other_encoding
 from wherry.errors import BadFileFormat
@@ -224,9 +223,7 @@ def _stop(walk: Walk, found: Found, encoding: Encoding) -> int:
     if found.length != UNDEFINED:
         return found.stop
     vr = encoding.vr_key(found.vr) if found.vr else 0
-    if encoding.explicit and not vr:
-        encoding = other_encoding(encoding)
-    stop, walk.nested = skip_undefined(walk.data, found.value, encoding, vr, walk.nested)
+    stop, walk.nested = skip_value(walk.data, found.value, encoding, vr, walk.nested)
     return stop
 
 

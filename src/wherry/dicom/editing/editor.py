@@ -20,22 +20,21 @@ from wherry.dicom.charsets import CharacterSet, assumed, character_set
 from wherry.dicom.editing import filemeta
 from wherry.dicom.editing.encoding import CHARACTER_SET, UnwritableError
 from wherry.dicom.editing.paths import Path
-from wherry.dicom.editing.places import Splice
+from wherry.dicom.editing.places import Splice, read_header, skip_value
 from wherry.dicom.editing.plan import Do, Plan, Put
 from wherry.dicom.editing.pseudonyms import Pseudonyms
 from wherry.dicom.editing.rules import SERIES_UID, SOP_UID, STUDY_UID, Rules
 from wherry.dicom.editing.walking import Walk
-from wherry.dicom.elements import Encoding, UnreadableError, find, type_data
+from wherry.dicom.elements import UNDEFINED, Encoding, UnreadableError, type_data
 from wherry.dicom.inflate import inflate
 from wherry.dicom.meta import meta_information
 from wherry.dicom.preamble import DEFLATED, looks_explicit, other_encoding, read_preamble
-from wherry.dicom.reading import Reader
 from wherry.errors import BadFileFormat, ParameterOutOfRange, TooLarge
 
 _SOP_CLASS: Final = 0x00080016
 _FRAME_OF_REFERENCE: Final = 0x00200052
-_READ: Final = (CHARACTER_SET, _SOP_CLASS, SOP_UID, STUDY_UID, SERIES_UID, _FRAME_OF_REFERENCE)
 _OWN: Final = (SOP_UID, STUDY_UID, SERIES_UID, _FRAME_OF_REFERENCE)
+_READ: Final = frozenset((CHARACTER_SET, _SOP_CLASS, *_OWN))
 _NAMED: Final = {_SOP_CLASS: filemeta.CLASS_UID, SOP_UID: filemeta.INSTANCE_UID}
 _UTF8: Final = "ISO_IR 192"
 _PIECE_BYTES: Final = limits.MIB
@@ -169,19 +168,22 @@ class Editor:
 
 def _values(data: type_data, position: int, encoding: Encoding) -> dict[int, bytes]:
     """The elements that are needed before the walk."""
-    keys = frozenset(map(encoding.tag_key, _READ))
-    found: dict[int, tuple[int, int]] = {}
-    try:
-        places = find(data, position, encoding, keys, _FRAME_OF_REFERENCE >> 16)
-        found = {encoding.tag_of(key): one[1:] for key, one in places.items()}
-    except UnreadableError:
-        root = Reader(data, mixed=True).top(position, encoding)
-        found = {tag: root[tag][1:3] for tag in _READ if tag in root}
-    return {
-        tag: bytes(data[start : start + length])
-        for tag, (start, length) in found.items()
-        if length <= limits.DICOM_VALUE_BYTES
-    }
+    found: dict[int, bytes] = {}
+    used = 0
+    for _ in range(limits.DICOM_ELEMENTS):
+        if position >= len(data):
+            break
+        key, vr, value, length = read_header(data, position, encoding)
+        tag = encoding.tag_of(key)
+        if tag >> 16 > _FRAME_OF_REFERENCE >> 16:
+            break
+        if tag in _READ and tag not in found and length <= limits.DICOM_VALUE_BYTES:
+            found[tag] = bytes(data[value : value + length])
+        if length == UNDEFINED:
+            position, used = skip_value(data, value, encoding, vr, used)
+        else:
+            position = value + length
+    return found
 
 
 def _charset(raw: bytes | None) -> CharacterSet:
@@ -204,12 +206,12 @@ def _uid(raw: bytes) -> str:
 def _ranges(splices: Iterable[Splice], start: int, stop: int) -> list[type_part]:
     """The parts of the source from ``start`` to ``stop`` with these splices."""
     parts: list[type_part] = []
-    for first, behind, new in splices:
+    for first, end, new in splices:
         if start < first:
             parts.append((start, first))
         if new:
             parts.append(new)
-        start = behind
+        start = end
     if start < stop:
         parts.append((start, stop))
     return parts

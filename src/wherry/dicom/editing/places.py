@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 
 from wherry.dicom.charsets import CharacterSet
 from wherry.dicom.editing.plan import Node
-from wherry.dicom.elements import Encoding
+from wherry.dicom.elements import Encoding, skip_undefined, type_data
+from wherry.dicom.preamble import other_encoding
 
 TEXTS: Final = frozenset(("SH", "LO", "ST", "LT", "UC", "UT", "PN"))
 """VRs that are written in the character set (PS3.5 §6.1.2.3)."""
@@ -72,3 +73,27 @@ class Standing:
         self.creators: dict[int, str] = {}
         """Tags that reserve private blocks, and for whom."""
         self.group: Group | None = None
+
+
+def read_header(data: type_data, position: int, encoding: Encoding) -> tuple[int, int, int, int]:
+    """Of the element at ``position``: key of the tag, key of the VR (0: not told), offset of the
+    value, length. Raises ``struct.error`` at the end of the data."""
+    if encoding.explicit:
+        key, vr, length = encoding.header.unpack_from(data, position)
+        if vr in encoding.short:
+            return key, vr, position + 8, length
+        if vr in encoding.uppercase and key not in encoding.delimiters:
+            (length,) = encoding.length.unpack_from(data, position + 8)
+            return key, vr, position + 12, length
+    # Old files mix implicit elements into explicit data sets.
+    key, length = encoding.item_header.unpack_from(data, position)
+    return key, 0, position + 8, length
+
+
+def skip_value(
+    data: type_data, value: int, encoding: Encoding, vr: int, used: int
+) -> tuple[int, int]:
+    """As ``skip_undefined``, of an element that ``read_header`` has read."""
+    if encoding.explicit and not vr:
+        encoding = other_encoding(encoding)
+    return skip_undefined(data, value, encoding, vr, used)

@@ -12,7 +12,9 @@ Orthanc). What is said with a path wins there.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 from wherry.dicom.editing.encoding import CHARACTER_SET, owner
@@ -60,10 +62,11 @@ class Node:
         self._plan = plan
         self._rules = [rule for rule in rules if rule[0]]
         own: dict[int, type_action] = {tag: action for steps, tag, action in rules if not steps}
-        self.actions = {CHARACTER_SET: Do.KEEP} | defaults | own
-        """Tag → what is done; what has no line stays unless ``Plan.default`` says otherwise. The
-        character set has one, for it is looked at."""
-        self.puts = sorted(tag for tag, one in self.actions.items() if _makes(one, tag, own))
+        self.actions = defaults | own if own else defaults
+        """Tag → what is done; what has no line stays unless ``Plan.default`` says otherwise."""
+        self.puts = sorted(
+            tag for tag, one in own.items() if one is Do.PATIENT_ID or isinstance(one, Put)
+        )
         """What is made when it is not there."""
         self.entered = {steps[0].tag for steps, _, _ in self._rules}
         """Sequences with rules of their own inside."""
@@ -80,8 +83,17 @@ class Node:
         return self._plan.node(rules)
 
 
-def _makes(action: type_action, tag: int, own: dict[int, type_action]) -> bool:
-    return isinstance(action, Put) or (action is Do.PATIENT_ID and tag in own)
+@cache
+def _of_edition(edition: str) -> Mapping[int, type_action]:
+    """What a profile does in all data sets; "" = none. The character set has a line, for it is
+    looked at."""
+    actions: dict[int, type_action] = {CHARACTER_SET: Do.KEEP}
+    if edition:
+        for tag, action in profile(edition).actions.items():
+            actions[tag] = _OF_PROFILE[action]
+        actions[_PATIENT_NAME] = Do.EMPTY
+        actions[PATIENT_ID] = Do.PATIENT_ID
+    return actions
 
 
 class Plan:
@@ -124,13 +136,9 @@ class Plan:
 
     def _everywhere(self) -> dict[int, type_action]:
         """What holds in all data sets, nested ones too."""
+        actions = dict(_of_edition(self.rules.profile))
         if not self.anonymizes:
-            return {}
-        actions: dict[int, type_action] = {
-            tag: _OF_PROFILE[action] for tag, action in self._profile.actions.items()
-        }
-        actions[_PATIENT_NAME] = Do.EMPTY
-        actions[PATIENT_ID] = Do.PATIENT_ID
+            return actions
         for path in self.rules.remove:
             if not path.parents:
                 actions[path.tag] = Do.REMOVE

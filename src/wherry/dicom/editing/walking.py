@@ -19,7 +19,15 @@ from wherry import limits
 from wherry.dicom.charsets import CharacterSet
 from wherry.dicom.dictionary import lookup
 from wherry.dicom.editing import changes
-from wherry.dicom.editing.places import TEXTS, Found, Group, Place, Splice, Standing
+from wherry.dicom.editing.places import (
+    TEXTS,
+    Found,
+    Group,
+    Place,
+    Splice,
+    Standing,
+    read_header,
+)
 from wherry.dicom.editing.plan import Do, Plan
 from wherry.dicom.editing.pseudonyms import Pseudonyms
 from wherry.dicom.elements import (
@@ -97,7 +105,7 @@ class Walk:
                 key, vr, length = read
                 value = position + 8
             else:
-                key, vr, value, length = self._header(position, encoding)
+                key, vr, value, length = read_header(data, position, encoding)
                 if key in delimiters:
                     if key == encoding.item_end and not until_end:
                         position = value
@@ -177,20 +185,6 @@ class Walk:
         """What it says will have to follow."""
         if found.length == 4:
             standing.group = Group(found.tag >> 16, found.value, len(self.splices), self.growth)
-
-    def _header(self, position: int, encoding: Encoding) -> tuple[int, int, int, int]:
-        """Key of the tag, key of the VR (0: not told), offset of the value, length."""
-        data = self.data
-        if encoding.explicit:
-            key, vr, length = encoding.header.unpack_from(data, position)
-            if vr in encoding.short:
-                return key, vr, position + 8, length
-            if vr in encoding.uppercase and key not in encoding.delimiters:
-                (length,) = encoding.length.unpack_from(data, position + 8)
-                return key, vr, position + 12, length
-        # Old files mix implicit elements into explicit data sets.
-        key, length = encoding.item_header.unpack_from(data, position)
-        return key, 0, position + 8, length
 
     def _arrive(self, tag: int, start: int, standing: Standing) -> int:
         """Make what belongs before the element ``tag`` at ``start``, and end the group before it;
