@@ -4,6 +4,7 @@ them, whatever happens to their sources meanwhile."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -492,16 +493,42 @@ def test_other_sources_when_it_goes_on(store: Store, stored: list[Identifiers]) 
     store.check()
 
 
-def test_a_file_that_is_not_what_was_written(store: Store, stored: list[Identifiers]) -> None:
+@pytest.mark.parametrize("other", [None, make_instance(study=9, PatientComments="other")])
+def test_a_file_that_is_not_what_was_written(
+    store: Store, stored: list[Identifiers], other: bytes | None
+) -> None:
+    """It is gone, or another one."""
     known = store.area.files()
     with store.running() as engine:
         job_id = paused_at(store, engine, stored[0].study, 4)
         uuid = min(store.area.files() - known)
         store.storage.delete(uuid)
+        if other is not None:
+            with closing(store.storage.create(uuid)) as writer:
+                writer.write(other)
+                writer.sync()
         edited = len(store.editor.edited)
         assert engine.resume(job_id)
         assert settled(engine, job_id).state is SUCCESS
     assert len(store.editor.edited) - edited == COUNT
+    assert len(new(store, INSTANCE, stored)) == COUNT
+    assert {store.read(one).PatientID for one in store.ids(INSTANCE)} == {"PATIENT1"}
+    store.check()
+
+
+def test_three_runs(store: Store, stored: list[Identifiers]) -> None:
+    """The last one finds what the first and the second have made."""
+    with store.running() as engine:
+        job_id = paused_at(store, engine, stored[0].study, 2)
+        first = len(store.editor.edited)
+        before(store, first + 2, lambda: engine.pause(job_id))
+        assert engine.resume(job_id)
+        reaches(engine, job_id, PAUSED)
+        second = len(store.editor.edited)
+        assert engine.resume(job_id)
+        assert settled(engine, job_id).state is SUCCESS
+    assert first < second
+    assert len(store.editor.edited) - second < COUNT
     assert len(new(store, INSTANCE, stored)) == COUNT
     store.check()
 
