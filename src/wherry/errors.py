@@ -35,6 +35,7 @@ error codes, so that a client written for Orthanc recognises them.
     │   ├── UnknownResource        17   404  a resource
     │   └── InexistentTag          21   404  a DICOM tag that is needed
     ├── UnknownDicomTag            27   500  a tag name that no dictionary knows
+    ├── CannotStoreInstance      2018   500  an instance is there already and may not be replaced
     ├── CannotOrderSlices        2040   500  a series that says nothing of its order
     ├── NotImplementedYet       2   500  asked for something that is not done here
     ├── BadSequenceOfCalls          6   500  right call, wrong moment
@@ -276,6 +277,12 @@ class NotImplementedYet(WherryError):
     """Asked for something that Wherry does not do."""
 
     code, http_status, text = 2, 500, "Not implemented yet"
+
+
+class CannotStoreInstance(WherryError):
+    """What a job has made is there already, of another origin, and may not be replaced."""
+
+    code, text = 2018, "Cannot store an instance"
 
 
 class CannotOrderSlices(WherryError):

@@ -765,6 +765,26 @@ ARCHIVE_STEP_BYTES: Final = 64 * MIB
 """What a job has added to an archive is synced and noted that often: so much work is done again
 after a crash, or the file at hand if it is larger."""
 
+# --- Editing -------------------------------------------------------------------------------
+EDITED_INSTANCES: Final = 50_000
+"""Instances that one job edits: what the index will know of them is in memory until it is written,
+3 KiB each."""
+
+EDITED_TOGETHER: Final = 32
+EDITED_TOGETHER_BYTES: Final = 16 * MIB
+"""Instances that are edited, then synced together: a sync of many files takes little more than
+that of one."""
+
+EDITED_GROUPS: Final = 2
+"""Groups that one job has under way at once: one is edited while the other is synced."""
+
+EDITED_TOGETHER_FAR: Final = 4
+"""... where files are far away: more of such groups are under way at once (``FILES_AHEAD``)."""
+
+EDITED_STEP_S: Final = 1.0
+EDITED_STEP_BYTES: Final = 64 * MIB
+"""What a job has edited is noted that often: so much is done again after a crash."""
+
 # --- Jobs and processes --------------------------------------------------------------------
 LEASE_S: Final = 15.0
 """A process that has not renewed its lease for this long on another host counts as dead."""

@@ -26,6 +26,9 @@ from wherry.archives.order import ARCHIVE, MEDIA
 from wherry.config import Config
 from wherry.config.settings import processors
 from wherry.dicom import charsets, dictionary, extra, scan
+from wherry.editing.editors import editor_of
+from wherry.editing.job import EditJobs
+from wherry.editing.order import TYPES as EDITING_TYPES
 from wherry.errors import ConfigurationError, WherryError
 from wherry.housekeeping import Housekeeping, left_to_housekeeping
 from wherry.http import threads
@@ -223,6 +226,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
                 MoveJobs(config, modalities),
                 GetJobs(config, modalities, ingest, receiving),
                 *_archive_jobs(config, index, storage, janitor, transcoder),
+                *_edit_jobs(config, index, storage, ingest),
                 *_move_jobs(index, storage, stores, janitor, presence.id),
                 WebhookJobs(config, index),
             ],
@@ -343,6 +347,13 @@ def _archive_jobs(
         ArchiveJobs(type, index, storage, janitor.wake, keep=keep, utf8=utf8, transcoder=transcoder)
         for type in (ARCHIVE, MEDIA)
     ]
+
+
+def _edit_jobs(
+    config: Config, index: Index, storage: StorageArea, ingest: Ingest
+) -> list[EditJobs]:
+    editor = partial(editor_of, secret=config.wherry.anonymization_secret)
+    return [EditJobs(type, index, storage, ingest, editor) for type in EDITING_TYPES]
 
 
 def _move_jobs(

@@ -30,17 +30,11 @@ WITH_SAMPLES = "orthanc-1.10.1.jsonl"
 SAMPLES = os.environ.get("WHERRY_GOLDEN_SAMPLES", "")
 
 LATER = {
-    "anonymize and modify",
     "dicomweb STOW",
 }
 """Sections of the main profile that Wherry does not serve yet: not sent."""
-LATER_PATHS = re.compile(
-    r"/(dicom-web|plugins/dicom-web)\b.*"
-    r"|/.*/(modify|anonymize)\b.*"
-)
+LATER_PATHS = re.compile(r"/(dicom-web|plugins/dicom-web)\b.*")
 """The same in other sections."""
-STAND_INS = {"/studies/${CT_ST}/modify": "/studies/${CT_ST}/archive"}
-"""Jobs of profile ``jobs`` that Wherry does not have yet, and what is sent instead of them."""
 PROFILES = [
     "main",
     "auth",
@@ -52,7 +46,6 @@ PROFILES = [
     "lifecycle",
     "stop",
 ]
-"""Not ``ingest`` (transcoding), which is not there yet either."""
 
 
 def records(name: str) -> list[dict[str, Any]]:
@@ -112,7 +105,7 @@ def test_with_samples(profile: str, tmp_path: Path) -> None:
     everything = records(WITH_SAMPLES)
     samples = Samples(Path(SAMPLES))
     constants = samples.constants(sample_names())
-    mine = [stand_in(r) for r in everything if r["profile"] == profile]
+    mine = [r for r in everything if r["profile"] == profile]
     played = [r for r in mine if not is_later(r)]
     reasons = load_reasons()
     with two_servers(tmp_path, profile) as (ports, dicom_ports):
@@ -122,17 +115,8 @@ def test_with_samples(profile: str, tmp_path: Path) -> None:
     assert not found, "\n".join(found)
 
 
-def stand_in(record: dict[str, Any]) -> dict[str, Any]:
-    request = record["request"]
-    if record["profile"] != "jobs" or request["path"] not in STAND_INS:
-        return record
-    return {**record, "request": {**request, "path": STAND_INS[request["path"]]}}
-
-
 def is_later(record: dict[str, Any]) -> bool:
     path = record["request"]["path"]
-    if record["section"] == "anonymize and modify" and path.startswith("/instances"):
-        return "transcode to" in record["name"] or "transcode an" in record["name"]
     return record["section"] in LATER or LATER_PATHS.fullmatch(path) is not None
 
 

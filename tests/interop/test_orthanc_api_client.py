@@ -169,3 +169,63 @@ def test_changes_and_deletion(client: OrthancApiClient) -> None:
     assert len(client.patients.get_all_ids()) == 2
     client.delete_all_content()
     assert client.patients.get_all_ids() == []
+
+
+def test_modify_and_anonymize(client: OrthancApiClient) -> None:
+    fill(client)
+    study = client.studies.lookup(f"{UID}.1")
+    assert study is not None
+    new = client.studies.modify(
+        study, replace_tags={"StudyDescription": "new"}, delete_original=False
+    )
+    assert client.studies.get_tags(new)["StudyDescription"] == "new"
+    assert set(client.studies.get_all_ids()) > {study, new}
+
+    anonymized = client.studies.anonymize(
+        study, replace_tags={"PatientName": "No^One"}, keep_tags=["StudyDescription"]
+    )
+    assert study not in client.studies.get_all_ids()
+    tags = client.studies.get_tags(anonymized)
+    assert (tags["PatientName"], tags["StudyDescription"]) == ("No^One", "A study")
+
+
+def test_modify_in_place(client: OrthancApiClient) -> None:
+    """Same identifiers, other values."""
+    fill(client)
+    study = client.studies.lookup(f"{UID}.1")
+    assert study is not None
+    instances = set(client.instances.get_all_ids())
+    again = client.studies.modify(
+        study,
+        replace_tags={"StudyDescription": "new"},
+        keep_tags=["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"],
+        delete_original=False,
+        force=True,
+    )
+    assert again == study
+    assert set(client.instances.get_all_ids()) == instances
+    assert client.studies.get_tags(study)["StudyDescription"] == "new"
+    assert client.studies.get(study).main_dicom_tags["StudyDescription"] == "new"
+
+
+def test_many_at_once(client: OrthancApiClient) -> None:
+    fill(client)
+    studies = client.studies.get_all_ids()
+    modified = client.studies.modify_bulk(
+        studies, replace_tags={"InstitutionName": "X"}, delete_original=True
+    )
+    assert [len(ids) for ids in modified] == [6, 2, 2, 2]
+    assert set(client.instances.get_all_ids()) == set(modified[0])
+    anonymized = client.studies.anonymize_bulk(client.studies.get_all_ids())
+    assert len(anonymized[0]) == 6
+    assert client.get_statistics().instances_count == 12
+
+
+def test_merge(client: OrthancApiClient) -> None:
+    fill(client)
+    first, second = (client.studies.lookup(f"{UID}.{number}") for number in (1, 2))
+    assert first is not None and second is not None
+    series = client.studies.get_series_ids(second)
+    client.studies.merge(first, source_series_id=series, keep_source=False)
+    assert client.studies.get_all_ids() == [first]
+    assert len(client.studies.get_series_ids(first)) == 2

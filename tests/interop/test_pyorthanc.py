@@ -179,3 +179,54 @@ def test_wrong_password(server: Server) -> None:
         pytest.raises(httpx.HTTPError),
     ):
         stranger.get_patients()
+
+
+def test_modify_and_anonymize(client: pyorthanc.Orthanc) -> None:
+    fill(client)
+    [study] = pyorthanc.find_studies(client, query={"PatientID": "PATIENT1"})
+    modified = study.modify(
+        replace={"StudyDescription": "new"}, remove=["AccessionNumber"], keep_source=True
+    )
+    assert modified.id_ != study.id_
+    assert modified.description == "new"
+    assert modified.get_main_information()["ModifiedFrom"] == study.id_
+    assert sum(len(one.instances) for one in modified.series) == 3
+
+    kept = study.modify(replace={"StudyInstanceUID": "1.2.3.4"}, force=True, keep_source=False)
+    assert kept.uid == "1.2.3.4"
+    assert study.id_ not in client.get_studies()
+
+    anonymized = kept.anonymize(replace={"PatientName": "No^One"}, keep=["StudyDescription"])
+    assert anonymized.get_main_information()["AnonymizedFrom"] == kept.id_
+    assert anonymized.parent_patient.name == "No^One"
+    assert anonymized.description == "A study"
+
+    [series] = anonymized.series
+    job = series.anonymize_as_job(keep_source=False)
+    job.wait_until_completion()
+    assert job.state.value == "Success"
+    assert series.id_ not in client.get_series()
+
+
+def test_modify_a_patient(client: pyorthanc.Orthanc) -> None:
+    fill(client)
+    [patient] = pyorthanc.find_patients(client, query={"PatientID": "PATIENT2"})
+    modified = patient.modify(
+        replace={"PatientID": "NEW", "PatientName": "New^Name"}, force=True, keep_source=False
+    )
+    assert (modified.patient_id, modified.name) == ("NEW", "New^Name")
+    assert {one.patient_id for one in pyorthanc.find_patients(client)} == {"PATIENT1", "NEW"}
+
+
+def test_split_and_merge(client: pyorthanc.Orthanc) -> None:
+    fill(client)
+    [study] = pyorthanc.find_studies(client, query={"PatientID": "PATIENT1"})
+    [series] = study.series
+    split = client.post_studies_id_split(
+        study.id_, {"Instances": [series.instances[0].id_], "KeepSource": True}
+    )
+    target = split["TargetStudy"]
+    merged = client.post_studies_id_merge(target, {"Resources": [series.id_]})
+    assert (merged["TargetStudy"], merged["InstancesCount"]) == (target, 3)
+    assert study.id_ not in client.get_studies()
+    assert client.get_studies_id_statistics(target)["CountInstances"] == 4

@@ -1,4 +1,4 @@
-"""Editing what is stored: what a modification or an anonymization needs beyond the bytes.
+"""Editing what is stored: jobs that make new instances, and what all edits need beside the bytes.
 
 Not here: the bytes (``dicom.editing``).
 """

@@ -6,7 +6,7 @@ Not here: the sending (``peers``, ``modalities``), one line of the log (``export
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import orjson
 
@@ -15,6 +15,8 @@ from wherry.errors import UnknownResource
 from wherry.index import exports, resources
 from wherry.index.database import Index, Transaction
 from wherry.model import Attachment, Level
+
+T = TypeVar("T")
 
 _SOP_UID: Final = "0008,0018"
 
@@ -81,7 +83,7 @@ def levels_of(tx: Transaction, ids: Sequence[str]) -> dict[str, Level]:
     return levels
 
 
-def portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+def portions(ids: Sequence[T]) -> Iterator[Sequence[T]]:
     """As many at once as a statement should have."""
     for start in range(0, len(ids), limits.INDEX_ROWS_AT_ONCE):
         yield ids[start : start + limits.INDEX_ROWS_AT_ONCE]

@@ -2,9 +2,9 @@
 
 A *block* is a prefix of file names (``abcd1234-5678``). After a crash, the files of a block that
 are no attachments are what is to be removed. The owner of a block is the process, or
-``transfer:`` and the transfer, that may commit its files; of one that nobody may commit from any
-more, ``dead:`` or ``swept:`` and the epoch second when it is to be swept for the first time or the
-last.
+``transfer:`` and the transfer, or ``job:`` and the job, that may commit its files; of one that
+nobody may commit from any more, ``dead:`` or ``swept:`` and the epoch second when it is to be swept
+for the first time or the last.
 """
 
 from __future__ import annotations
@@ -84,9 +84,10 @@ def sweep_again(tx: Transaction, prefix: str, at: float) -> None:
 
 
 def awaited(tx: Transaction, uuids: Collection[str]) -> set[str]:
-    """Those of these files that are attached, or that a transfer may still rely on."""
+    """Those of these files that are attached, or that a transfer or a job may still rely on."""
     rows = tx.all(
-        "SELECT prefix FROM staging_blocks WHERE prefix IN ? AND owner LIKE 'transfer:%'",
+        "SELECT prefix FROM staging_blocks WHERE prefix IN ?"
+        " AND (owner LIKE 'transfer:%' OR owner LIKE 'job:%')",
         (list({uuid[:PREFIX_LENGTH] for uuid in uuids}),),
     )
     prefixes = {row[0] for row in rows}

@@ -93,11 +93,15 @@ class Deposit:
                 ) as plain:
                     yield plain
 
-    def finish(self) -> Attachment:
-        """Sync the file and say what the index wants to know. Raises ``CannotWriteFile``."""
+    def finish(self, *, sync: bool = True) -> Attachment:
+        """Sync the file and say what the index wants to know. Raises ``CannotWriteFile``. Where
+        files are shared, the caller may ``sync`` it later, together with others."""
         self._end()
         writer = self._file()
-        writer.sync()
+        if sync:
+            writer.sync()
+        else:
+            writer.flush()
         packing = self._packing
         md5 = self.md5
         attachment = Attachment(

@@ -198,18 +198,21 @@ class Ingest:
         also: Callable[[Transaction], None],
         then: Callable[[Transaction, list[Stored]], None] = lambda tx, stored: None,
         tell: Callable[[int], None] = lambda count: None,
+        *,
+        overwrite: bool | None = None,
     ) -> list[Stored]:
-        """``commit`` for files in a block of names that the caller owns (a transfer).
+        """``commit`` for files in a block of names that the caller owns (a transfer, a job).
 
         ``also`` runs in the same transaction and must raise when the block is no longer the
         caller's; ``then`` runs at its end, with what became of each, and ``tell`` meanwhile, with
-        the number of instances that are written. Files of instances that were
-        stored already stay until the block is swept; when this raises, all files stay.
+        the number of instances that are written. ``overwrite``: None = as configured. Files of
+        instances that were stored already stay until the block is swept; when this raises, all
+        files stay.
         """
 
         def work(tx: Transaction) -> list[Stored]:
             also(tx)
-            stored = self._insert(tx, batch, tell)
+            stored = self._insert(tx, batch, tell, overwrite)
             then(tx, stored)
             return stored
 
@@ -262,11 +265,12 @@ class Ingest:
         tx: Transaction,
         batch: Sequence[StagedInstance],
         tell: Callable[[int], None] = lambda count: None,
+        overwrite: bool | None = None,
     ) -> list[Stored]:
         return resources.add_instances(
             tx,
             batch,
-            overwrite=self.overwrite,
+            overwrite=self.overwrite if overwrite is None else overwrite,
             bounds=self._bounds,
             signatures=self._signatures,
             tell=tell,

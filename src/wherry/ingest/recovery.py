@@ -63,8 +63,8 @@ def _remove(storage: StorageArea, file: deletions.type_file) -> bool:
 
 def restore(index: Index, storage: StorageArea, owner: str) -> int:
     """Give back the small files of a dead process that a power cut took from the file system,
-    then drop its log: those that somebody can see, or that a transfer may still commit. Others are
-    left to ``reclaim``. Returns the number of files restored.
+    then drop its log: those that somebody can see, or that a transfer or a job may still commit.
+    Others are left to ``reclaim``. Returns the number of files restored.
     """
     restored = []
     for portion in _portions(storage.logged(owner), _RESTORE_PORTION):

@@ -102,10 +102,18 @@ FILE = Operation((FILENAME, TRANSCODE, QUALITY), answer_type=DICOM)
 ARCHIVE: Final = "application/zip"
 ZIP = Operation(answer_type=ARCHIVE)
 RESOURCES = members(("Resources",), Resources=list_of(ID))
-_EDIT = {
+_JOB: Final[dict[str, type_schema]] = {
+    "Asynchronous": BOOLEAN,
+    "Synchronous": BOOLEAN,
+    "Permissive": BOOLEAN,
+    "Priority": {"type": "integer"},
+    "UserData": {},
+}
+_TAGS = list_of({**STRING, "description": "A tag, or a path such as Sequence[0].Tag"})
+_EDIT: Final[dict[str, type_schema]] = {
     "Replace": {"type": "object", "description": "Tag or path → text, items or data URI"},
-    "Remove": list_of(STRING),
-    "Keep": list_of(STRING),
+    "Remove": _TAGS,
+    "Keep": _TAGS,
     "Force": BOOLEAN,
     "PrivateCreator": STRING,
     "Transcode": STRING,
@@ -122,8 +130,23 @@ CREATE = members(
     InterpretBinaryTags=BOOLEAN,
     PrivateCreator=STRING,
 )
-MODIFY = members((), **_EDIT, RemovePrivateTags=BOOLEAN)
-ANONYMIZE = members((), **_EDIT, KeepPrivateTags=BOOLEAN, DicomVersion=one_of(*EDITIONS))
+_EDIT_MANY: Final[dict[str, type_schema]] = {
+    **_JOB,
+    "KeepSource": {**BOOLEAN, "description": "true"},
+    "KeepLabels": BOOLEAN,
+    "LossyQuality": COUNT,
+}
+_REGROUP: Final[dict[str, type_schema]] = {
+    **_JOB,
+    "KeepSource": {**BOOLEAN, "description": "false"},
+    "KeepLabels": BOOLEAN,
+}
+_MODIFY: Final[dict[str, type_schema]] = {**_EDIT, "RemovePrivateTags": BOOLEAN}
+_ANONYMIZE: Final[dict[str, type_schema]] = {
+    **_EDIT,
+    "KeepPrivateTags": BOOLEAN,
+    "DicomVersion": one_of(*EDITIONS),
+}
 
 _QUALITY = Query("quality", COUNT, "Of a JPEG, 1 to 100")
 _UNSUPPORTED = _flag("returnUnsupportedImage", "Redirect to a picture that says so, instead of 415")
@@ -512,9 +535,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
         (FILENAME, TRANSCODE, QUALITY, _flag("extended", "More tags in the DICOMDIR")),
         answer_type=ARCHIVE,
     ),
-    "POST /{L}/{}/modify": Operation(body=MODIFY, answer_type=DICOM),
     "POST /tools/create-dicom": Operation(body=CREATE, answer=OBJECT),
-    "POST /{L}/{}/anonymize": Operation(body=ANONYMIZE, answer_type=DICOM),
     "POST /{L}/{}/archive": Operation(body=_ARCHIVE, answer_type=ARCHIVE),
     "POST /{L}/{}/media": Operation(body=_ARCHIVE, answer_type=ARCHIVE),
     **{
@@ -536,6 +557,33 @@ OPERATIONS: Final[dict[str, Operation]] = {
         )
         for name in ("archive", "media", "media-extended")
     },
+    # new resources of stored ones
+    "POST /instances/{}/modify": Operation(body=members((), **_MODIFY), answer_type=DICOM),
+    "POST /instances/{}/anonymize": Operation(body=members((), **_ANONYMIZE), answer_type=DICOM),
+    **{
+        f"POST /{{L}}/{{}}/{name}": Operation(
+            body=members((), **_EDIT_MANY, **fields), answer=OBJECT
+        )
+        for name, fields in (("modify", _MODIFY), ("anonymize", _ANONYMIZE))
+    },
+    **{
+        f"POST /tools/bulk-{name}": Operation(
+            body=members(
+                ("Resources",), Resources=list_of(ID), Level=_LEVEL, **_EDIT_MANY, **fields
+            ),
+            answer=OBJECT,
+        )
+        for name, fields in (("modify", _MODIFY), ("anonymize", _ANONYMIZE))
+    },
+    "POST /{L}/{}/split": Operation(
+        body=members(
+            (), Series=list_of(ID), Instances=list_of(ID), Replace=OBJECT, Remove=_TAGS, **_REGROUP
+        ),
+        answer=OBJECT,
+    ),
+    "POST /{L}/{}/merge": Operation(
+        body=members(("Resources",), Resources=list_of(ID), **_REGROUP), answer=OBJECT
+    ),
     # where files are
     "POST /move-storage": Operation(body=_MOVE, answer=OBJECT),
     "GET /{L}/{}/storage": Operation(answer=OBJECT),

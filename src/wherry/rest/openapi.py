@@ -100,9 +100,10 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
 
 
 def key_of(method: str, path: str) -> str:
-    """The key of a route in ``described.OPERATIONS``."""
-    segments = _PARAMETER.sub("{}", path).split("/")
-    if segments[1] in _PLURALS:
+    """The key of a route in ``described.OPERATIONS``: that of its own level, if there is one."""
+    own = _PARAMETER.sub("{}", path)
+    segments = own.split("/")
+    if segments[1] in _PLURALS and f"{method} {own}" not in OPERATIONS:
         segments[1] = "{L}"
     return f"{method} {'/'.join(segments)}"
 

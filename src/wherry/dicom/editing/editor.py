@@ -9,7 +9,7 @@ writes it as it understood it. Not here: transcoding, files, jobs.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -41,6 +41,8 @@ _PIECE_BYTES: Final = limits.MIB
 
 type_part = bytes | tuple[int, int]
 """New bytes, or a range of the source."""
+type_read_range = Callable[[int, int], Iterator[bytes]]
+"""The bytes of the source from one offset until before another."""
 
 
 @dataclass
@@ -56,13 +58,17 @@ class Edited:
     _source: type_data = field(repr=False)
     _parts: list[type_part] = field(repr=False)
 
-    def pieces(self) -> Iterator[bytes | memoryview]:
-        """The file, in pieces of at most 1 MiB or one value."""
+    def pieces(self, read: type_read_range | None = None) -> Iterator[bytes | memoryview]:
+        """The file, in pieces of at most 1 MiB or one value. ``read``: a better way to long ranges
+        of the source than by its buffer, which may have to fetch each page of them by itself."""
         for part in self._parts:
             if isinstance(part, bytes):
                 yield part
                 continue
             start, stop = part
+            if read is not None and stop - start > _PIECE_BYTES // 8:
+                yield from read(start, stop)
+                continue
             while start < stop:
                 piece = self._source[start : min(start + _PIECE_BYTES, stop)]
                 start += len(piece)

@@ -1,0 +1,157 @@
+"""Routes that modify, anonymize, split and merge: what needs no genuine Orthanc to be told right
+(``tests/interop/test_editing_jobs_against_orthanc.py`` has the rest)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+
+from tests.support.dicom_files import make_instance
+from tests.support.face import Face, serving
+from tests.support.jobs import eventually
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Face]:
+    with serving(tmp_path_factory.mktemp("wherry")) as face:
+        yield face
+
+
+@pytest.fixture
+def face(running: Face) -> Face:
+    for patient in running.json("/patients"):
+        running.request("DELETE", f"/patients/{patient}")
+    return running
+
+
+def post(face: Face, path: str, body: Any, status: int = 200) -> Any:
+    reply = face.post_json(path, body)
+    assert reply.status == status, reply.body
+    return reply.json()
+
+
+def file_of(face: Face, instance: str) -> Dataset:
+    return pydicom.dcmread(io.BytesIO(face.get(f"/instances/{instance}/file").body))
+
+
+def test_who_asked(face: Face) -> None:
+    stored = face.upload(make_instance())
+    post(face, f"/series/{stored['ParentSeries']}/modify", {})
+    [instance] = set(face.json("/instances")) - {stored["ID"]}
+    metadata = face.json(f"/instances/{instance}/metadata?expand")
+    assert (metadata["Origin"], metadata["RemoteIP"]) == ("RestApi", "127.0.0.1")
+    assert metadata["ModifiedFrom"] == stored["ID"]
+
+
+def test_a_study_is_no_series(face: Face) -> None:
+    stored = face.upload(make_instance())
+    post(face, f"/series/{stored['ParentStudy']}/modify", {}, 404)
+
+
+def test_no_transcoding(face: Face) -> None:
+    stored = face.upload(make_instance())
+    path = f"/studies/{stored['ParentStudy']}/modify"
+    same = post(face, path, {"Transcode": "1.2.840.10008.1.2.1"})
+    assert same["Transcode"] == "1.2.840.10008.1.2.1"
+    other = post(face, path, {"Transcode": "1.2.840.10008.1.2.4.70"}, 500)
+    assert other["OrthancStatus"] == 2
+    assert len(face.json("/studies")) == 2
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "code"),
+    [("LossyQuality", "x", 15), ("LossyQuality", 101, 3), ("KeepLabels", 1, 15), ("Level", 1, 15)],
+)
+def test_fields_of_a_wrong_kind(face: Face, field: str, value: Any, code: int) -> None:
+    stored = face.upload(make_instance())
+    body = {"Resources": [stored["ID"]], field: value}
+    assert post(face, "/tools/bulk-modify", body, 400)["OrthancStatus"] == code
+
+
+def test_names_are_numbered(face: Face) -> None:
+    stored = face.upload(make_instance())
+    names = set()
+    for _ in range(2):
+        answer = post(face, f"/patients/{stored['ParentPatient']}/anonymize", {})
+        patient = face.json(f"/patients/{answer['ID']}")
+        names.add(patient["MainDicomTags"]["PatientName"])
+        assert patient["AnonymizedFrom"] == stored["ParentPatient"]
+    assert len(names) == 2
+    assert all(name.startswith("Anonymized") for name in names)
+
+
+def test_references_are_kept_within_a_job(face: Face) -> None:
+    first = make_instance(number=1)
+    item = Dataset()
+    item.ReferencedSOPInstanceUID = pydicom.dcmread(io.BytesIO(first)).SOPInstanceUID
+    stored = face.upload(first)
+    face.upload(make_instance(number=2, ReferencedImageSequence=[item]))
+    answer = post(face, f"/studies/{stored['ParentStudy']}/anonymize", {"KeepSource": False})
+    found = {
+        int(one.InstanceNumber): one
+        for one in (file_of(face, each) for each in face.json("/instances"))
+    }
+    assert answer["InstancesCount"] == len(found) == 2
+    [reference] = found[2].ReferencedImageSequence
+    assert reference.ReferencedSOPInstanceUID == found[1].SOPInstanceUID
+
+
+def test_a_merge_takes_over_sequences_and_texts(face: Face) -> None:
+    def code(value: str) -> list[Dataset]:
+        item = Dataset()
+        item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "L", "é"
+        return [item]
+
+    target = face.upload(
+        make_instance(
+            1,
+            SpecificCharacterSet="ISO_IR 192",
+            PatientName="Ωmega^é",
+            ProcedureCodeSequence=code("1"),
+        )
+    )
+    source = face.upload(
+        make_instance(
+            2,
+            patient_id="OTHER",
+            SpecificCharacterSet="ISO_IR 100",
+            InstitutionName="Spä",
+            StudyID="gone",
+            ProcedureCodeSequence=code("2"),
+        )
+    )
+    path = f"/studies/{target['ParentStudy']}/merge"
+    answer = post(face, path, {"Resources": [source["ID"]]})
+    assert answer["TargetStudy"] == target["ParentStudy"]
+    assert face.json("/studies") == [target["ParentStudy"]]
+    [instance] = set(face.json("/instances")) - {target["ID"]}
+    merged = file_of(face, instance)
+    assert (merged.PatientID, str(merged.PatientName)) == ("PATIENT1", "Ωmega^é")
+    assert merged.ProcedureCodeSequence[0].CodeValue == "1"
+    assert merged.InstitutionName == "Spä"  # of neither module
+    assert "StudyID" not in merged
+
+
+def test_a_split_without_an_identifier(face: Face) -> None:
+    stored = face.upload(make_instance())
+    path = f"/studies/{stored['ParentStudy']}/split"
+    answer = post(face, path, {"Series": [stored["ParentSeries"]], "Remove": ["PatientID"]})
+    study = face.json(f"/studies/{answer['TargetStudy']}")
+    assert study["MainDicomTags"]["StudyInstanceUID"] == answer["TargetStudyUID"]
+    assert study["PatientMainDicomTags"]["PatientID"] == ""
+    assert face.json("/studies") == [answer["TargetStudy"]]
+
+
+def test_a_job_that_is_told_later(face: Face) -> None:
+    stored = face.upload(make_instance())
+    path = f"/studies/{stored['ParentStudy']}/modify"
+    answer = post(face, path, {"Asynchronous": True, "Priority": 4, "UserData": [1]})
+    eventually(lambda: face.json(answer["Path"])["State"] == "Success", "the end of the job")
+    job = face.json(answer["Path"])
+    assert (job["Type"], job["Priority"], job["UserData"]) == ("ResourceModification", 4, [1])
+    assert job["Content"]["ID"] in face.json("/studies")
