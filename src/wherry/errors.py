@@ -193,6 +193,10 @@ class CannotEncode(UnsupportedMediaType):
     """Pixels that the wanted transfer syntax cannot hold."""
 
 
+class NothingToEncode(CannotEncode):
+    """A file without pixels, in a transfer syntax that compresses them."""
+
+
 class CannotCreate(Refused):
     """An instance cannot be created as it is asked for."""
 

@@ -29,6 +29,7 @@ from wherry.dicom import charsets, dictionary, extra, scan
 from wherry.editing.editors import editor_of
 from wherry.editing.job import EditJobs
 from wherry.editing.order import TYPES as EDITING_TYPES
+from wherry.editing.recoding import Recoding
 from wherry.errors import ConfigurationError, WherryError
 from wherry.housekeeping import Housekeeping, left_to_housekeeping
 from wherry.http import threads
@@ -226,7 +227,7 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
                 MoveJobs(config, modalities),
                 GetJobs(config, modalities, ingest, receiving),
                 *_archive_jobs(config, index, storage, janitor, transcoder),
-                *_edit_jobs(config, index, storage, ingest),
+                *_edit_jobs(config, index, storage, ingest, transcoder),
                 *_move_jobs(index, storage, stores, janitor, presence.id),
                 WebhookJobs(config, index),
             ],
@@ -350,9 +351,10 @@ def _archive_jobs(
 
 
 def _edit_jobs(
-    config: Config, index: Index, storage: StorageArea, ingest: Ingest
+    config: Config, index: Index, storage: StorageArea, ingest: Ingest, transcoder: Transcoder
 ) -> list[EditJobs]:
-    editor = partial(editor_of, secret=config.wherry.anonymization_secret)
+    secret = config.wherry.anonymization_secret
+    editor = partial(editor_of, secret=secret, transcode=Recoding(transcoder).or_as_it_is)
     return [EditJobs(type, index, storage, ingest, editor) for type in EDITING_TYPES]
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pydicom
 import pytest
+from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
 from tests.support.dicom_files import make_instance
@@ -27,6 +29,13 @@ def face(running: Face) -> Face:
     for patient in running.json("/patients"):
         running.request("DELETE", f"/patients/{patient}")
     return running
+
+
+JPEG_BASELINE, JPEG_LOSSLESS = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.70"
+
+
+def sample(name: str) -> bytes:
+    return Path(str(get_testdata_file(name))).read_bytes()
 
 
 def post(face: Face, path: str, body: Any, status: int = 200) -> Any:
@@ -53,14 +62,27 @@ def test_a_study_is_no_series(face: Face) -> None:
     post(face, f"/series/{stored['ParentStudy']}/modify", {}, 404)
 
 
-def test_no_transcoding(face: Face) -> None:
-    stored = face.upload(make_instance())
-    path = f"/studies/{stored['ParentStudy']}/modify"
-    same = post(face, path, {"Transcode": "1.2.840.10008.1.2.1"})
-    assert same["Transcode"] == "1.2.840.10008.1.2.1"
-    other = post(face, path, {"Transcode": "1.2.840.10008.1.2.4.70"}, 500)
-    assert other["OrthancStatus"] == 2
-    assert len(face.json("/studies")) == 2
+def transfer_syntaxes(face: Face, series: str) -> set[str]:
+    ids = face.json(f"/series/{series}")["Instances"]
+    return {face.get(f"/instances/{one}/metadata/TransferSyntax").body.decode() for one in ids}
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1", JPEG_LOSSLESS, JPEG_BASELINE])
+def test_transcoding(face: Face, syntax: str) -> None:
+    stored = face.upload(sample("examples_rgb_color.dcm"))
+    made = post(face, f"/series/{stored['ParentSeries']}/modify", {"Transcode": syntax})
+    assert made["Transcode"] == syntax
+    assert transfer_syntaxes(face, made["ID"]) == {syntax}
+    [one] = face.json(f"/series/{made['ID']}")["Instances"]
+    pixels = (face.get(f"/instances/{name}/preview").body for name in (stored["ID"], one))
+    assert (len(set(pixels)) == 1) == (syntax != JPEG_BASELINE)
+
+
+def test_what_cannot_be_transcoded_is_taken_as_it_is(face: Face) -> None:
+    """16 bits do not fit into JPEG with loss; as Orthanc."""
+    stored = face.upload(sample("CT_small.dcm"))
+    made = post(face, f"/series/{stored['ParentSeries']}/modify", {"Transcode": JPEG_BASELINE})
+    assert transfer_syntaxes(face, made["ID"]) == {"1.2.840.10008.1.2.1"}
 
 
 @pytest.mark.parametrize(

@@ -13,20 +13,12 @@ from wherry.dicom.editing.editor import Editor
 from wherry.dicom.editing.rules import Rules
 from wherry.editing.making import Edited, type_edit
 from wherry.editing.order import EditOrder
-from wherry.errors import NotImplementedYet
 
 type_transcode = Callable[[Edited, str, int], Edited]
 """An edited file in another transfer syntax; the quality of a lossy one, 0 = as configured."""
 
 
-def no_transcoding(edited: Edited, syntax: str, quality: int) -> Edited:
-    """For a server that cannot do it."""
-    raise NotImplementedYet(f"This server cannot transcode from {edited.syntax} to {syntax}")
-
-
-def editor_of(
-    order: EditOrder, secret: str, transcode: type_transcode = no_transcoding
-) -> type_edit:
+def editor_of(order: EditOrder, secret: str, transcode: type_transcode) -> type_edit:
     """What this order does to a file. ``secret``: ``Wherry.AnonymizationSecret``."""
     rules = Rules.from_document(order.rules)
     edit = Editor(rules, order.seed.pseudonyms(secret), __version__).edit
@@ -36,7 +28,4 @@ def editor_of(
 def _edit_and_transcode(
     edit: type_edit, transcode: type_transcode, order: EditOrder, data: memoryview
 ) -> Edited:
-    edited = edit(data)
-    if edited.syntax == order.transcode:
-        return edited
-    return transcode(edited, order.transcode, order.quality)
+    return transcode(edit(data), order.transcode, order.quality)

@@ -17,13 +17,16 @@ from wherry import __version__, limits
 from wherry.dicom.editing.editor import Editor
 from wherry.dicom.editing.profiles import DEFAULT_EDITION
 from wherry.dicom.editing.rules import rules_of
+from wherry.editing.making import Edited
+from wherry.editing.recoding import Recoding
 from wherry.editing.seeds import draw_seed
-from wherry.errors import BadFileFormat, NotImplementedYet
+from wherry.errors import BadFileFormat
 from wherry.http.answers import DICOM, Answer
 from wherry.http.body import read_json
 from wherry.http.pieces import pieces_answer, type_pieces
 from wherry.http.services import Services, services
 from wherry.http.threads import in_thread
+from wherry.rest.modification import quality_in
 from wherry.rest.stored import dicom_file, mapped
 
 
@@ -58,13 +61,14 @@ async def _answer(request: Request, *, anonymize: bool) -> Response:
 def _edited(rooms: Services, orthanc_id: str, body: dict[str, Any], *, anonymize: bool) -> Response:
     attachment = dicom_file(rooms, orthanc_id)
     rules = rules_of(body, None, anonymize=anonymize, default_profile=DEFAULT_EDITION)
+    quality = quality_in(body)
     secret = rooms.config.wherry.anonymization_secret
     pseudonyms = draw_seed(rooms.index, secret, rules).pseudonyms(secret)
     with ExitStack() as opening:
         data = opening.enter_context(mapped(rooms, attachment))
-        edited = Editor(rules, pseudonyms, __version__).edit(data)
-        if rules.transcode not in ("", edited.syntax):
-            raise NotImplementedYet("Modified instances are not transcoded yet")
+        edited: Edited = Editor(rules, pseudonyms, __version__).edit(data)
+        if rules.transcode:
+            edited = Recoding(rooms.transcoder).whole(edited, rules.transcode, quality)
         if edited.size <= limits.MIB:
             return Answer(b"".join(edited.pieces()), 200, DICOM)
         opened = opening.pop_all()

@@ -121,7 +121,9 @@ def names_in(body: Mapping[str, type_json], field: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _quality(body: type_body) -> int:
+def quality_in(body: type_body) -> int:
+    """Of lossy compression; 0 = as configured. Raises ``BadFileFormat``,
+    ``ParameterOutOfRange``."""
     quality = body.get("LossyQuality", 0)
     if not isinstance(quality, int) or isinstance(quality, bool):
         raise BadFileFormat("Integer value expected in field: LossyQuality")
@@ -157,7 +159,7 @@ async def answer_edit(
         keep_labels=read_boolean(body, "KeepLabels"),
         permissive=options.permissive,
         transcode=rules.transcode,
-        quality=_quality(body),
+        quality=quality_in(body),
         remote_ip=remote_ip(request.scope),
         username=username(request.scope),
         **more,

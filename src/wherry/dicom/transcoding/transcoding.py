@@ -41,7 +41,7 @@ from wherry.dicom.transcoding.pixels import (
     type_alive,
 )
 from wherry.dicom.tree import Selection
-from wherry.errors import BadFileFormat, CannotDecode, CannotEncode
+from wherry.errors import BadFileFormat, CannotDecode, CannotEncode, NothingToEncode
 
 _FLOATS: Final = (0x7FE00008, 0x7FE00009)
 """Pixels as floating point numbers, which no compressed transfer syntax holds."""
@@ -118,7 +118,7 @@ class Transcoding:
         image = self._image
         if image is None:
             if self.syntax not in NATIVE:
-                raise CannotEncode("There are no pixels that could be compressed")
+                raise NothingToEncode("There are no pixels that could be compressed")
             return {}
         found: dict[int, New | Pixels | None] = {EXTENDED_OFFSETS: None, EXTENDED_LENGTHS: None}
         photometric = image.photometric
