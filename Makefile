@@ -61,7 +61,7 @@ test: lint
 	@export TMPDIR=$$(mktemp -d $(TEST_FILES)/wherry-tests.XXXXXX) && chmod 755 $$TMPDIR && \
 		trap "rm -rf $$TMPDIR" EXIT; \
 		WHERRY_CRASH_STRIDE=$(CRASH_STRIDE) WHERRY_NETWORK_STRIDE=$(NETWORK_STRIDE) \
-		$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+		$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 lint: $(VENV)/.dev
 	@echo "--- ruff"

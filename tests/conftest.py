@@ -16,6 +16,14 @@ from tests.support.swift import Swift, swift
 from wherry.index.database import Index
 from wherry.index.opening import IndexSettings, open_index
 
+_LONGEST_FIRST = ("crash", "interop", "network", "contract", "security", "property", "unit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first, so that at the end nobody waits for one of them."""
+    folder = Path(__file__).parent
+    items.sort(key=lambda item: _LONGEST_FIRST.index(item.path.relative_to(folder).parts[0]))
+
 
 def pytest_collection_finish() -> None:
     """Ten thousand tests and their parameters stay to the end: the collector need not look at them
