@@ -190,8 +190,10 @@ def test_closing_ends_what_is_going_on(source: Source) -> None:
         pool.run_in_memory("echo", {}, source)
 
 
+_ROOT = Path(__file__).parents[2]
 _ASKS = """
-import sys, tempfile
+import os, sys, tempfile
+sys.path.append(os.getcwd())
 from wherry import limits
 from wherry.imaging.pool import ImagingPool, Source
 from wherry.imaging.work import TASKS
@@ -206,7 +208,7 @@ with tempfile.TemporaryFile() as source:
 @pytest.mark.parametrize("task", ["sleep", "spin"])
 def test_a_hanging_one_dies_with_the_server(task: str, tmp_path: Path) -> None:
     with (tmp_path / "pid").open("w+") as pid:
-        server = subprocess.Popen([sys.executable, "-c", _ASKS, task], stdout=pid)
+        server = subprocess.Popen([sys.executable, "-c", _ASKS, task], stdout=pid, cwd=_ROOT)
         try:
             eventually(lambda: (tmp_path / "pid").read_text())
         finally:

@@ -136,8 +136,9 @@ def check(answer: Any) -> None:
 
 
 def test_nothing_was_lost(server: Server, known: dict[str, str]) -> None:
-    """Runs after the others. What was kept under its identifier is still what was sent."""
-    assert server.json("GET", "/statistics")["CountInstances"] == len(INSTANCES)
+    """Runs after the others. What was kept under its identifier is still what was sent. (Some may
+    have been created.)"""
+    assert server.json("GET", "/statistics")["CountInstances"] >= len(INSTANCES)
     print(dict(ANSWERS))  # shown with -s
     assert 3 * ANSWERS[200] > ANSWERS.total()  # not only refusals
     body = server.get(f"/instances/{known['instances']}/file")[1]
