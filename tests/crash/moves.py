@@ -199,16 +199,20 @@ class Life:
         found = [one["path"] for page in obstore.list(store, root) for one in page]
         return {path.rpartition("/")[2].partition(".")[0] for path in found}
 
-    def settled(self) -> bool:
-        """Nothing moves, nothing waits to be removed."""
-        return not rows(
-            self.server, "SELECT uuid FROM moving_files UNION ALL SELECT uuid FROM deleted_files"
-        )
+    def unsettled(self) -> list[Any]:
+        """What still moves or waits to be removed."""
+        return [
+            *rows(self.server, "SELECT * FROM moving_files"),
+            *rows(self.server, "SELECT * FROM deleted_files"),
+        ]
 
     def check(self, target: str | None) -> None:
         """Each file is in one place, the one that the index says; in ``target``, when the move was
         ordered."""
-        eventually(self.settled, "the end of moves and removals")
+        try:
+            eventually(lambda: not self.unsettled(), "the end of moves and removals")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.unsettled()}\n{self.server.log()}") from error
         places, here, there = self.places(), self.server.files(), self.objects()
         assert here | there == set(places), "a file is lost, or there are too many"
         assert not here & there, "a file is in two places"
