@@ -199,6 +199,10 @@ class Life:
         found = [one["path"] for page in obstore.list(store, root) for one in page]
         return {path.rpartition("/")[2].partition(".")[0] for path in found}
 
+    def settled(self) -> bool:
+        """Nothing moves, nothing waits to be removed."""
+        return not self.unsettled()
+
     def unsettled(self) -> list[Any]:
         """What still moves or waits to be removed."""
         return [
@@ -210,7 +214,7 @@ class Life:
         """Each file is in one place, the one that the index says; in ``target``, when the move was
         ordered."""
         try:
-            eventually(lambda: not self.unsettled(), "the end of moves and removals")
+            eventually(self.settled, "the end of moves and removals")
         except AssertionError as error:
             raise AssertionError(f"{error}: {self.unsettled()}\n{self.server.log()}") from error
         places, here, there = self.places(), self.server.files(), self.objects()
