@@ -3,6 +3,7 @@ them, whatever happens to their sources meanwhile."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -19,7 +20,7 @@ from wherry.errors import Unavailable
 from wherry.index import jobs, labels, resources
 from wherry.index.database import Index
 from wherry.jobs.engine import JobEngine
-from wherry.jobs.handler import JobControl
+from wherry.jobs.handler import Interrupted, JobControl
 from wherry.model import Compression, Identifiers, Job, JobState, Level
 
 pytestmark = pytest.mark.parametrize(
@@ -491,6 +492,48 @@ def test_other_sources_when_it_goes_on(store: Store, stored: list[Identifiers]) 
     assert len(store.editor.edited) - edited == COUNT + 1
     assert len(new(store, INSTANCE, [*stored, late])) == COUNT + 1
     store.check()
+
+
+def test_a_process_that_slept_removes_nothing_of_the_next_one(
+    store: Store,
+    stored: list[Identifiers],
+    index: Index,
+    area: Area,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It begins anew, loses the job before it has removed what is of no use, and wakes up while
+    another process is making files."""
+    with store.running() as engine:
+        job_id = paused_at(store, engine, stored[0].study, 4)
+    store.put(make_instance(number=77))
+    other = Store(index, area, process_id="process-1")
+    awake, half_done = threading.Event(), threading.Event()
+
+    def wait(count: int) -> None:
+        if count == 5:
+            half_done.set()
+            assert awake.wait(30)
+
+    other.editor.before = wait
+    engine = other.engine()
+    listed = store.storage.list
+
+    def sleep(prefix: str) -> Iterator[str]:
+        monkeypatch.undo()
+        index.write(lambda tx: tx.run("UPDATE jobs SET state = 'Pending', owner = ''"))
+        engine.start()
+        assert half_done.wait(30)
+        return listed(prefix)
+
+    monkeypatch.setattr(store.storage, "list", sleep)
+    index.write(lambda tx: tx.run("UPDATE jobs SET state = 'Pending', owner = ''"))
+    with pytest.raises(Interrupted):
+        ran(store, job_id)
+    awake.set()
+    assert settled(engine, job_id).state is SUCCESS
+    engine.stop()
+    other.check()
+    other.close()
 
 
 @pytest.mark.parametrize("other", [None, make_instance(study=9, PatientComments="other")])
