@@ -52,10 +52,11 @@ async def _answer(request: Request, *, anonymize: bool) -> Response:
     body = await read_json(request)
     if not isinstance(body, dict):
         raise BadFileFormat
-    orthanc_id = request.path_params["id"]
-    return await in_thread(
-        partial(_edited, services(request), orthanc_id, body, anonymize=anonymize)
-    )
+    rooms = services(request)
+    work = partial(_edited, rooms, request.path_params["id"], body, anonymize=anonymize)
+    if "Transcode" in body:  # may take long: the threads of all others are not for that
+        return await rooms.drawing.make(work)
+    return await in_thread(work)
 
 
 def _edited(rooms: Services, orthanc_id: str, body: dict[str, Any], *, anonymize: bool) -> Response:
