@@ -134,6 +134,7 @@ def test_a_merge_takes_over_sequences_and_texts(face: Face) -> None:
             1,
             SpecificCharacterSet="ISO_IR 192",
             PatientName="Ωmega^é",
+            PatientComments="Ω" * 3000,
             ProcedureCodeSequence=code("1"),
         )
     )
@@ -154,6 +155,7 @@ def test_a_merge_takes_over_sequences_and_texts(face: Face) -> None:
     [instance] = set(face.json("/instances")) - {target["ID"]}
     merged = file_of(face, instance)
     assert (merged.PatientID, str(merged.PatientName)) == ("PATIENT1", "Ωmega^é")
+    assert merged.PatientComments == "Ω" * 3000
     assert merged.ProcedureCodeSequence[0].CodeValue == "1"
     assert merged.InstitutionName == "Spä"  # of neither module
     assert "StudyID" not in merged

@@ -16,14 +16,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from wherry import clock
+from wherry import clock, limits
 from wherry.dicom.dictionary import named
 from wherry.dicom.editing.paths import path_of
 from wherry.dicom.editing.rules import PATIENT_ID, STUDY_UID, Rules, rules_of
 from wherry.dicom.modules import MODULE_TAGS
 from wherry.dicom.select import chosen
 from wherry.editing.order import MERGE, SPLIT
-from wherry.errors import BadFileFormat, BadRequest, ParameterOutOfRange, UnknownResource
+from wherry.errors import (
+    BadFileFormat,
+    BadRequest,
+    ParameterOutOfRange,
+    TooLarge,
+    UnknownResource,
+)
 from wherry.http.services import Services, services
 from wherry.http.threads import in_thread
 from wherry.index import resources
@@ -151,8 +157,10 @@ def _merge_rules(rooms: Services, study: str) -> Rules:
     if file is None:
         raise UnknownResource
     with mapped(rooms, file) as data:
-        found = chosen(data, _MODULES, "short")
+        found = chosen(data, _MODULES, "short", whole=True)
     values = {tag: value for tag, value in found.items() if value is not None}
+    if sum(len(value) for value in values.values()) > limits.JSON_BODY_BYTES:
+        raise TooLarge("This study has more to say of itself than an order to edit may")
     uid = values.pop(_name(STUDY_UID))
     values.setdefault(_name(PATIENT_ID), "")
     gone = [_name(tag) for tag in _MODULES if _name(tag) not in values and tag != STUDY_UID]
