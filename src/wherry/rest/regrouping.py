@@ -77,7 +77,7 @@ async def split(request: Request) -> Response:
     if not ids:
         raise BadRequest('Both the "Series" and the "Instances" fields are missing')
     target = f"2.25.{uuid.UUID(clock.new_uuid()).int}"
-    rules = _split_rules(body, target)
+    rules = await in_thread(_split_rules, body, target)
     return await answer_edit(
         request, body, SPLIT, ids, rules, look, keep_source=False, target_uid=target
     )
