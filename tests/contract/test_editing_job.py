@@ -468,6 +468,38 @@ def test_what_was_replaced_meanwhile_stays(store: Store, stored: list[Identifier
     store.check()
 
 
+@pytest.mark.parametrize("deleted", [False, True])
+def test_what_went_before_it_was_read(
+    store: Store, stored: list[Identifiers], deleted: bool
+) -> None:
+    """What has taken its place is edited."""
+    other = make_instance(1, 2, 2, PatientComments="newer")
+
+    def go() -> None:
+        if deleted:
+            store.index.write(lambda tx: resources.delete_many(tx, [stored[5].instance]))
+        else:
+            store.put(other, overwrite=True)
+        store.clear()
+
+    before(store, 0, go)
+    job = store.carry_out(order_of(stored[0].study, keep_source=False))
+    assert (job.state, job.error_details) == (SUCCESS, "")
+    comments = [store.read(one).get("PatientComments") for one in store.ids(INSTANCE)]
+    assert len(comments) == COUNT - deleted
+    assert ("newer" in comments) is not deleted
+    store.check()
+
+
+def test_a_source_that_is_lost(store: Store, stored: list[Identifiers]) -> None:
+    with store.index.read() as tx:
+        store.storage.delete(resources.files_of(tx, [stored[5].instance])[stored[5].instance].uuid)
+    job = store.carry_out(order_of(stored[0].study))
+    assert (job.state, job.error_code) == (FAILURE, 2006)
+    assert len(store.editor.edited) < 2 * COUNT
+    assert len(store.ids(INSTANCE)) == COUNT
+
+
 @pytest.mark.parametrize("permissive", [False, True])
 def test_what_was_deleted_meanwhile(
     store: Store, stored: list[Identifiers], permissive: bool
