@@ -631,6 +631,16 @@ def test_in_place(store: Store, stored: list[Identifiers]) -> None:
     store.check()
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_labels_of_what_is_edited_in_place(
+    store: Store, stored: list[Identifiers], kept: bool
+) -> None:
+    """A new instance takes the place of each."""
+    store.index.write(lambda tx: labels.put(tx, INSTANCE, stored[0].instance, "mine"))
+    store.carry_out(in_place(stored[0].study, keep_labels=kept))
+    assert store.get(INSTANCE, stored[0].instance).labels == (("mine",) if kept else ())
+
+
 def test_in_place_without_its_source(store: Store, stored: list[Identifiers]) -> None:
     """What is to go is the source as it was, and that has gone already."""
     store.carry_out(in_place(stored[0].study, keep_source=False))

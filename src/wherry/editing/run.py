@@ -10,7 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from wherry import clock, limits
-from wherry.editing.committing import Meanwhile, finish, storable
+from wherry.editing.committing import (
+    Meanwhile,
+    finish,
+    labels_to_keep,
+    storable,
+    type_labels,
+)
 from wherry.editing.making import Made, Making, name_of, read_again, type_edit
 from wherry.editing.order import EditOrder
 from wherry.editing.outcome import Pair, Sharing, content
@@ -232,15 +238,18 @@ class Run:
         clean = not (self._runs or self._making.stray or len(kept) < len(self._pairs))
         block = self._useless or ("" if clean else self._block)
         last = {"Whole": True, "Block": block}
+        labels: type_labels = {}
 
         def also(tx: Transaction) -> None:
+            nonlocal labels
             self._control.save_within(tx, last, content(self._order, pairs, failed), 1.0)
             self._check_standing(tx)
             if self._storable(tx) != kept:
                 raise Meanwhile
+            labels = labels_to_keep(tx, self._order, pairs)
 
         def then(tx: Transaction, stored: list[Stored]) -> None:
-            finish(tx, self._order, pairs)
+            finish(tx, self._order, pairs, labels)
             if clean and self._block:
                 staging.close_block(tx, self._block)
 
