@@ -140,5 +140,9 @@ def program_stream(stream: bytes, packet_bytes: int = 100) -> bytes:
     parts = [pack]
     for start in range(0, len(stream), packet_bytes):
         piece = stream[start : start + packet_bytes]
-        parts += [sound, empty, b"\0\0\1\xe0" + struct.pack(">H", len(piece) + 3) + b"\x80\0\0" + piece]
+        parts += [
+            sound,
+            empty,
+            b"\0\0\1\xe0" + struct.pack(">H", len(piece) + 3) + b"\x80\0\0" + piece,
+        ]
     return b"".join([*parts, b"\0\0\1\xb9"])

@@ -69,9 +69,7 @@ def labels_to_keep(tx: Transaction, order: EditOrder, pairs: Sequence[Pair]) -> 
     return found
 
 
-def finish(
-    tx: Transaction, order: EditOrder, pairs: Sequence[Pair], labels: type_labels
-) -> None:
+def finish(tx: Transaction, order: EditOrder, pairs: Sequence[Pair], labels: type_labels) -> None:
     """What belongs to the new instances, and the end of the sources, if that is wanted."""
     number = _ANONYMIZED_FROM if order.anonymize else _MODIFIED_FROM
     if order.notes_origins:

@@ -4,7 +4,8 @@
 
 Sources are edited in order of arrival. The checkpoint says how many are done, and which run has
 made which files; a later run, in whatever process, reads these again and goes on behind them. If
-the sources have changed meanwhile, or a file is not what it was, everything is made anew.
+the sources have changed meanwhile, or a file is not what it was, everything is made anew, in
+another block.
 
 What happens to the sources meanwhile is never lost: see ``committing``.
 

@@ -2,8 +2,8 @@
 
 An edited file is pieces of its source and new bytes; a worker wants a file. So it is written down
 without a name, transcoded, and the outcome is read from where the worker put it. The same edited
-file gives the same outcome, new UIDs of lossy images included: a job that goes on finds what it has
-made before.
+file gives the same outcome, new UIDs of lossy images included, unless a worker dies of it. No job
+relies on that: what it has made it reads again, and what it makes anew has another name.
 
 Not here: the transcoding (``imaging.transcoding``).
 """
