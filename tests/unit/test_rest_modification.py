@@ -82,6 +82,28 @@ def test_transcoding(face: Face, syntax: str) -> None:
     assert (len(set(pixels)) == 1) == (syntax != JPEG_BASELINE)
 
 
+def test_references_to_what_is_transcoded(face: Face) -> None:
+    """As in Orthanc, an image that loses something keeps the identifier of its modification, which
+    is a new one already: others of the study refer to it."""
+    image = pydicom.dcmread(io.BytesIO(sample("examples_rgb_color.dcm")))
+    item = Dataset()
+    item.ReferencedSOPInstanceUID = image.SOPInstanceUID
+    face.upload(sample("examples_rgb_color.dcm"))
+    referring = make_instance(
+        StudyInstanceUID=image.StudyInstanceUID,
+        patient_id=image.PatientID,
+        ReferencedImageSequence=[item],
+    )
+    study = face.upload(referring)["ParentStudy"]
+    made = post(face, f"/studies/{study}/anonymize", {"Transcode": JPEG_BASELINE})
+    ids = [one["ID"] for one in face.json(f"/studies/{made['ID']}/instances")]
+    found = {one.file_meta.TransferSyntaxUID: one for one in (file_of(face, id) for id in ids)}
+    made_image = found.pop(JPEG_BASELINE)
+    assert "SourceImageSequence" not in made_image
+    [other] = found.values()
+    assert other.ReferencedImageSequence[0].ReferencedSOPInstanceUID == made_image.SOPInstanceUID
+
+
 def test_what_cannot_be_transcoded_is_taken_as_it_is(face: Face) -> None:
     """16 bits do not fit into JPEG with loss; as Orthanc."""
     stored = face.upload(sample("CT_small.dcm"))
