@@ -215,7 +215,7 @@ class Run:
 
     def _check_standing(self, tx: Transaction) -> None:
         """Raises ``Unavailable`` when small files may not survive a power cut: to be made again."""
-        for standing in self._making.standings:
+        for standing in tuple(self._making.standings):  # others may be adding one
             try:
                 self._ingest.check_standing(tx, standing)
             except BadSequenceOfCalls as error:
