@@ -13,6 +13,7 @@ from typing import Final
 
 from wherry.dicom.elements import type_data
 from wherry.dicom.json import printed, readable, type_form, type_object
+from wherry.dicom.tags import shown
 from wherry.dicom.tree import Selection
 
 _NEEDED: Final = (0x00080005, 0x00280103)
@@ -49,7 +50,7 @@ def _numbers(tags: frozenset[str]) -> frozenset[int]:
 
 @lru_cache(maxsize=16)
 def _names(tags: frozenset[int]) -> frozenset[str]:
-    return frozenset(f"{tag >> 16:04x},{tag & 0xFFFF:04x}" for tag in tags)
+    return frozenset(map(shown, tags))
 
 
 @lru_cache(maxsize=256)

@@ -22,6 +22,7 @@ from wherry.dicom.editing.paths import path_of
 from wherry.dicom.editing.rules import PATIENT_ID, STUDY_UID, Rules, rules_of
 from wherry.dicom.modules import MODULE_TAGS
 from wherry.dicom.select import chosen
+from wherry.dicom.tags import shown
 from wherry.editing.order import MERGE, SPLIT
 from wherry.errors import (
     BadFileFormat,
@@ -161,14 +162,10 @@ def _merge_rules(rooms: Services, study: str) -> Rules:
     values = {tag: value for tag, value in found.items() if value is not None}
     if sum(len(value) for value in values.values()) > limits.JSON_BODY_BYTES:
         raise TooLarge("This study has more to say of itself than an order to edit may")
-    uid = values.pop(_name(STUDY_UID))
-    values.setdefault(_name(PATIENT_ID), "")
-    gone = [_name(tag) for tag in _MODULES if _name(tag) not in values and tag != STUDY_UID]
+    uid = values.pop(shown(STUDY_UID))
+    values.setdefault(shown(PATIENT_ID), "")
+    gone = [shown(tag) for tag in _MODULES if shown(tag) not in values and tag != STUDY_UID]
     return _regrouped(uid, values, gone)
-
-
-def _name(tag: int) -> str:
-    return f"{tag >> 16:04x},{tag & 0xFFFF:04x}"
 
 
 def _check_study(tx: Transaction, study: str, complaint: str) -> None:
