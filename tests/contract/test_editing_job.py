@@ -3,6 +3,7 @@ them, whatever happens to their sources meanwhile."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -19,7 +20,7 @@ from wherry.errors import Unavailable
 from wherry.index import jobs, labels, resources
 from wherry.index.database import Index
 from wherry.jobs.engine import JobEngine
-from wherry.jobs.handler import JobControl
+from wherry.jobs.handler import Interrupted, JobControl
 from wherry.model import Compression, Identifiers, Job, JobState, Level
 
 pytestmark = pytest.mark.parametrize(
@@ -467,6 +468,38 @@ def test_what_was_replaced_meanwhile_stays(store: Store, stored: list[Identifier
     store.check()
 
 
+@pytest.mark.parametrize("deleted", [False, True])
+def test_what_went_before_it_was_read(
+    store: Store, stored: list[Identifiers], deleted: bool
+) -> None:
+    """What has taken its place is edited."""
+    other = make_instance(1, 2, 2, PatientComments="newer")
+
+    def go() -> None:
+        if deleted:
+            store.index.write(lambda tx: resources.delete_many(tx, [stored[5].instance]))
+        else:
+            store.put(other, overwrite=True)
+        store.clear()
+
+    before(store, 0, go)
+    job = store.carry_out(order_of(stored[0].study, keep_source=False))
+    assert (job.state, job.error_details) == (SUCCESS, "")
+    comments = [store.read(one).get("PatientComments") for one in store.ids(INSTANCE)]
+    assert len(comments) == COUNT - deleted
+    assert ("newer" in comments) is not deleted
+    store.check()
+
+
+def test_a_source_that_is_lost(store: Store, stored: list[Identifiers]) -> None:
+    with store.index.read() as tx:
+        store.storage.delete(resources.files_of(tx, [stored[5].instance])[stored[5].instance].uuid)
+    job = store.carry_out(order_of(stored[0].study))
+    assert (job.state, job.error_code) == (FAILURE, 2006)
+    assert len(store.editor.edited) < 2 * COUNT
+    assert len(store.ids(INSTANCE)) == COUNT
+
+
 @pytest.mark.parametrize("permissive", [False, True])
 def test_what_was_deleted_meanwhile(
     store: Store, stored: list[Identifiers], permissive: bool
@@ -491,6 +524,48 @@ def test_other_sources_when_it_goes_on(store: Store, stored: list[Identifiers]) 
     assert len(store.editor.edited) - edited == COUNT + 1
     assert len(new(store, INSTANCE, [*stored, late])) == COUNT + 1
     store.check()
+
+
+def test_a_process_that_slept_removes_nothing_of_the_next_one(
+    store: Store,
+    stored: list[Identifiers],
+    index: Index,
+    area: Area,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It begins anew, loses the job before it has removed what is of no use, and wakes up while
+    another process is making files."""
+    with store.running() as engine:
+        job_id = paused_at(store, engine, stored[0].study, 4)
+    store.put(make_instance(number=77))
+    other = Store(index, area, process_id="process-1")
+    awake, half_done = threading.Event(), threading.Event()
+
+    def wait(count: int) -> None:
+        if count == 5:
+            half_done.set()
+            assert awake.wait(30)
+
+    other.editor.before = wait
+    engine = other.engine()
+    listed = store.storage.list
+
+    def sleep(prefix: str) -> Iterator[str]:
+        monkeypatch.undo()
+        index.write(lambda tx: tx.run("UPDATE jobs SET state = 'Pending', owner = ''"))
+        engine.start()
+        assert half_done.wait(30)
+        return listed(prefix)
+
+    monkeypatch.setattr(store.storage, "list", sleep)
+    index.write(lambda tx: tx.run("UPDATE jobs SET state = 'Pending', owner = ''"))
+    with pytest.raises(Interrupted):
+        ran(store, job_id)
+    awake.set()
+    assert settled(engine, job_id).state is SUCCESS
+    engine.stop()
+    other.check()
+    other.close()
 
 
 @pytest.mark.parametrize("other", [None, make_instance(study=9, PatientComments="other")])
@@ -554,6 +629,16 @@ def test_in_place(store: Store, stored: list[Identifiers]) -> None:
     assert store.get(PATIENT, stored[0].patient).tags["0010,0010"] == "New^Name"
     assert metadata_of(store.index, STUDY, stored[0].study) == {}
     store.check()
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_labels_of_what_is_edited_in_place(
+    store: Store, stored: list[Identifiers], kept: bool
+) -> None:
+    """A new instance takes the place of each."""
+    store.index.write(lambda tx: labels.put(tx, INSTANCE, stored[0].instance, "mine"))
+    store.carry_out(in_place(stored[0].study, keep_labels=kept))
+    assert store.get(INSTANCE, stored[0].instance).labels == (("mine",) if kept else ())
 
 
 def test_in_place_without_its_source(store: Store, stored: list[Identifiers]) -> None:

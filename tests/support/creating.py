@@ -133,11 +133,16 @@ def mpeg2(frames: int = 10, *, fields: bool = False, profile: int = 0x48) -> byt
 
 
 def program_stream(stream: bytes, packet_bytes: int = 100) -> bytes:
-    """The same in packets, which cut headers in two."""
+    """The same in packets, which cut headers in two, and of which some are empty."""
     pack = b"\0\0\1\xba" + b"\x44" + bytes(8) + b"\xf8"
     sound = b"\0\0\1\xc0" + struct.pack(">H", 12) + b"\x80\0\0" + b"\0\0\1\xb5\x80\0\3sl"
+    empty = b"\0\0\1\xe0\0\x03\x80\0\0"
     parts = [pack]
     for start in range(0, len(stream), packet_bytes):
         piece = stream[start : start + packet_bytes]
-        parts += [sound, b"\0\0\1\xe0" + struct.pack(">H", len(piece) + 3) + b"\x80\0\0" + piece]
+        parts += [
+            sound,
+            empty,
+            b"\0\0\1\xe0" + struct.pack(">H", len(piece) + 3) + b"\x80\0\0" + piece,
+        ]
     return b"".join([*parts, b"\0\0\1\xb9"])

@@ -202,8 +202,8 @@ class Store:
             return settled(engine, submit(engine, order))
 
     # --- what is left --------------------------------------------------------------------------
-    def check(self) -> None:
-        """Every file is known, every known one is there, and nothing is held for jobs."""
+    def clear(self) -> None:
+        """Files that are to be removed are gone."""
 
         def cleared() -> bool:
             with self.index.read() as tx:
@@ -211,6 +211,10 @@ class Store:
 
         self.janitor.wake()
         eventually(cleared, "the end of the janitor's work")
+
+    def check(self) -> None:
+        """Every file is known, every known one is there, and nothing is held for jobs."""
+        self.clear()
         with self.index.read() as tx:
             rows = {row[0] for row in tx.all("SELECT uuid FROM attachments")}
             owners = [one for one in staging.owners(tx) if one.startswith("job:")]

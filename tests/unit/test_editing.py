@@ -5,10 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import pytest
+
 from tests.support.dicom_files import make_instance
 from tests.support.editing import LittleEditor, order_of
+from wherry.dicom.editing.rules import rules_of
 from wherry.editing.making import name_of
 from wherry.editing.order import SPLIT, from_parameters
+from wherry.editing.seeds import Seed, draw_seed
+from wherry.errors import Conflict
+from wherry.index.database import Index
 from wherry.model import Level
 
 
@@ -31,6 +37,19 @@ def test_an_order_is_kept_as_it_was() -> None:
     )
     assert from_parameters(order.parameters()) == order
     assert from_parameters(replace(order, level=None).parameters()) == replace(order, level=None)
+
+
+@pytest.mark.parametrize("now", ["", "another secret, also a long one"])
+def test_a_secret_that_has_changed(index: Index, now: str) -> None:
+    """With none, anybody could make the same identifiers."""
+    secret = "a secret of more than 24 characters"
+    rules = rules_of({}, None, anonymize=True, default_profile="2008")
+    seed = draw_seed(index, secret, rules)
+    assert secret not in str(seed.document())
+    kept = Seed.from_document(seed.document())
+    assert kept.pseudonyms(secret).uid("1.2") == seed.pseudonyms(secret).uid("1.2")
+    with pytest.raises(Conflict):
+        kept.pseudonyms(now)
 
 
 def test_names_of_files() -> None:

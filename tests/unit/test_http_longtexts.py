@@ -125,6 +125,10 @@ def test_what_is_no_json(spool: Spool, body: bytes) -> None:
         read(spool, body)
 
 
+def test_a_body_that_is_one_long_uri(spool: Spool) -> None:
+    assert isinstance(read(spool, json.dumps(uri(LONG)).encode()), str)
+
+
 def test_what_is_left_is_bounded(spool: Spool) -> None:
     body = b'{"a": "' + b"x" * limits.JSON_BODY_BYTES
     with pytest.raises(TooLarge):

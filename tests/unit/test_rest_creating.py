@@ -27,6 +27,9 @@ from tests.support.creating import (
 )
 from tests.support.dicom_files import make_instance
 from tests.support.face import Face, serving
+from wherry import limits
+from wherry.http.spool import Spool
+from wherry.rest import creating
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 
@@ -260,3 +263,14 @@ def test_parents(face: Face) -> None:
     assert (found.PatientID, found.ReferringPhysicianName) == ("P7", "R")
     assert refused(face, {"Parent": ids["ID"], "Tags": {}}) == (400, 2025)
     assert refused(face, {"Parent": "x", "Tags": {}}) == (400, 2024)
+
+
+def test_too_many_that_wait(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has come is forgotten at once."""
+    spools: list[Spool] = []
+    monkeypatch.setattr(limits, "IMAGING_WAITING", 0)
+    monkeypatch.setattr(creating, "Spool", lambda *how: spools.append(Spool(*how)) or spools[0])
+    body = {"Tags": {}, "Content": png(GREY)}
+    assert refused(face, body)[0] == 503
+    with pytest.raises(ValueError, match="closed"):
+        spools[0].fileno()

@@ -13,6 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLosslessSV
 
 from tests.support.dicom_files import make_instance
 from tests.support.face import Face, serving
+from wherry import limits
 from wherry.config.settings import WherryConfig
 from wherry.dicom.scan import scan
 
@@ -53,6 +54,15 @@ def test_transcoded(face: Face) -> None:
     one = face.upload(Path(str(get_testdata_file("MR_small.dcm"))).read_bytes())["ID"]
     refused = face.post_json(f"/instances/{one}/modify", {"Transcode": JPEGBaseline8Bit})
     assert refused.status == 415
+
+
+def test_too_many_that_wait(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transcoding takes its turn with pictures; other edits need not wait for it."""
+    monkeypatch.setattr(limits, "IMAGING_WAITING", 0)
+    one = face.upload(make_instance())["ID"]
+    body = {"Transcode": ExplicitVRLittleEndian}
+    assert face.post_json(f"/instances/{one}/modify", body).status == 503
+    assert face.post_json(f"/instances/{one}/modify", {}).status == 200
 
 
 def test_two_modifications_are_two_instances(face: Face) -> None:

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from pydicom.dataset import Dataset
 from tests.support.dicom_files import make_instance
 from tests.support.face import Face, serving
 from tests.support.jobs import eventually
+from wherry.dicom.editing.rules import Rules, rules_of
+from wherry.rest import editing, modification, regrouping
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +82,28 @@ def test_transcoding(face: Face, syntax: str) -> None:
     assert (len(set(pixels)) == 1) == (syntax != JPEG_BASELINE)
 
 
+def test_references_to_what_is_transcoded(face: Face) -> None:
+    """As in Orthanc, an image that loses something keeps the identifier of its modification, which
+    is a new one already: others of the study refer to it."""
+    image = pydicom.dcmread(io.BytesIO(sample("examples_rgb_color.dcm")))
+    item = Dataset()
+    item.ReferencedSOPInstanceUID = image.SOPInstanceUID
+    face.upload(sample("examples_rgb_color.dcm"))
+    referring = make_instance(
+        StudyInstanceUID=image.StudyInstanceUID,
+        patient_id=image.PatientID,
+        ReferencedImageSequence=[item],
+    )
+    study = face.upload(referring)["ParentStudy"]
+    made = post(face, f"/studies/{study}/anonymize", {"Transcode": JPEG_BASELINE})
+    ids = [one["ID"] for one in face.json(f"/studies/{made['ID']}/instances")]
+    found = {one.file_meta.TransferSyntaxUID: one for one in (file_of(face, id) for id in ids)}
+    made_image = found.pop(JPEG_BASELINE)
+    assert "SourceImageSequence" not in made_image
+    [other] = found.values()
+    assert other.ReferencedImageSequence[0].ReferencedSOPInstanceUID == made_image.SOPInstanceUID
+
+
 def test_what_cannot_be_transcoded_is_taken_as_it_is(face: Face) -> None:
     """16 bits do not fit into JPEG with loss; as Orthanc."""
     stored = face.upload(sample("CT_small.dcm"))
@@ -134,6 +160,7 @@ def test_a_merge_takes_over_sequences_and_texts(face: Face) -> None:
             1,
             SpecificCharacterSet="ISO_IR 192",
             PatientName="Ωmega^é",
+            PatientComments="Ω" * 3000,
             ProcedureCodeSequence=code("1"),
         )
     )
@@ -154,6 +181,7 @@ def test_a_merge_takes_over_sequences_and_texts(face: Face) -> None:
     [instance] = set(face.json("/instances")) - {target["ID"]}
     merged = file_of(face, instance)
     assert (merged.PatientID, str(merged.PatientName)) == ("PATIENT1", "Ωmega^é")
+    assert merged.PatientComments == "Ω" * 3000
     assert merged.ProcedureCodeSequence[0].CodeValue == "1"
     assert merged.InstitutionName == "Spä"  # of neither module
     assert "StudyID" not in merged
@@ -177,3 +205,29 @@ def test_a_job_that_is_told_later(face: Face) -> None:
     job = face.json(answer["Path"])
     assert (job["Type"], job["Priority"], job["UserData"]) == ("ResourceModification", 4, [1])
     assert job["Content"]["ID"] in face.json("/studies")
+
+
+def test_long_rules_hold_nobody_up(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body of 4 MB has 190,000 values to be tried: a second, but not of the event loop."""
+    stored = face.upload(make_instance())
+    study, one = f"/studies/{stored['ParentStudy']}", [stored["ID"]]
+    on_loop: list[bool] = []
+
+    def watched(*args: Any, **options: Any) -> Rules:
+        with suppress(RuntimeError):
+            asyncio.get_running_loop()
+            on_loop.append(True)
+        on_loop.append(False)
+        return rules_of(*args, **options)
+
+    for module in (modification, regrouping, editing):
+        monkeypatch.setattr(module, "rules_of", watched)
+    for path, body in (
+        (f"{study}/modify", {}),
+        (f"{study}/anonymize", {}),
+        ("/tools/bulk-modify", {"Resources": one}),
+        (f"{study}/split", {"Instances": one, "KeepSource": True}),
+        (f"/instances/{one[0]}/modify", {}),
+    ):
+        assert face.post_json(path, body).status == 200
+    assert on_loop == [False] * 5

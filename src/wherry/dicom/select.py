@@ -13,6 +13,7 @@ from typing import Final
 
 from wherry.dicom.elements import type_data
 from wherry.dicom.json import printed, readable, type_form, type_object
+from wherry.dicom.tags import shown
 from wherry.dicom.tree import Selection
 
 _NEEDED: Final = (0x00080005, 0x00280103)
@@ -28,19 +29,28 @@ def values(data: type_data, tags: Collection[str]) -> type_object:
     return chosen(data, _numbers(frozenset(tags)), "short")
 
 
-def chosen(data: type_data, tags: frozenset[int], form: type_form) -> type_object:
-    """These top-level elements of the file ``data``, as ``to_json`` shows them.
+def chosen(
+    data: type_data, tags: frozenset[int], form: type_form, *, whole: bool = False
+) -> type_object:
+    """These top-level elements of the file ``data``, as ``to_json`` shows them; ``whole``: long
+    texts too, but for those inside sequences.
 
     Raises ``BadFileFormat``.
     """
     with readable(data):
         tree = Selection(data, _with_needed(tags))
-    return printed(tree, tree.root, form, only=tags)
+    long = _names(tags) if whole else frozenset[str]()
+    return printed(tree, tree.root, form, long, only=tags)
 
 
 @lru_cache(maxsize=256)
 def _numbers(tags: frozenset[str]) -> frozenset[int]:
     return frozenset(int(tag.replace(",", ""), 16) for tag in tags)
+
+
+@lru_cache(maxsize=16)
+def _names(tags: frozenset[int]) -> frozenset[str]:
+    return frozenset(map(shown, tags))
 
 
 @lru_cache(maxsize=256)

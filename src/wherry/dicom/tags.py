@@ -114,7 +114,12 @@ def tag_of(name: str) -> str:
         number = tag_for_keyword(word) if word else None  # the empty word has a tag there
     if number is None:
         raise UnknownDicomTag
-    return f"{number >> 16:04x},{number & 0xFFFF:04x}"
+    return shown(number)
+
+
+def shown(tag: int) -> str:
+    """``gggg,eeee``"""
+    return f"{tag >> 16:04x},{tag & 0xFFFF:04x}"
 
 
 def keyword_of(tag: str) -> str:

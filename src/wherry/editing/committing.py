@@ -20,6 +20,9 @@ from wherry.model import Level
 
 _MODIFIED_FROM, _ANONYMIZED_FROM = 5, 6
 
+type_labels = dict[Level, dict[str, set[str]]]
+"""Level → resource → its labels."""
+
 
 class Meanwhile(Exception):
     """Undoes a commit: somebody has changed what it relies on."""
@@ -50,15 +53,30 @@ def storable(
     return kept
 
 
-def finish(tx: Transaction, order: EditOrder, pairs: Sequence[Pair]) -> None:
+def labels_to_keep(tx: Transaction, order: EditOrder, pairs: Sequence[Pair]) -> type_labels:
+    """The labels that the new resources get; to be asked before the sources make room for them."""
+    found: type_labels = {}
+    if not order.keep_labels:
+        return found
+    for level in Level:
+        both = {pair.at(level) for pair in pairs}
+        moving = [one for one in both if one[0] != one[1] or level is Level.INSTANCE]
+        known = editing.labels_of(tx, level, {source for source, _ in moving})
+        of_level = found.setdefault(level, {})
+        for source, target in moving:
+            if source in known:
+                of_level.setdefault(target, set()).update(known[source])
+    return found
+
+
+def finish(tx: Transaction, order: EditOrder, pairs: Sequence[Pair], labels: type_labels) -> None:
     """What belongs to the new instances, and the end of the sources, if that is wanted."""
     number = _ANONYMIZED_FROM if order.anonymize else _MODIFIED_FROM
-    for level in Level:
-        if order.notes_origins:
+    if order.notes_origins:
+        for level in Level:
             editing.note_origins(tx, number, level, changed(pairs, level))
-        if order.keep_labels:
-            both = {pair.at(level) for pair in pairs}
-            editing.copy_labels(tx, level, sorted(one for one in both if one[0] != one[1]))
+    for level, of_level in labels.items():
+        editing.put_labels(tx, level, of_level)
     if not order.keep_source:
         sources = [(pair.source.identifiers.instance, pair.source.file.uuid) for pair in pairs]
         editing.remove_unchanged(tx, sources)

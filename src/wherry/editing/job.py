@@ -4,7 +4,8 @@
 
 Sources are edited in order of arrival. The checkpoint says how many are done, and which run has
 made which files; a later run, in whatever process, reads these again and goes on behind them. If
-the sources have changed meanwhile, or a file is not what it was, everything is made anew.
+the sources have changed meanwhile, or a file is not what it was, everything is made anew, in
+another block.
 
 What happens to the sources meanwhile is never lost: see ``committing``.
 
@@ -20,7 +21,7 @@ from wherry.editing.committing import Meanwhile
 from wherry.editing.making import type_edit
 from wherry.editing.order import EditOrder, from_parameters
 from wherry.editing.run import Run
-from wherry.errors import Conflict, TooLarge
+from wherry.errors import Conflict, MissingFile, TooLarge
 from wherry.index import editing
 from wherry.index.database import Index
 from wherry.ingest.ingest import Ingest
@@ -30,7 +31,7 @@ from wherry.model import Job, type_json
 from wherry.storage.base import StorageArea
 
 _ATTEMPTS = 5
-"""Of a commit, while others change what is edited in place."""
+"""While others change what is edited."""
 
 
 class EditJobs:
@@ -63,19 +64,28 @@ class EditJobs:
         """The last checkpoint."""
         edit = self._editor(order)
         checkpoint = control.job.checkpoint
+        missing: MissingFile | None = None
+        sources: list[editing.Source] = []
         for _ in range(_ATTEMPTS):
+            before = sources
             with self._index.read() as tx:
                 sources = editing.sources(tx, order.resources, lenient=order.permissive)
+            if missing is not None and sources == before:
+                raise missing
             if len(sources) > limits.EDITED_INSTANCES:
                 raise TooLarge(f"At most {limits.EDITED_INSTANCES} instances at once")
             run = Run(self._index, self._storage, self._ingest, edit, order, control, sources)
             run.take_up(checkpoint)
-            run.make()
+            missing = None
             try:
+                run.make()
                 return run.commit()
             except Meanwhile:
-                checkpoint = run.checkpoint()
-        raise Conflict("What is edited in place is changed by others again and again")
+                pass
+            except MissingFile as error:  # it was replaced or removed, or has been lost
+                missing = error
+            checkpoint = run.checkpoint()
+        raise Conflict("What is edited is changed by others again and again")
 
     def settle(self, job: Job) -> None:
         """Give back the space."""

@@ -2,8 +2,8 @@
 
 An edited file is pieces of its source and new bytes; a worker wants a file. So it is written down
 without a name, transcoded, and the outcome is read from where the worker put it. The same edited
-file gives the same outcome, new UIDs of lossy images included: a job that goes on finds what it has
-made before.
+file gives the same outcome unless a worker dies of it, and has the same identifier even then. No
+job relies on more: what it has made it reads again, and what it makes anew has another name.
 
 Not here: the transcoding (``imaging.transcoding``).
 """
@@ -43,9 +43,12 @@ class Recoding:
     def __init__(self, transcoder: Transcoder) -> None:
         self._transcoder = transcoder
 
-    def whole(self, edited: Edited, syntax: str, quality: int = 0) -> Edited:
+    def whole(
+        self, edited: Edited, syntax: str, quality: int = 0, *, keeps_uid: bool = False
+    ) -> Edited:
         """``edited`` in the transfer syntax ``syntax``; as it is when it has no pixels that could
-        be compressed. ``quality``: of a lossy one, 1 to 100; 0 = as configured.
+        be compressed. ``quality``: of a lossy one, 1 to 100; 0 = as configured. ``keeps_uid``: an
+        image that loses something keeps the identifier that it was edited to.
 
         Raises ``CannotEncode``, ``CannotDecode``, ``UndecodableImage``, ``BadFileFormat``,
         ``Unavailable``, ``CannotWriteFile``.
@@ -56,15 +59,18 @@ class Recoding:
             scratch.fill(room, edited.pieces())
             source = Source.whole(room.fileno())
             try:
-                with self._transcoder.transcode(source, [syntax], quality=quality or None) as made:
+                with self._transcoder.transcode(
+                    source, [syntax], quality=quality or None, keeps_uid=keeps_uid
+                ) as made:
                     return edited if made is None else Recoded(made)
             except NothingToEncode:
                 return edited
 
     def or_as_it_is(self, edited: Edited, syntax: str, quality: int = 0) -> Edited:
-        """The same, but as it is whenever it cannot be transcoded, as jobs of the original leave
-        it. Raises ``BadFileFormat``, ``Unavailable``, ``CannotWriteFile``."""
+        """The same as jobs of the original do it: as it is whenever it cannot be transcoded, and
+        with the identifier that it was edited to, so that what refers to it still does. Raises
+        ``BadFileFormat``, ``Unavailable``, ``CannotWriteFile``."""
         try:
-            return self.whole(edited, syntax, quality)
+            return self.whole(edited, syntax, quality, keeps_uid=True)
         except UnsupportedMediaType:
             return edited

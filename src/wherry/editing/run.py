@@ -10,7 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from wherry import clock, limits
-from wherry.editing.committing import Meanwhile, finish, storable
+from wherry.editing.committing import (
+    Meanwhile,
+    finish,
+    labels_to_keep,
+    storable,
+    type_labels,
+)
 from wherry.editing.making import Made, Making, name_of, read_again, type_edit
 from wherry.editing.order import EditOrder
 from wherry.editing.outcome import Pair, Sharing, content
@@ -27,7 +33,7 @@ from wherry.index.database import Index, Transaction
 from wherry.index.editing import Source
 from wherry.ingest.ingest import Ingest
 from wherry.ingest.names import new_prefix
-from wherry.ingest.recovery import remove_strays
+from wherry.ingest.recovery import sweep_block
 from wherry.jobs import ranges
 from wherry.jobs.handler import Interrupted, JobControl
 from wherry.model import Compression, Stored, type_json
@@ -59,10 +65,12 @@ class Run:
         self._digest = _digest(sources)
         self._sharing = Sharing()
         self._saved_at = self._told_at = clock.monotonic()
-        self._begin_anew("")
+        self._useless = ""
+        """The block of an earlier run of which nothing is of use."""
+        self._begin_anew()
 
-    def _begin_anew(self, block: str) -> None:
-        self._block = block
+    def _begin_anew(self) -> None:
+        self._block = ""
         self._pairs: list[Pair] = []
         self._failed: set[int] = set()
         self._runs: list[tuple[str, int, int]] = []
@@ -77,11 +85,12 @@ class Run:
 
     # --- where to begin ------------------------------------------------------------------------
     def take_up(self, checkpoint: Mapping[str, type_json]) -> None:
-        """Go on behind the checkpoint of an earlier run, if all is as it was."""
+        """Go on behind the checkpoint of an earlier run, if all is as it was; else in another
+        block: whoever removes files of the old one, however late, removes none of the new ones."""
         block = checkpoint.get("Block", "")
         if block and not (checkpoint["Sources"] == self._digest and self._read_again(checkpoint)):
-            remove_strays(self._index, self._storage, block)
-            self._begin_anew(block)
+            self._useless = block
+            self._begin_anew()
         name = clock.random_hex(16)
         self._making = Making(
             self._storage,
@@ -138,8 +147,10 @@ class Run:
             return
         if not self._block:
             self._block = self._making.block
-            owner = f"job:{self._control.job.id}"
-            self._save(lambda tx: staging.open_block(tx, self._block, owner))
+            self._save(self._change_blocks)
+            if self._useless:
+                sweep_block(self._index, self._storage, self._useless)
+                self._useless = ""
         try:
             for made in self._making.make(self._sources, self._done):
                 self._take(made)
@@ -152,6 +163,11 @@ class Run:
             elif interrupted.reason == "lost":
                 self._making.discard(self._unsaved)
             raise
+
+    def _change_blocks(self, tx: Transaction) -> None:
+        staging.open_block(tx, self._block, f"job:{self._control.job.id}")
+        if self._useless:
+            staging.abandon(tx, self._useless, clock.timestamp())
 
     def _step(self) -> None:
         """Save or tell how far it is, if that was not done a moment ago."""
@@ -199,7 +215,7 @@ class Run:
 
     def _check_standing(self, tx: Transaction) -> None:
         """Raises ``Unavailable`` when small files may not survive a power cut: to be made again."""
-        for standing in self._making.standings:
+        for standing in tuple(self._making.standings):  # others may be adding one
             try:
                 self._ingest.check_standing(tx, standing)
             except BadSequenceOfCalls as error:
@@ -220,16 +236,20 @@ class Run:
         failed = len(self._sources) - len(kept)
         pairs = [self._pairs[place] for place in kept]
         clean = not (self._runs or self._making.stray or len(kept) < len(self._pairs))
-        last = {"Whole": True, "Block": "" if clean else self._block}
+        block = self._useless or ("" if clean else self._block)
+        last = {"Whole": True, "Block": block}
+        labels: type_labels = {}
 
         def also(tx: Transaction) -> None:
+            nonlocal labels
             self._control.save_within(tx, last, content(self._order, pairs, failed), 1.0)
             self._check_standing(tx)
             if self._storable(tx) != kept:
                 raise Meanwhile
+            labels = labels_to_keep(tx, self._order, pairs)
 
         def then(tx: Transaction, stored: list[Stored]) -> None:
-            finish(tx, self._order, pairs)
+            finish(tx, self._order, pairs, labels)
             if clean and self._block:
                 staging.close_block(tx, self._block)
 

@@ -57,7 +57,7 @@ class LongTexts:
             document = orjson.loads(self._document)
         except orjson.JSONDecodeError:
             raise BadRequest from None
-        waiting = [document] if self._blobs else []
+        waiting = [document] if self._blobs and isinstance(document, dict | list) else []
         while waiting:
             node = waiting.pop()
             for key, value in node.items() if isinstance(node, dict) else enumerate(node):

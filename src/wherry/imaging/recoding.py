@@ -13,7 +13,7 @@ from wherry.imaging.work import Work
 def transcode(work: Work) -> dict[str, Any]:
     """``transcode``: the input, a file that is not deflated, in the first transfer syntax of
     ``wanted`` that can hold it. ``quality``: of those that lose something, which are left out
-    unless ``lossy``.
+    unless ``lossy``; ``keeps_uid``: also then.
 
     Returns ``syntax``, ``sop_instance_uid`` and ``is_new_image``. Raises ``CannotEncode`` when
     there is none.
@@ -35,7 +35,13 @@ def _transcoded(work: Work, syntax: str) -> dict[str, Any]:
         work.alive()
         work.forget()
 
-    found = Transcoding(work.source, syntax, quality=work.arguments["quality"], alive=alive)
+    found = Transcoding(
+        work.source,
+        syntax,
+        quality=work.arguments["quality"],
+        keeps_uid=work.arguments["keeps_uid"],
+        alive=alive,
+    )
     for piece in found.pieces():
         work.write(piece)
     for position, value in found.patches:

@@ -54,9 +54,10 @@ class Transcoder:
         *,
         quality: int | None = None,
         lossy_allowed: bool = True,
+        keeps_uid: bool = False,
     ) -> Iterator[Transcoded | None]:
         """The file ``source`` in the first transfer syntax of ``wanted`` that can hold it; None
-        when it is in one of them already. Blocking.
+        when it is in one of them already. ``keeps_uid``: whatever is lost. Blocking.
 
         Raises ``CannotEncode``, ``CannotDecode``, ``UndecodableImage``, ``BadFileFormat``,
         ``Unavailable``, ``CannotWriteFile``.
@@ -69,6 +70,7 @@ class Transcoder:
             "wanted": list(wanted),
             "quality": self._quality if quality is None else quality,
             "lossy": lossy_allowed,
+            "keeps_uid": keeps_uid,
         }
         with inflated(source, syntax) as plain, scratch.nameless() as room:
             answer = self._pool.run("transcode", arguments, plain, room.fileno())

@@ -99,30 +99,32 @@ def note_origins(tx: Transaction, number: int, level: Level, origins: Mapping[st
         )
 
 
-def copy_labels(tx: Transaction, level: Level, pairs: Collection[tuple[str, str]]) -> None:
-    """Put the labels of the first of each pair on the second. Raises ``TooLarge``."""
-    targets: set[int] = set()
-    for portion in sending.portions([*pairs]):
-        rows = _rows(tx, level, [one for pair in portion for one in pair])
-        labels: dict[int, list[str]] = {}
-        for row, label in tx.all(
-            "SELECT resource, label FROM labels WHERE resource IN ?",
-            ([rows[one] for one, _ in portion if one in rows],),
+def labels_of(tx: Transaction, level: Level, ids: Collection[str]) -> dict[str, list[str]]:
+    """The labels of those of these resources that have some."""
+    found: dict[str, list[str]] = {}
+    for portion in sending.portions([*ids]):
+        for orthanc_id, label in tx.all(
+            f"SELECT r.orthanc_id, l.label FROM {level.plural} r JOIN labels l ON l.resource = r.id"
+            " WHERE r.orthanc_id IN ?",
+            (list(portion),),
         ):
-            labels.setdefault(row, []).append(label)
-        new = {
-            (rows[target], label)
-            for source, target in portion
-            for label in labels.get(rows.get(source, 0), ())
-        }
-        targets.update(row for row, _ in new)
+            found.setdefault(orthanc_id, []).append(label)
+    return found
+
+
+def put_labels(tx: Transaction, level: Level, labels: Mapping[str, Collection[str]]) -> None:
+    """Put labels on resources. Raises ``TooLarge``."""
+    targets: list[int] = []
+    for portion in sending.portions([*labels]):
+        rows = _rows(tx, level, portion)
+        targets += rows.values()
         tx.many(
             "INSERT INTO labels (resource, label) VALUES (?, ?) ON CONFLICT DO NOTHING",
-            sorted(new),
+            [(row, label) for one, row in rows.items() for label in sorted(labels[one])],
         )
     most = tx.one(
         "SELECT 1 FROM labels WHERE resource IN ? GROUP BY resource HAVING count(*) > ? LIMIT 1",
-        (list(targets), limits.LABELS_OF_RESOURCE),
+        (targets, limits.LABELS_OF_RESOURCE),
     )
     if most is not None:
         raise TooLarge(f"A resource has at most {limits.LABELS_OF_RESOURCE} labels")

@@ -68,6 +68,11 @@ def seize(tx: Transaction, owners: Collection[str], at: float) -> None:
     )
 
 
+def abandon(tx: Transaction, prefix: str, at: float) -> None:
+    """The same of one block."""
+    tx.run("UPDATE staging_blocks SET owner = ? WHERE prefix = ?", (f"{_DEAD}:{int(at)}", prefix))
+
+
 def to_sweep(tx: Transaction, now: float) -> list[tuple[str, bool]]:
     """The blocks that are to be swept, and whether it is for the last time."""
     rows = tx.all(

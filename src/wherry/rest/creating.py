@@ -12,6 +12,7 @@ from starlette.routing import Route
 from wherry import limits
 from wherry.dicom.creating.order import order_of
 from wherry.editing.creation import Creation
+from wherry.errors import Unavailable
 from wherry.http.answers import json_answer
 from wherry.http.auth import remote_ip, username
 from wherry.http.body import is_gzip, pump
@@ -45,7 +46,11 @@ async def create(request: Request) -> Response:
         spool.close()
         raise
     origin = Origin("RestApi", remote_ip(request.scope), username(request.scope))
-    return json_answer(await rooms.drawing.make(partial(_create, rooms, texts, origin)))
+    try:
+        return json_answer(await rooms.drawing.make(partial(_create, rooms, texts, origin)))
+    except Unavailable:  # nobody has begun
+        spool.close()
+        raise
 
 
 def _create(rooms: Services, texts: LongTexts, origin: Origin) -> dict[str, Any]:

@@ -26,8 +26,8 @@ from wherry.http.body import read_json
 from wherry.http.pieces import pieces_answer, type_pieces
 from wherry.http.services import Services, services
 from wherry.http.threads import in_thread
-from wherry.rest.modification import quality_in
 from wherry.rest.stored import dicom_file, mapped
+from wherry.rest.transcoding import read_quality
 
 
 def routes() -> list[Route]:
@@ -52,16 +52,17 @@ async def _answer(request: Request, *, anonymize: bool) -> Response:
     body = await read_json(request)
     if not isinstance(body, dict):
         raise BadFileFormat
-    orthanc_id = request.path_params["id"]
-    return await in_thread(
-        partial(_edited, services(request), orthanc_id, body, anonymize=anonymize)
-    )
+    rooms = services(request)
+    work = partial(_edited, rooms, request.path_params["id"], body, anonymize=anonymize)
+    if "Transcode" in body:  # may take long: the threads of all others are not for that
+        return await rooms.drawing.make(work)
+    return await in_thread(work)
 
 
 def _edited(rooms: Services, orthanc_id: str, body: dict[str, Any], *, anonymize: bool) -> Response:
     attachment = dicom_file(rooms, orthanc_id)
     rules = rules_of(body, None, anonymize=anonymize, default_profile=DEFAULT_EDITION)
-    quality = quality_in(body)
+    quality = read_quality(body) or 0
     secret = rooms.config.wherry.anonymization_secret
     pseudonyms = draw_seed(rooms.index, secret, rules).pseudonyms(secret)
     with ExitStack() as opening:

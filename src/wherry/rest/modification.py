@@ -31,6 +31,7 @@ from wherry.index import editing, resources
 from wherry.index.database import Transaction
 from wherry.model import Level, type_json
 from wherry.rest.joborders import JobOrder, answer_job, read_boolean, read_options
+from wherry.rest.transcoding import read_quality
 
 _LEVELS: Final = {level.title.lower(): level for level in Level}
 
@@ -55,7 +56,7 @@ async def edit(request: Request, level: Level, anonymize: bool) -> Response:
     """POST /{patients|studies|series}/{id}/modify and /anonymize: a new resource like this one, by
     a job."""
     body = await read_object(request)
-    rules = _rules(body, level, anonymize=anonymize)
+    rules = await in_thread(_rules, body, level, anonymize=anonymize)
     orthanc_id = request.path_params["id"]
 
     def look(tx: Transaction) -> None:
@@ -72,7 +73,7 @@ async def edit_several(request: Request, anonymize: bool) -> Response:
     one job; ``Level`` says which identifiers become new ones."""
     body = await read_object(request)
     ids = names_in(body, "Resources")
-    rules = _rules(body, _level(body), anonymize=anonymize)
+    rules = await in_thread(_rules, body, _level(body), anonymize=anonymize)
 
     def look(tx: Transaction) -> None:
         if resources.locate(tx, ids).keys() != set(ids):
@@ -121,17 +122,6 @@ def names_in(body: Mapping[str, type_json], field: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def quality_in(body: type_body) -> int:
-    """Of lossy compression; 0 = as configured. Raises ``BadFileFormat``,
-    ``ParameterOutOfRange``."""
-    quality = body.get("LossyQuality", 0)
-    if not isinstance(quality, int) or isinstance(quality, bool):
-        raise BadFileFormat("Integer value expected in field: LossyQuality")
-    if not 0 <= quality <= 100:
-        raise ParameterOutOfRange("The quality of a lossy compression is 1 to 100 percent")
-    return quality
-
-
 async def answer_edit(
     request: Request,
     body: type_body,
@@ -159,7 +149,7 @@ async def answer_edit(
         keep_labels=read_boolean(body, "KeepLabels"),
         permissive=options.permissive,
         transcode=rules.transcode,
-        quality=quality_in(body),
+        quality=read_quality(body) or 0,
         remote_ip=remote_ip(request.scope),
         username=username(request.scope),
         **more,

@@ -16,14 +16,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from wherry import clock
+from wherry import clock, limits
 from wherry.dicom.dictionary import named
 from wherry.dicom.editing.paths import path_of
 from wherry.dicom.editing.rules import PATIENT_ID, STUDY_UID, Rules, rules_of
 from wherry.dicom.modules import MODULE_TAGS
 from wherry.dicom.select import chosen
+from wherry.dicom.tags import shown
 from wherry.editing.order import MERGE, SPLIT
-from wherry.errors import BadFileFormat, BadRequest, ParameterOutOfRange, UnknownResource
+from wherry.errors import (
+    BadFileFormat,
+    BadRequest,
+    ParameterOutOfRange,
+    TooLarge,
+    UnknownResource,
+)
 from wherry.http.services import Services, services
 from wherry.http.threads import in_thread
 from wherry.index import resources
@@ -71,7 +78,7 @@ async def split(request: Request) -> Response:
     if not ids:
         raise BadRequest('Both the "Series" and the "Instances" fields are missing')
     target = f"2.25.{uuid.UUID(clock.new_uuid()).int}"
-    rules = _split_rules(body, target)
+    rules = await in_thread(_split_rules, body, target)
     return await answer_edit(
         request, body, SPLIT, ids, rules, look, keep_source=False, target_uid=target
     )
@@ -151,16 +158,14 @@ def _merge_rules(rooms: Services, study: str) -> Rules:
     if file is None:
         raise UnknownResource
     with mapped(rooms, file) as data:
-        found = chosen(data, _MODULES, "short")
+        found = chosen(data, _MODULES, "short", whole=True)
     values = {tag: value for tag, value in found.items() if value is not None}
-    uid = values.pop(_name(STUDY_UID))
-    values.setdefault(_name(PATIENT_ID), "")
-    gone = [_name(tag) for tag in _MODULES if _name(tag) not in values and tag != STUDY_UID]
+    if sum(len(value) for value in values.values()) > limits.JSON_BODY_BYTES:
+        raise TooLarge("This study has more to say of itself than an order to edit may")
+    uid = values.pop(shown(STUDY_UID))
+    values.setdefault(shown(PATIENT_ID), "")
+    gone = [shown(tag) for tag in _MODULES if shown(tag) not in values and tag != STUDY_UID]
     return _regrouped(uid, values, gone)
-
-
-def _name(tag: int) -> str:
-    return f"{tag >> 16:04x},{tag & 0xFFFF:04x}"
 
 
 def _check_study(tx: Transaction, study: str, complaint: str) -> None:

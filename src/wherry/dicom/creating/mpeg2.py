@@ -94,8 +94,8 @@ def _packets(data: memoryview) -> Iterator[bytes]:
             continue
         (length,) = struct.unpack_from(">H", data, position + 4)
         end = min(position + 6 + length, len(data))
-        if stream in _VIDEO:
-            yield bytes(data[position + 9 + data[position + 8] : end])
+        if stream in _VIDEO and (piece := data[position + 9 + data[position + 8] : end]):
+            yield bytes(piece)
         position = end
     raise BadFileFormat("An MPEG-2 stream of too many packets")
 

@@ -20,6 +20,7 @@ from wherry.dicom.charsets import CharacterSet
 from wherry.dicom.dictionary import lookup, lookup_private
 from wherry.dicom.editing.paths import tag_number
 from wherry.dicom.elements import ITEM, LONG_VRS, Encoding
+from wherry.dicom.tags import shown
 from wherry.dicom.values import TEXT_VRS
 from wherry.errors import BadFileFormat, BadParameterType, ParameterOutOfRange, UnknownDicomTag
 
@@ -138,11 +139,6 @@ def owner(tag: int, values: Mapping[int, Any]) -> str:
         if isinstance(creator, str):
             return creator
     return ""
-
-
-def shown(tag: int) -> str:
-    """``gggg,eeee``"""
-    return f"{tag >> 16:04x},{tag & 0xFFFF:04x}"
 
 
 def _owned(tag: int, values: Mapping[int, Any], writing: Writing) -> Writing:

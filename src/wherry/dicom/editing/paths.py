@@ -10,7 +10,7 @@ import re
 from typing import Final, NamedTuple
 
 from wherry import limits
-from wherry.dicom.tags import tag_of
+from wherry.dicom.tags import shown, tag_of
 from wherry.errors import ParameterOutOfRange
 
 _STEP: Final = re.compile(r"([^\[\]]*)(\[.*\])?", re.DOTALL)
@@ -33,9 +33,8 @@ class Path(NamedTuple):
     tag: int
 
     def __str__(self) -> str:
-        return "".join(f"{_hex(tag)}[{_shown(item)}]." for tag, item in self.parents) + _hex(
-            self.tag
-        )
+        above = "".join(f"{shown(tag)}[{_item(item)}]." for tag, item in self.parents)
+        return above + shown(self.tag)
 
 
 def path_of(text: str) -> Path:
@@ -69,9 +68,5 @@ def _step(text: str) -> Step:
     return Step(tag_number(match[1]), None if index[1] == "*" else int(index[1]))
 
 
-def _hex(tag: int) -> str:
-    return f"{tag >> 16:04x},{tag & 0xFFFF:04x}"
-
-
-def _shown(item: int | None) -> str:
+def _item(item: int | None) -> str:
     return "*" if item is None else str(item)

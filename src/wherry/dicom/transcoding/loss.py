@@ -50,7 +50,7 @@ def edits(
         New(RATIO, "DS", _padded(ratios), lambda at: on_ratio(at + offset)),
         New(METHOD, "CS", _padded(b"\\".join([*methods, method.encode()]))),
     ]
-    if SOURCES not in known:
+    if SOURCES not in known and uid.encode() != known.get(SOP_INSTANCE):
         reference = element(0x00081150, "UI", known.get(SOP_CLASS, b""))
         reference += element(0x00081155, "UI", known.get(SOP_INSTANCE, b""))
         purpose = _code(b"121320", b"Uncompressed predecessor")

@@ -60,11 +60,13 @@ class Transcoding:
         syntax: str,
         *,
         quality: int = 90,
+        keeps_uid: bool = False,
         read_at: type_read_at | None = None,
         alive: type_alive = lambda: None,
     ) -> None:
         """``data``: a whole file that is not deflated, in another transfer syntax; ``quality``: of
-        those that lose something; ``read_at``: another way to at most so many bytes of it from an
+        those that lose something; ``keeps_uid``: an image that loses something is no new instance,
+        because it is one already; ``read_at``: another way to at most so many bytes of it from an
         offset, for what is long; ``alive`` is called after each frame.
 
         Raises ``CannotDecode``, ``CannotEncode``, ``BadFileFormat``.
@@ -97,7 +99,7 @@ class Transcoding:
             self.is_new_image = self._image is not None and syntax in LOSSY
             """Whether something is lost, so that it is another instance."""
             self.sop_instance_uid = sop_instance
-            if self.is_new_image:
+            if self.is_new_image and not keeps_uid:
                 self.sop_instance_uid = loss.new_uid(sop_instance, syntax, quality)
             self._header = header(
                 data, syntax, sop_class, self.sop_instance_uid, is_new=self.is_new_image
