@@ -116,7 +116,7 @@ def encode(syntax: str, array: type_array, shape: FrameShape, quality: int = 90)
     if array.shape != shape.array or array.dtype != shape.dtype:
         raise CannotEncode("A frame that is not what its shape says")
     if syntax in NATIVE:
-        return native.encode(array, big_endian=syntax == BIG_ENDIAN)
+        return native.encode(array, shape, big_endian=syntax == BIG_ENDIAN)
     if shape.bits_allocated == 1:
         raise CannotEncode("Single bits are not compressed")
     try:

@@ -30,7 +30,12 @@ type_patch = Callable[[int, bytes], None]
 def native(image: Image, syntax: str, alive: type_alive) -> Pixels:
     """Decoded frames; whatever the byte order, ``Pixels`` has that of ``syntax``."""
     shape = image.shape
-    total = shape.decoded_bytes * shape.frames
+    size = shape.decoded_bytes
+    if shape.bits_allocated == 1:
+        if size % 8 and shape.frames > 1:
+            raise CannotEncode("Frames of single bits that share bytes")
+        size = -(-size // 8)
+    total = size * shape.frames
 
     def pieces() -> type_pieces:
         for number in range(shape.frames):
