@@ -53,9 +53,9 @@ async def _answer(request: Request, *, anonymize: bool) -> Response:
     if not isinstance(body, dict):
         raise BadFileFormat
     orthanc_id = request.path_params["id"]
-    return await in_thread(
-        partial(_edited, services(request), orthanc_id, body, anonymize=anonymize)
-    )
+    rooms = services(request)
+    run = rooms.drawing.make if body.get("Transcode") else in_thread
+    return await run(partial(_edited, rooms, orthanc_id, body, anonymize=anonymize))
 
 
 def _edited(rooms: Services, orthanc_id: str, body: dict[str, Any], *, anonymize: bool) -> Response:

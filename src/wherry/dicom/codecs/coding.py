@@ -96,7 +96,7 @@ def _decoded(syntax: str, data: bytes | memoryview, shape: FrameShape) -> type_a
     if header.precision > shape.precision and syntax == JLS_LOSSY:
         low, high = _extremes(shape, shape.precision)
         if words.max() <= high + _MOST_ERROR:  # what is near to the greatest value may pass it
-            return np.clip(words, low, high)
+            words = np.clip(words, low, high)
     if header.precision >= shape.precision:
         return native.extended(words, shape)
     return words
@@ -160,9 +160,7 @@ def _encoded(syntax: str, array: type_array, shape: FrameShape, quality: int) ->
     return jpeg.encode(syntax, words, bits, quality, is_rgb=is_rgb)
 
 
-def _away_from_extremes(
-    array: type_array, shape: FrameShape, bits: int, error: int
-) -> type_array:
+def _away_from_extremes(array: type_array, shape: FrameShape, bits: int, error: int) -> type_array:
     """Words that may be wrong by ``error`` and are still words of so many ``bits`` with their sign:
     JPEG-LS knows no signs, and here no bits that are unused."""
     if bits == shape.bits_allocated and not shape.signed:
