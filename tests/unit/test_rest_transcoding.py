@@ -19,6 +19,7 @@ from tests.support.face import Face, serving
 from tests.support.jobs import eventually
 from tests.support.pydicom_files import ROOT
 from tests.support.receiver import receiving
+from wherry.config import WherryConfig
 from wherry.dicom.codecs.image import Image
 from wherry.dicom.codecs.syntaxes import BASELINE, HTJ2K, J2K, J2K_LOSSY, LOSSLESS_SV1, RLE
 from wherry.dicom.preamble import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
@@ -236,3 +237,11 @@ def test_at_ingest(tmp_path: Path, settings: dict[str, bool], expected: list[str
         report = face.upload(REPORT)["ID"]
         assert face.get(f"/instances/{report}/file").body == REPORT
         assert len(face.files()) == 4, "no first file is left"
+
+
+def test_what_would_be_too_large_stays_as_it_came(tmp_path: Path) -> None:
+    wherry = WherryConfig(maximum_instance_bytes=len(JPEG_2000) + 100)
+    with serving(tmp_path, ingest_transcoding=EXPLICIT, wherry=wherry) as face:
+        instance = face.upload(JPEG_2000)["ID"]
+        assert face.get(f"/instances/{instance}/file").body == JPEG_2000
+        assert len(face.files()) == 1
