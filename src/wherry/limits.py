@@ -1051,9 +1051,6 @@ STRIP_BYTES: Final = 1 * MIB
 PICTURE_SIDE: Final = 20_000
 """Width or height that a picture may be asked for in; a screen has 8,000."""
 
-PICTURE_IN_MEMORY_BYTES: Final = 4 * MIB
-"""Pictures of files up to here are answered from memory, others by way of a nameless file."""
-
 PRINTED_VALUES: Final = 32 * MIB
 """Values of a frame that are written as text (``matlab``): a mammogram has 20 million, in 5 s."""
 
