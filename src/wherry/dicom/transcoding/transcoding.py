@@ -43,8 +43,6 @@ from wherry.dicom.transcoding.pixels import (
 from wherry.dicom.tree import Selection
 from wherry.errors import BadFileFormat, CannotDecode, CannotEncode, NothingToEncode
 
-_FLOATS: Final = (0x7FE00008, 0x7FE00009)
-"""Pixels as floating point numbers, which no compressed transfer syntax holds."""
 _ENCODINGS: Final = {IMPLICIT: IMPLICIT_LITTLE, BIG_ENDIAN: EXPLICIT_BIG}
 _WORD_BYTES: Final = {"US": 2, "OV": 8}
 """New elements that are made of numbers."""
@@ -77,7 +75,7 @@ class Transcoding:
         self._quality = quality
         self._alive = alive
         with readable(data):
-            tree = Selection(data, (*NEEDED, *TAGS, *_FLOATS, *loss.TAGS))
+            tree = Selection(data, (*NEEDED, *TAGS, *loss.TAGS))
             if tree.is_inflated:
                 raise BadFileFormat("a deflated file has to be inflated first")
             _, sop_class, _, position = read_preamble(data)
@@ -86,7 +84,6 @@ class Transcoding:
             self._known = {tag: one.rstrip(b" \0") for tag, one in known.items()}
             self._known = {tag: one for tag, one in self._known.items() if tag in tree.root}
             pixels = tree.root.get(PIXEL_DATA)
-            self._has_floats = any(tag in tree.root for tag in _FLOATS)
             self.old_syntax = tree.syntax
             self._signed = False
             self._image: Image | None = None
