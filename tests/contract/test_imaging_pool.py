@@ -8,17 +8,16 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support import imaging_tasks
+from tests.support.imaging import in_memory
 from tests.support.jobs import eventually
 from wherry import limits
 from wherry.errors import ParameterOutOfRange, Unavailable, UndecodableImage
 from wherry.imaging import process, work
 from wherry.imaging.pool import ImagingPool, Source
-from wherry.imaging.process import memfd
 from wherry.metrics import Metrics
 
 _NAMES = [name for name in vars(imaging_tasks) if not name.startswith("_") and name.islower()]
@@ -44,18 +43,6 @@ def source(tmp_path: Path) -> Iterator[Source]:
     path.write_bytes(bytes(range(256)) * 64)
     with path.open("rb") as file:
         yield Source(file.fileno(), 100, 5000)
-
-
-def in_memory(
-    pool: ImagingPool, task: str, arguments: dict[str, Any], source: Source
-) -> tuple[dict[str, Any], bytes]:
-    """What the task returned, and its output."""
-    sink = memfd()
-    try:
-        result = pool.run(task, arguments, source, sink)
-        return result, os.pread(sink, os.fstat(sink).st_size, 0)
-    finally:
-        os.close(sink)
 
 
 def _is_there(pid: int) -> bool:
@@ -208,7 +195,6 @@ _ASKS = """
 import sys, tempfile
 from wherry import limits
 from wherry.imaging.pool import ImagingPool, Source
-from wherry.imaging.process import memfd
 from wherry.imaging.work import TASKS
 from wherry.metrics import Metrics
 TASKS["it"] = "tests.support.imaging_tasks:" + sys.argv[1]

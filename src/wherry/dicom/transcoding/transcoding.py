@@ -22,7 +22,7 @@ from wherry.dicom.elements import (
 from wherry.dicom.frames import NEEDED
 from wherry.dicom.json import readable
 from wherry.dicom.preamble import BIG_ENDIAN, DEFLATED, IMPLICIT, read_preamble
-from wherry.dicom.reencode import Heads, reencode, type_read_at
+from wherry.dicom.reencode import Heads, reencode
 from wherry.dicom.transcoding import loss
 from wherry.dicom.transcoding.header import header
 from wherry.dicom.transcoding.parts import (
@@ -58,12 +58,10 @@ class Transcoding:
         syntax: str,
         *,
         quality: int = 90,
-        read_at: type_read_at | None = None,
         alive: type_alive = lambda: None,
     ) -> None:
         """``data``: a whole file that is not deflated, in another transfer syntax; ``quality``: of
-        those that lose something; ``read_at``: another way to at most so many bytes of it from an
-        offset, for what is long; ``alive`` is called after each frame.
+        those that lose something; ``alive`` is called after each frame.
 
         Raises ``CannotDecode``, ``CannotEncode``, ``BadFileFormat``.
         """
@@ -71,7 +69,6 @@ class Transcoding:
         self.patches: list[tuple[int, bytes]] = []
         """What has to be written over the output afterwards: places, and bytes for them."""
         self._data = data
-        self._read_at = read_at
         self._quality = quality
         self._alive = alive
         with readable(data):
@@ -88,7 +85,7 @@ class Transcoding:
             self._signed = False
             self._image: Image | None = None
             if pixels is not None and not self._keeps(pixels.length != UNDEFINED):
-                self._image = Image(tree, read_at)
+                self._image = Image(tree)
                 self._signed = self._image.shape.signed
             sop_instance = self._known.get(loss.SOP_INSTANCE, b"").decode("ascii", "replace")
             self.is_new_image = self._image is not None and syntax in LOSSY
@@ -184,7 +181,6 @@ class Transcoding:
                     self._source,
                     explicit=target.explicit,
                     big_endian=target.big_endian,
-                    read_at=self._read_at,
                     signed=self._signed if self._image is not None else None,
                 )
         elif isinstance(part, New):
@@ -201,8 +197,7 @@ class Transcoding:
 
     def _copied(self, part: Range) -> type_pieces:
         for start in range(part.start, part.end, limits.READ_CHUNK_BYTES):
-            size = min(limits.READ_CHUNK_BYTES, part.end - start)
-            yield self._read_at(start, size) if self._read_at else self._data[start : start + size]
+            yield self._data[start : min(start + limits.READ_CHUNK_BYTES, part.end)]
 
 
 def _length_of(part: New) -> int:
