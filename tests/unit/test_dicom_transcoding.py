@@ -137,6 +137,13 @@ def test_several_fragments_and_other_encodings() -> None:
     np.testing.assert_array_equal(frames(made(big, J2K)), PIXELS)
 
 
+def test_the_work_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of a few bytes a frame could keep a worker for days."""
+    monkeypatch.setattr(limits, "TRANSCODED_BYTES", 2 * SIZE * SIZE * 3 - 1)
+    with pytest.raises(CannotEncode):
+        made(NATIVE, RLE)
+
+
 def single_bits(*frames: np.ndarray) -> bytes:
     rows, columns = frames[0].shape
     shape = (

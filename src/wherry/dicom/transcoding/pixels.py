@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from wherry import limits
 from wherry.dicom.codecs import encode
 from wherry.dicom.codecs.image import Image
 from wherry.dicom.elements import PIXEL_DATA, UNDEFINED
@@ -56,6 +57,8 @@ class Encapsulated:
     def __init__(
         self, image: Image, syntax: str, quality: int, patch: type_patch, alive: type_alive
     ) -> None:
+        if image.shape.decoded_bytes * image.shape.frames > limits.TRANSCODED_BYTES:
+            raise CannotEncode("More pixels than are transcoded")
         self._image = image
         self._syntax = syntax
         self._quality = quality
