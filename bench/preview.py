@@ -43,8 +43,8 @@ def compressed(data: bytes, syntax: str, number: int) -> bytes:
     from pydicom.uid import UID, generate_uid
 
     from wherry.dicom.codecs import encode
+    from wherry.dicom.codecs.image import Image
     from wherry.dicom.codecs.shape import shape_of
-    from wherry.dicom.pixels.image import Image
 
     image = Image(data)
     made = dcmread(io.BytesIO(data))
@@ -52,7 +52,7 @@ def compressed(data: bytes, syntax: str, number: int) -> bytes:
     made.SeriesInstanceUID = generate_uid(entropy_srcs=[syntax])
     made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
     made.file_meta.TransferSyntaxUID = UID(syntax)
-    frame = encode(syntax, image.frame(0), shape_of(image.tree))
+    frame = encode(syntax, image.values(0), shape_of(image.tree))
     made.PixelData = encapsulate([frame])
     made["PixelData"].VR = "OB"
     out = io.BytesIO()

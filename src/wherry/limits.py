@@ -303,6 +303,11 @@ FRAME_BYTES: Final = 512 * MIB
 """One decoded frame, of which a worker holds three copies. The largest of mammograms and slides
 have 100 MiB; 46341² pixels pass every bound that is written with 32 bits."""
 
+TRANSCODED_BYTES: Final = 64 * GIB
+"""All decoded frames of a file that is compressed anew: a worker makes ten megabytes a second at
+worst. A whole slide has 50 GiB; a megabyte of empty code streams may declare a thousand times that.
+"""
+
 CODED_FRAME_BYTES: Final = 512 * MIB
 """One compressed frame: no larger than what it decodes to may be."""
 
@@ -1050,9 +1055,6 @@ STRIP_BYTES: Final = 1 * MIB
 
 PICTURE_SIDE: Final = 20_000
 """Width or height that a picture may be asked for in; a screen has 8,000."""
-
-PICTURE_IN_MEMORY_BYTES: Final = 4 * MIB
-"""Pictures of files up to here are answered from memory, others by way of a nameless file."""
 
 PRINTED_VALUES: Final = 32 * MIB
 """Values of a frame that are written as text (``matlab``): a mammogram has 20 million, in 5 s."""

@@ -11,6 +11,7 @@ import pytest
 from pydicom import dcmread
 
 from tests.support.images import image_file, pixels, written
+from tests.support.imaging import in_memory
 from wherry import limits
 from wherry.imaging.pool import ImagingPool, Source
 from wherry.metrics import Metrics
@@ -50,11 +51,11 @@ def status_bytes(pid: int, name: str) -> int:
 
 
 def test_one_frame_of_a_large_file_is_all_that_is_read(pool: ImagingPool, source: Source) -> None:
-    _, file = pool.run_in_memory("picture", {**WANTED, "frame": FRAMES - 2}, source)
+    _, file = in_memory(pool, "picture", {**WANTED, "frame": FRAMES - 2}, source)
     shown = pixels(file)
     assert shown.shape == (ROWS, COLUMNS)
     assert (shown[0, 0], shown[63, -1]) == (0, 255)
-    assert not pixels(pool.run_in_memory("picture", {**WANTED, "frame": 7}, source)[1]).any()
+    assert not pixels(in_memory(pool, "picture", {**WANTED, "frame": 7}, source)[1]).any()
     assert status_bytes(pool.pids()[0], "VmHWM") < 100 * limits.MIB
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import imaging_tasks
+from tests.support.imaging import in_memory
 from tests.support.jobs import eventually
 from wherry import limits
 from wherry.errors import ParameterOutOfRange, Unavailable, UndecodableImage
@@ -53,17 +54,17 @@ def test_nothing_is_started_before_it_is_needed(pool: ImagingPool) -> None:
 
 
 def test_a_task_sees_its_range_and_writes_its_output(pool: ImagingPool, source: Source) -> None:
-    result, output = pool.run_in_memory("echo", {"a": [1, "é"]}, source)
+    result, output = in_memory(pool, "echo", {"a": [1, "é"]}, source)
     assert result == {"pid": pool.pids()[0], "size": 5000, "a": [1, "é"]}
     assert output == (bytes(range(256)) * 64)[100:5100]
 
 
 def test_an_empty_input(pool: ImagingPool, source: Source) -> None:
-    assert pool.run_in_memory("echo", {}, Source(source.file, 7, 0))[1] == b""
+    assert in_memory(pool, "echo", {}, Source(source.file, 7, 0))[1] == b""
 
 
 def test_a_worker_is_used_again(pool: ImagingPool, source: Source) -> None:
-    pids = {pool.run_in_memory("echo", {}, source)[0]["pid"] for _ in range(3)}
+    pids = {in_memory(pool, "echo", {}, source)[0]["pid"] for _ in range(3)}
     assert len(pids) == 1
 
 
@@ -71,7 +72,7 @@ def test_it_sees_neither_the_environment_nor_other_files(
     pool: ImagingPool, source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PASSWORD", "secret")
-    seen = pool.run_in_memory("environment", {}, source)[0]
+    seen = in_memory(pool, "environment", {}, source)[0]
     assert set(seen["environ"]) <= {*process._ENVIRONMENT, "LC_CTYPE"}
     files = {name for name in seen["files"] if not name.startswith(("/memfd", "socket"))}
     assert files == {os.readlink(f"/proc/self/fd/{source.file}")}
@@ -80,14 +81,14 @@ def test_it_sees_neither_the_environment_nor_other_files(
 
 def test_an_error_of_ours_arrives_as_it_was_raised(pool: ImagingPool, source: Source) -> None:
     with pytest.raises(ParameterOutOfRange, match="there is no such frame"):
-        pool.run_in_memory("refuse", {}, source)
+        in_memory(pool, "refuse", {}, source)
 
 
 def test_any_other_error_is_an_image_that_cannot_be_decoded(
     pool: ImagingPool, source: Source, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(UndecodableImage):
-        pool.run_in_memory("stumble", {}, source)
+        in_memory(pool, "stumble", {}, source)
     assert "KeyError at" in caplog.text
     assert "Doe" not in caplog.text
 
@@ -96,14 +97,14 @@ def test_any_other_error_is_an_image_that_cannot_be_decoded(
 def test_one_that_misbehaves_costs_its_task_and_is_replaced(
     pool: ImagingPool, source: Source, task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = pool.run_in_memory("echo", {}, source)[0]["pid"]
+    before = in_memory(pool, "echo", {}, source)[0]["pid"]
     if task in ("sleep", "spin"):
         monkeypatch.setattr(pool, "_patience_s", 0.1)
     with pytest.raises(UndecodableImage):
-        pool.run_in_memory(task, {}, source)
+        in_memory(pool, task, {}, source)
     assert task == "allocate" or not _is_there(before)
     monkeypatch.setattr(pool, "_patience_s", 20)
-    assert pool.run_in_memory("echo", {}, source)[0]["size"] == 5000
+    assert in_memory(pool, "echo", {}, source)[0]["size"] == 5000
 
 
 def test_an_output_is_bounded(
@@ -116,30 +117,30 @@ def test_an_output_is_bounded(
 
 
 def test_one_that_has_grown_is_replaced(pool: ImagingPool, source: Source) -> None:
-    grown = pool.run_in_memory("grow", {}, source)[0]["pid"]
+    grown = in_memory(pool, "grow", {}, source)[0]["pid"]
     assert not _is_there(grown)
-    assert pool.run_in_memory("echo", {}, source)[0]["pid"] != grown
+    assert in_memory(pool, "echo", {}, source)[0]["pid"] != grown
 
 
 def test_one_that_says_it_is_alive_has_more_time(pool: ImagingPool, source: Source) -> None:
-    assert pool.run_in_memory("go_on", {}, source)[0] == {}
+    assert in_memory(pool, "go_on", {}, source)[0] == {}
 
 
 def test_one_that_was_killed_while_idle_costs_nobody_anything(
     pool: ImagingPool, source: Source
 ) -> None:
-    pid = pool.run_in_memory("echo", {}, source)[0]["pid"]
+    pid = in_memory(pool, "echo", {}, source)[0]["pid"]
     os.kill(pid, 9)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    assert pool.run_in_memory("echo", {}, source)[0]["pid"] != pid
+    assert in_memory(pool, "echo", {}, source)[0]["pid"] != pid
 
 
 def test_idle_ones_end(source: Source) -> None:
     pool = ImagingPool(2, 512 * limits.MIB, Metrics(), idle_s=0.05)
-    pid = pool.run_in_memory("echo", {}, source)[0]["pid"]
+    pid = in_memory(pool, "echo", {}, source)[0]["pid"]
     eventually(lambda: not _is_there(pid))
     assert pool.pids() == []
-    assert pool.run_in_memory("echo", {}, source)[0]["pid"] != pid
+    assert in_memory(pool, "echo", {}, source)[0]["pid"] != pid
     pool.close()
 
 
@@ -148,14 +149,14 @@ def test_the_queue_is_bounded(
 ) -> None:
     monkeypatch.setattr(limits, "IMAGING_WAITING", 0)
     with pytest.raises(Unavailable):
-        pool.run_in_memory("echo", {}, source)
+        in_memory(pool, "echo", {}, source)
 
 
 def test_more_tasks_than_workers_are_all_done(pool: ImagingPool, source: Source) -> None:
     pids: list[int] = []
 
     def ask() -> None:
-        pids.append(pool.run_in_memory("echo", {}, source)[0]["pid"])
+        pids.append(in_memory(pool, "echo", {}, source)[0]["pid"])
 
     threads = [threading.Thread(target=ask) for _ in range(20)]
     for thread in threads:
@@ -172,7 +173,7 @@ def test_closing_ends_what_is_going_on(source: Source) -> None:
 
     def ask() -> None:
         try:
-            pool.run_in_memory("sleep", {}, source)
+            in_memory(pool, "sleep", {}, source)
         except Unavailable as error:
             caught.append(error)
 
@@ -187,7 +188,7 @@ def test_closing_ends_what_is_going_on(source: Source) -> None:
     assert len(caught) == 2
     assert not _is_there(pid)
     with pytest.raises(Unavailable):
-        pool.run_in_memory("echo", {}, source)
+        in_memory(pool, "echo", {}, source)
 
 
 _ROOT = Path(__file__).parents[2]

@@ -11,8 +11,8 @@ from pydicom import Dataset, Sequence, dcmread
 from pydicom.pixels.processing import apply_color_lut, apply_voi_lut, convert_color_space
 
 from tests.support.images import image_file, items, pixels, written
+from wherry.dicom.codecs.image import Image
 from wherry.dicom.pixels.colour import COLOUR_TAGS
-from wherry.dicom.pixels.image import Image
 from wherry.dicom.pixels.matlab import matlab
 from wherry.dicom.pixels.npy import numpy_header
 from wherry.dicom.pixels.pictures import Picture, clipped, preview, rendered
@@ -41,17 +41,17 @@ def made(picture: Picture, kind: str, quality: int = 90) -> bytes:
 # --- stored values ----------------------------------------------------------------------------
 def test_bits_that_are_not_stored_are_not_shown() -> None:
     image = opened(np.array([[0x7FFF, 0xF001]], "u2"), BitsStored=12, HighBit=11)
-    assert image.frame(0).tolist() == [[0xFFF, 1]]
+    assert image.values(0).tolist() == [[0xFFF, 1]]
 
 
 def test_the_sign_is_that_of_the_bits_stored() -> None:
     image = opened(np.array([[0x0800, 0x07FF]], "i2"), BitsStored=12, HighBit=11)
-    assert image.frame(0).tolist() == [[-2048, 2047]]
+    assert image.values(0).tolist() == [[-2048, 2047]]
 
 
 def test_a_high_bit_above_those_stored() -> None:
     image = opened(np.array([[0x8000, 0xFFF7]], "u2"), BitsStored=12, HighBit=15)
-    assert image.frame(0).tolist() == [[0x800, 0xFFF]]
+    assert image.values(0).tolist() == [[0x800, 0xFFF]]
 
 
 def test_frames_of_single_bits_have_no_gap_between_them() -> None:
@@ -62,14 +62,14 @@ def test_frames_of_single_bits_have_no_gap_between_them() -> None:
     data.PixelData = np.packbits(frames.ravel(), bitorder="little").tobytes()
     image = Image(written(data))
     for number in range(3):
-        assert image.frame(number).tolist() == frames[number].tolist()
+        assert image.values(number).tolist() == frames[number].tolist()
     assert shown(preview(image, 1)) == (frames[1] * 255).tolist()
 
 
 @pytest.mark.parametrize("number", [1, 2**40, -1])
 def test_no_such_frame(number: int) -> None:
     with pytest.raises(ParameterOutOfRange):
-        opened(np.zeros((2, 2), "u1")).frame(number)
+        opened(np.zeros((2, 2), "u1")).values(number)
 
 
 def test_no_pixels() -> None:

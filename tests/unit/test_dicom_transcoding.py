@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from imagecodecs import jpeg2k_encode
 
 from tests.support.dicom_bytes import (
     IMPLICIT,
@@ -134,6 +135,44 @@ def test_several_fragments_and_other_encodings() -> None:
         np.testing.assert_array_equal(frames(made(file, syntax)), PIXELS)
     big = made(file, BIG_ENDIAN)
     np.testing.assert_array_equal(frames(made(big, J2K)), PIXELS)
+
+
+def test_the_work_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of a few bytes a frame could keep a worker for days."""
+    monkeypatch.setattr(limits, "TRANSCODED_BYTES", 2 * SIZE * SIZE * 3 - 1)
+    with pytest.raises(CannotEncode):
+        made(NATIVE, RLE)
+
+
+def single_bits(*frames: np.ndarray) -> bytes:
+    rows, columns = frames[0].shape
+    shape = (
+        (0x00280002, "US", number(1)),
+        (0x00280004, "CS", b"MONOCHROME2 "),
+        (0x00280008, "IS", f"{len(frames)} ".encode()),
+        (0x00280010, "US", number(rows)),
+        (0x00280011, "US", number(columns)),
+        *((tag, "US", number(1)) for tag in (0x00280100, 0x00280101)),
+        *((tag, "US", number(0)) for tag in (0x00280102, 0x00280103)),
+    )
+    coded = (
+        bytes(jpeg2k_encode(one, 0, codecformat="J2K", bitspersample=1, reversible=True))
+        for one in frames
+    )
+    return meta(J2K) + data_set(*shape) + fragments(b"", *coded)
+
+
+def test_single_bits_are_single_bits_again() -> None:
+    """Some write segmentations in JPEG 2000."""
+    some = np.arange(16 * 8).reshape(16, 8) % 3 == 0
+    whole = [some.astype("u1"), (~some).astype("u1")]
+    back = made(single_bits(*whole), EXPLICIT)
+    assert back.endswith(b"".join(np.packbits(one, bitorder="little").tobytes() for one in whole))
+    np.testing.assert_array_equal(frames(back), whole)
+    odd = [one[:5, :5] for one in whole]
+    np.testing.assert_array_equal(frames(made(single_bits(odd[0]), EXPLICIT)), odd[:1])
+    with pytest.raises(CannotEncode):
+        made(single_bits(*odd), EXPLICIT)
 
 
 def test_deflated_is_what_the_explicit_one_deflates_to() -> None:

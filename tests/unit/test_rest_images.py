@@ -183,6 +183,16 @@ def test_what_cannot_be_decoded(face: Face) -> None:
     assert (reply.status, reply.json()["OrthancStatus"]) == (415, 3000)
 
 
+def test_a_long_picture_of_a_short_file(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not in memory, and the client knows how long it is."""
+    monkeypatch.delattr("os.memfd_create")
+    instance = face.upload(image_file(np.zeros((8, 8), "u1"), 77))["ID"]
+    target = f"/instances/{instance}/rendered?width=2000&height=2000"
+    reply = ask(face, target, "image/x-portable-arbitrarymap")
+    assert reply.status == 200
+    assert int(reply.headers["content-length"]) == len(reply.body) > 4_000_000
+
+
 def test_numpy(face: Face, path: str) -> None:
     floats = array(face.get(f"{path}/numpy"))
     assert floats.dtype == "<f4"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,17 @@ import numpy as np
 import pydicom
 import pytest
 
+from tests.support.asgi import Reply
 from tests.support.face import Face, serving
 from tests.support.jobs import eventually
 from tests.support.pydicom_files import ROOT
 from tests.support.receiver import receiving
+from wherry.config import WherryConfig
 from wherry.dicom.codecs.image import Image
 from wherry.dicom.codecs.syntaxes import BASELINE, HTJ2K, J2K, J2K_LOSSY, LOSSLESS_SV1, RLE
 from wherry.dicom.preamble import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
+from wherry.errors import CannotDecode
+from wherry.imaging.pool import ImagingPool
 from wherry.model import Peer
 
 FILES = ROOT / "test_files"
@@ -163,6 +169,52 @@ def test_to_a_peer(tmp_path: Path) -> None:
         assert [syntax(one) for one in peer.stored.values()] == [J2K, BASELINE]
 
 
+@pytest.mark.parametrize("what", ["file", "archive", "modify", "upload", "form", "zip"])
+def test_others_are_answered_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """However many wait for what is transcoded, and for as long as they do."""
+    go_on, at_work = threading.Event(), threading.Semaphore(0)
+
+    def run(self: ImagingPool, *_: object, **__: object) -> dict[str, Any]:
+        at_work.release()
+        go_on.wait()
+        raise CannotDecode("too late")
+
+    arriving = what in ("upload", "form", "zip")
+    with (
+        serving(tmp_path, ingest_transcoding=J2K if arriving else "") as face,
+        ThreadPoolExecutor(20) as clients,
+    ):
+        instance = face.upload(REPORT if arriving else CT)["ID"]
+        series = face.json(f"/instances/{instance}")["ParentSeries"]
+        monkeypatch.setattr(ImagingPool, "run", run)
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("a", CT)
+        head = b'--x\r\nContent-Disposition: form-data; name="a"; filename="a"\r\n\r\n'
+        form = {"content-type": "multipart/form-data; boundary=x"}
+        asks: dict[str, Callable[[], Reply]] = {
+            "file": lambda: face.get(f"/instances/{instance}/file?transcode={J2K}"),
+            "archive": lambda: face.get(f"/series/{series}/archive?transcode={J2K}"),
+            "modify": lambda: face.post_json(f"/instances/{instance}/modify", {"Transcode": J2K}),
+            "upload": lambda: face.request("POST", "/instances", CT),
+            "form": lambda: face.request("POST", "/instances", head + CT + b"\r\n--x--", form),
+            "zip": lambda: face.request("POST", "/instances", packed.getvalue()),
+        }
+        waiting = [
+            clients.submit(asks[what]) for _ in range(face.rooms.config.wherry.worker_threads)
+        ]
+        try:
+            for _ in waiting:
+                assert at_work.acquire(timeout=20)
+            quick = clients.submit(face.get, f"/instances/{instance}/tags")
+            assert quick.result(timeout=20).status == 200
+        finally:
+            go_on.set()
+        assert {one.result().status for one in waiting} <= {200, 415}
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
@@ -185,3 +237,11 @@ def test_at_ingest(tmp_path: Path, settings: dict[str, bool], expected: list[str
         report = face.upload(REPORT)["ID"]
         assert face.get(f"/instances/{report}/file").body == REPORT
         assert len(face.files()) == 4, "no first file is left"
+
+
+def test_what_would_be_too_large_stays_as_it_came(tmp_path: Path) -> None:
+    wherry = WherryConfig(maximum_instance_bytes=len(JPEG_2000) + 100)
+    with serving(tmp_path, ingest_transcoding=EXPLICIT, wherry=wherry) as face:
+        instance = face.upload(JPEG_2000)["ID"]
+        assert face.get(f"/instances/{instance}/file").body == JPEG_2000
+        assert len(face.files()) == 1

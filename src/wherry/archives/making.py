@@ -15,7 +15,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 from wherry.archives.contents import Contents, Item
 from wherry.archives.reading import FilesAhead, named
-from wherry.archives.zipstream import Member, ZipStream, type_state
+from wherry.archives.zipstream import Member, ZipStream, crc_of, type_state
 from wherry.dicom.dicomdir.directory import DicomDir
 from wherry.imaging.pool import Source
 from wherry.imaging.stored import checked_source, read_pieces
@@ -63,9 +63,13 @@ class Making:
     def take_up(self, state: type_state) -> None:
         """Go on where ``state`` was taken. Raises ``ValueError`` when that cannot be."""
         self.zip.take_up(state, self._contents.members)
-        for item in self._contents.items[: self.next] if self._directory is not None else ():
+        if self._directory is None:
+            return
+        for item, crc in zip(self._contents.items, self.zip.crcs, strict=False):
             if item.transcoded:
-                with self._transcoded(item):
+                with self._transcoded(item) as source:
+                    if crc_of(read_pieces(source)) != crc:  # a worker was lost then, or now
+                        raise ValueError("a file that is another one than before")
                     continue
             whole = FileRange(item.orthanc_id, item.attachment, 0, item.member.size)
             with named(item), opened(self._storage, whole) as reader:

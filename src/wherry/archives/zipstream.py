@@ -74,6 +74,11 @@ class ZipStream:
         """Members that are complete."""
         return len(self._crcs)
 
+    @property
+    def crcs(self) -> Sequence[int]:
+        """Of the complete members."""
+        return self._crcs
+
     def state(self, most: int | None = None) -> type_state:
         """CRCs, packed sizes and sizes of the complete members, or of the first ``most`` of them,
         for ``take_up``."""
@@ -142,6 +147,14 @@ class ZipStream:
     def _made(self, data: bytes) -> bytes:
         self.position += len(data)
         return data
+
+
+def crc_of(pieces: Iterable[bytes]) -> int:
+    """The CRC that a member of this content has."""
+    crc = 0
+    for piece in pieces:
+        crc = isal_zlib.crc32(piece, crc)
+    return crc
 
 
 def _is_large(one: Member) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from typing import Final
 
 from wherry import limits
@@ -80,7 +81,7 @@ async def _give(
 ) -> tuple[int, str]:
     """Status and UID of one sub-operation."""
     async with _opened(request, instance) as outgoing:
-        async with _taken(outgoing, contexts, rules) as (context, taken):
+        async with _taken(request, outgoing, contexts, rules) as (context, taken):
             command = Command(
                 CommandField.C_STORE_RQ,
                 has_data_set=True,
@@ -106,10 +107,13 @@ async def _opened(request: Request, instance: Instance) -> AsyncIterator[Outgoin
 
 @asynccontextmanager
 async def _taken(
-    outgoing: Outgoing, contexts: list[Context], rules: Recoding
+    request: Request, outgoing: Outgoing, contexts: list[Context], rules: Recoding
 ) -> AsyncIterator[tuple[Context, Outgoing]]:
     stack = ExitStack()
-    found = await in_thread(stack.enter_context, as_taken(outgoing, contexts, rules))
+    as_it_is = outgoing.kind in [(one.abstract_syntax, one.transfer_syntax) for one in contexts]
+    run = in_thread if as_it_is else request.rooms.drawing.make
+    making = as_taken(outgoing, contexts, rules)
+    found = await run(partial(stack.enter_context, making))
     try:
         yield found
     finally:

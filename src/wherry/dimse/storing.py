@@ -89,7 +89,8 @@ class Arrival:
         if self._staging is not None or not ingest.store(
             self._gathered, self._origin, settle, partial(check_identity, self._command)
         ):
-            post(self._stage, settle)
+            start = self._rooms.drawing.post if ingest.transcodes else post
+            start(self._stage, settle)
         await stored
         elapsed_ms = (clock.monotonic() - self._started) * 1000
         self._rooms.metrics.observe("orthanc_store_dicom_duration_ms", elapsed_ms)

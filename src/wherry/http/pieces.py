@@ -7,7 +7,8 @@ Not here: files as they are (``answers.file_answer``).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import asyncio
+from collections.abc import Callable, Generator, Iterator
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,6 +21,8 @@ _ENOUGH_BYTES = 65_536
 """Small pieces are sent together up to here: each trip to a worker thread costs 30 µs."""
 
 type_pieces = Generator[bytes, None, None]
+type_run = Callable[..., asyncio.Future[bytes | None]]
+"""Has a function done in another thread."""
 
 
 class PiecesAnswer(Response):
@@ -31,13 +34,18 @@ class PiecesAnswer(Response):
     """
 
     def __init__(
-        self, first: bytes, pieces: type_pieces, content_type: bytes, headers: type_headers
+        self,
+        first: bytes,
+        pieces: type_pieces,
+        content_type: bytes,
+        headers: type_headers,
+        run: type_run = run_in_thread,
     ) -> None:
         self.status_code = 200
         self.body = b""
         self.background = None
         self.raw_headers = [(b"content-type", content_type), *headers]
-        self._first, self._pieces = first, pieces
+        self._first, self._pieces, self._run = first, pieces, run
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it in chunks."""
@@ -46,7 +54,7 @@ class PiecesAnswer(Response):
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             while piece is not None:
-                following = run_in_thread(_gathered, self._pieces)
+                following = self._run(_gathered, self._pieces)
                 try:
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
                 finally:
@@ -63,9 +71,10 @@ def pieces_answer(
     content_type: bytes,
     headers: type_headers = (),
     size: int | None = None,
+    run: type_run = run_in_thread,
 ) -> Response:
     """The answer of these pieces; takes over the generator. A short one is sent with its length, a
-    long one when that is known: ``size``.
+    long one when that is known: ``size``. ``run``: for pieces that take long to make.
 
     Call it in a worker thread: it makes the first pieces, and raises what they raise.
     """
@@ -80,7 +89,7 @@ def pieces_answer(
         return Answer(first or b"", 200, content_type, headers)
     if size is not None:
         headers = [*headers, (b"content-length", b"%d" % size)]
-    return PiecesAnswer(first, _joined(following, pieces), content_type, headers)
+    return PiecesAnswer(first, _joined(following, pieces), content_type, headers, run)
 
 
 def _joined(first: bytes, rest: type_pieces) -> type_pieces:

@@ -25,6 +25,7 @@ type_blocking = Callable[[Request], Response]
 type_attempt = Callable[[Request], Response | None]
 type_endpoint = type_async | type_blocking
 type_quick = TypeVar("type_quick", bound=Callable[..., Response])
+type_slow = TypeVar("type_slow", bound=Callable[..., Any])
 
 type_endpoint_of_index = TypeVar("type_endpoint_of_index", bound=Callable[..., Any])
 
@@ -38,11 +39,11 @@ def quick(endpoint: type_quick) -> type_quick:
     return endpoint
 
 
-def quick_when(attempt: type_attempt) -> Callable[[type_blocking], type_blocking]:
-    """Marks a plain function that is needed only when ``attempt`` answers None; ``attempt`` runs
+def quick_when(attempt: type_attempt) -> Callable[[type_slow], type_slow]:
+    """Marks a function that is needed only when ``attempt`` answers None; ``attempt`` runs
     on the event loop, as ``quick`` functions do."""
 
-    def mark(endpoint: type_blocking) -> type_blocking:
+    def mark(endpoint: type_slow) -> type_slow:
         setattr(endpoint, _QUICK, attempt)
         return endpoint
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from wherry import clock, errors, limits
 from wherry.errors import Unavailable, UndecodableImage, WherryError
-from wherry.imaging.process import WorkerProcess, memfd
+from wherry.imaging.process import WorkerProcess
 from wherry.imaging.work import TASKS
 from wherry.metrics import Metrics
 
@@ -107,18 +107,6 @@ class ImagingPool:
             raise _error(task, answer)
         result: dict[str, Any] = answer["result"]
         return result
-
-    def run_in_memory(
-        self, task: str, arguments: Mapping[str, Any], source: Source
-    ) -> tuple[dict[str, Any], bytes]:
-        """As ``run``, for an output that is surely short: what was returned, and the output."""
-        sink = memfd()
-        try:
-            result = self.run(task, arguments, source, sink)
-            size = os.fstat(sink).st_size
-            return result, os.pread(sink, size, 0)
-        finally:
-            os.close(sink)
 
     def pids(self) -> list[int]:
         """The processes there are."""

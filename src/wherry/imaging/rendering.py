@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from wherry import limits
+from wherry.dicom.codecs.image import Image
 from wherry.dicom.codecs.native import type_array
 from wherry.dicom.pixels.colour import COLOUR_TAGS, is_colour
-from wherry.dicom.pixels.image import Image
 from wherry.dicom.pixels.matlab import matlab
 from wherry.dicom.pixels.pictures import Picture, clipped, grey, preview, rendered
 from wherry.dicom.pixels.resizing import fitted

@@ -67,6 +67,8 @@ class Ingest:
         self._max_instance_bytes = max_instance_bytes
         self.compression = compression
         """Of new files."""
+        self.transcodes = recoding is not None
+        """Whether some of what arrives is transcoded, so that a commit may take long."""
         self._recoding = recoding
         self._takes_small = compression is Compression.NONE and recoding is None
         self._files = NewFiles(index, storage, owner=owner)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from wherry.dicom.codecs.syntaxes import NATIVE
+from wherry.errors import TooLarge
 from wherry.imaging.stored import read_pieces, stored_source
 from wherry.imaging.transcoding import Transcoder
 from wherry.ingest.staging import Staging
@@ -55,6 +56,8 @@ class IngestRecoding:
                 for piece in read_pieces(made.source):
                     staging.write(piece)
                 return staging.finish()
+            except TooLarge:
+                return None
             except BaseException:
                 staging.abort()
                 raise

@@ -36,9 +36,9 @@ from wherry.errors import (
 )
 from wherry.http.answers import file_answer
 from wherry.http.body import read_body
-from wherry.http.pieces import pieces_answer, type_pieces
+from wherry.http.pieces import pieces_answer, type_pieces, type_run
 from wherry.http.services import Services, services
-from wherry.http.threads import in_thread, post
+from wherry.http.threads import in_thread, post, run_in_thread
 from wherry.index import resources
 from wherry.model import Job, Level, type_json
 from wherry.rest.arguments import flag
@@ -217,8 +217,9 @@ async def _stream(request: Request, order: ArchiveOrder, level: Level | None = N
     if _STREAMS.locked():
         raise Unavailable("Too many archives are being made already", 5)
     await _STREAMS.acquire()
+    run = rooms.drawing.start if order.transcode else run_in_thread
     try:
-        return _Finally(await in_thread(_begun, rooms, order, level), _STREAMS.release)
+        return _Finally(await run(_begun, rooms, order, level, run), _STREAMS.release)
     except BaseException:
         _STREAMS.release()
         raise
@@ -243,13 +244,13 @@ class _Finally(Response):
             self._then()
 
 
-def _begun(rooms: Services, order: ArchiveOrder, level: Level | None) -> Response:
+def _begun(rooms: Services, order: ArchiveOrder, level: Level | None, run: type_run) -> Response:
     """The answer, its first pieces made."""
     contents = _contents(rooms, order, level)
     making = Making(rooms.storage, contents, clock.now(), rooms.transcoder)
     disposition = f'filename="{inert_name(order.file_name)}"'.encode("latin-1", "replace")
     pieces = _logged(making.whole())
-    return pieces_answer(pieces, _ZIP.encode(), [(b"content-disposition", disposition)])
+    return pieces_answer(pieces, _ZIP.encode(), [(b"content-disposition", disposition)], run=run)
 
 
 def _logged(pieces: type_pieces) -> type_pieces:

@@ -4,6 +4,7 @@ languages of DICOMweb (PS3.18 §F)."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from starlette.requests import Request
@@ -19,6 +20,7 @@ from wherry.http.pieces import pieces_answer, type_pieces
 from wherry.http.remembered import Remembered
 from wherry.http.routing import quick_when
 from wherry.http.services import Services, services
+from wherry.http.threads import in_thread
 from wherry.model import Attachment
 from wherry.rest import rendering
 from wherry.rest.stored import dicom_file, mapped
@@ -62,9 +64,14 @@ def _attachment(request: Request) -> Attachment:
 
 
 @quick_when(_held)
-def file(request: Request) -> Response:
+async def file(request: Request) -> Response:
     """GET /instances/{id}/file, ``?filename=``; ``Range`` is honoured. ``Accept`` may ask for DICOM
     JSON or XML instead, ``?transcode=`` for another transfer syntax (``?lossy-quality=``)."""
+    run = services(request).drawing.make if "transcode" in request.query_params else in_thread
+    return await run(partial(_file, request))
+
+
+def _file(request: Request) -> Response:
     rooms = services(request)
     attachment = dicom_file(rooms, request.path_params["id"])
     if (translation := _translation(request)) is not None:

@@ -20,6 +20,7 @@ from wherry import limits
 from wherry.errors import BadFileFormat, TooLarge
 from wherry.http.answers import empty_answer
 from wherry.http.body import pump
+from wherry.http.services import Services
 from wherry.http.threads import in_thread, post
 from wherry.ingest.ingest import Ingest
 from wherry.ingest.staging import Staging
@@ -39,13 +40,14 @@ def boundary_of(request: Request) -> bytes | None:
 
 
 async def upload_form(
-    request: Request, ingest: Ingest, origin: Origin, boundary: bytes, limit: int
+    request: Request, rooms: Services, origin: Origin, boundary: bytes, limit: int
 ) -> Response:
     """POST /instances of a form: nothing to say but 200, as Orthanc."""
-    form = _Form(ingest, origin, boundary)
+    form = _Form(rooms.ingest, origin, boundary)
+    run = rooms.drawing.make if rooms.ingest.transcodes else in_thread
     try:
         await pump(request, form.write, limit)
-        await in_thread(form.commit)
+        await run(form.commit)
     except Exception:
         await in_thread(form.abort)
         raise

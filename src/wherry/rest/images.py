@@ -24,7 +24,7 @@ from wherry.errors import (
     UnknownResource,
     UnsupportedMediaType,
 )
-from wherry.http.answers import Answer, empty_answer
+from wherry.http.answers import empty_answer
 from wherry.http.services import services
 from wherry.imaging.stored import stored_source
 from wherry.rest.arguments import flag, number, parsed_number
@@ -59,9 +59,6 @@ async def picture(request: Request, show: str) -> Response:
     def make() -> Response:
         attachment = dicom_file(rooms, request.path_params["id"])
         with stored_source(rooms.storage, attachment) as source:
-            if attachment.uncompressed_size <= limits.PICTURE_IN_MEMORY_BYTES:
-                made = rooms.imaging.run_in_memory("picture", wanted, source)[1]
-                return Answer(made, 200, kind.encode())
             fill = partial(rooms.imaging.run, "picture", wanted, source)
             return scratch_answer(fill, kind.encode())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator
 from typing import IO
 
@@ -17,7 +18,8 @@ def scratch_answer(fill: Callable[[int], object], kind: bytes) -> Response:
     file = scratch.nameless()
     try:
         fill(file.fileno())
-        return pieces_answer(_pieces(file), kind)
+        size = os.fstat(file.fileno()).st_size
+        return pieces_answer(_pieces(file), kind, size=size)
     except BaseException:
         file.close()
         raise

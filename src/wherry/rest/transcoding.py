@@ -74,4 +74,4 @@ def transcoded_answer(
             yield from read_pieces(source)
 
     raw = [(name.lower().encode("ascii"), header_value(one)) for name, one in headers.items()]
-    return pieces_answer(pieces(), DICOM, raw)
+    return pieces_answer(pieces(), DICOM, raw, source.size)

@@ -49,7 +49,7 @@ async def upload(request: Request) -> Response:
     limit = max(rooms.config.wherry.maximum_instance_bytes, limits.ZIP_BODY_BYTES)
     origin = Origin("RestApi", remote_ip(request.scope), username(request.scope))
     if (boundary := boundary_of(request)) is not None:
-        return await upload_form(request, rooms.ingest, origin, boundary, limit)
+        return await upload_form(request, rooms, origin, boundary, limit)
     intake = Intake(rooms, origin, declared_length(request) or 0)
     decoder = Inflating(intake.write, limit) if is_gzip(request) else None
     write = intake.write if decoder is None else decoder.write
@@ -71,7 +71,8 @@ async def upload(request: Request) -> Response:
         or not _is_small_file(first)
         or not rooms.ingest.store(first, origin, settle)
     ):
-        post(_finish, intake, decoder, first, settle)
+        start = rooms.drawing.post if rooms.ingest.transcodes else post
+        start(_finish, intake, decoder, first, settle)
     answer = rendering_of(await stored)
     elapsed_ms = (clock.monotonic() - started) * 1000
     rooms.metrics.observe("orthanc_store_dicom_duration_ms", elapsed_ms)

@@ -32,6 +32,10 @@ _BEST: Final = 100
 _QUALITY_OF_STEP: Final = 5
 """Near-lossless JPEG-LS: so much less quality lets each word be wrong by 1 more; 2 at 90, which is
 what others do."""
+_SHADES_OF_STEP: Final = 16
+"""... but by no more than this part of the shades there are."""
+_MOST_ERROR: Final = 255
+"""By which a word of 8 bits could be wrong, and one of more is not."""
 
 
 def decode(syntax: str, data: bytes | memoryview, shape: FrameShape) -> type_array:
@@ -89,11 +93,13 @@ def _decoded(syntax: str, data: bytes | memoryview, shape: FrameShape) -> type_a
     # code streams that know no signs have two's complements
     if syntax in WAVELET:
         return native.extended(words, shape, min(header.precision, shape.precision))
-    if header.precision == shape.precision or (
-        header.precision > shape.precision and syntax != JLS_LOSSY
-    ):
+    if header.precision > shape.precision and syntax == JLS_LOSSY:
+        low, high = _extremes(shape, shape.precision)
+        if words.max() <= high + _MOST_ERROR:  # what is near to the greatest value may pass it
+            words = np.clip(words, low, high)
+    if header.precision >= shape.precision:
         return native.extended(words, shape)
-    return words  # what is near to the greatest value may be greater than it
+    return words
 
 
 def encode(syntax: str, array: type_array, shape: FrameShape, quality: int = 90) -> bytes:
@@ -110,7 +116,7 @@ def encode(syntax: str, array: type_array, shape: FrameShape, quality: int = 90)
     if array.shape != shape.array or array.dtype != shape.dtype:
         raise CannotEncode("A frame that is not what its shape says")
     if syntax in NATIVE:
-        return native.encode(array, big_endian=syntax == BIG_ENDIAN)
+        return native.encode(array, shape, big_endian=syntax == BIG_ENDIAN)
     if shape.bits_allocated == 1:
         raise CannotEncode("Single bits are not compressed")
     try:
@@ -138,8 +144,11 @@ def _encoded(syntax: str, array: type_array, shape: FrameShape, quality: int) ->
 
     words = array.view(f"u{array.dtype.itemsize}")
     if syntax in JPEG_LS:
-        error = 0 if syntax == JLS else max(1, (_BEST - quality) // _QUALITY_OF_STEP)
-        return jpeg.encode_ls(words, error)
+        if syntax == JLS:
+            return jpeg.encode_ls(words, 0)
+        error = min(max(1, (_BEST - quality) // _QUALITY_OF_STEP), (1 << bits) // _SHADES_OF_STEP)
+        near = _away_from_extremes(array, shape, bits, error)
+        return jpeg.encode_ls(near.view(words.dtype), error)
     if bits < shape.bits_allocated:
         words = words & words.dtype.type((1 << bits) - 1)
     if syntax in (LOSSLESS, LOSSLESS_SV1):
@@ -149,6 +158,21 @@ def _encoded(syntax: str, array: type_array, shape: FrameShape, quality: int) ->
     if shape.samples == 3 and not is_rgb and shape.photometric != "YBR_FULL":
         raise CannotEncode("JPEG with loss is made of RGB or YBR_FULL")
     return jpeg.encode(syntax, words, bits, quality, is_rgb=is_rgb)
+
+
+def _away_from_extremes(array: type_array, shape: FrameShape, bits: int, error: int) -> type_array:
+    """Words that may be wrong by ``error`` and are still words of so many ``bits`` with their sign:
+    JPEG-LS knows no signs, and here no bits that are unused."""
+    if bits == shape.bits_allocated and not shape.signed:
+        return array
+    low, high = _extremes(shape, bits)
+    return np.clip(array, low + error if shape.signed else low, high - error)
+
+
+def _extremes(shape: FrameShape, bits: int) -> tuple[int, int]:
+    """The least and the greatest value of so many ``bits``."""
+    low = -(1 << (bits - 1)) if shape.signed else 0
+    return low, low + (1 << bits) - 1
 
 
 def _bits(array: type_array, shape: FrameShape) -> int:

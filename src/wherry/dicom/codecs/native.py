@@ -60,6 +60,8 @@ def extended(words: type_array, shape: FrameShape, bits: int = 0) -> type_array:
     return whole
 
 
-def encode(array: type_array, *, big_endian: bool) -> bytes:
-    """One frame of whole bytes, colour by pixel."""
+def encode(array: type_array, shape: FrameShape, *, big_endian: bool) -> bytes:
+    """One frame, colour by pixel; single bits fill up the last byte."""
+    if shape.bits_allocated == 1:
+        return np.packbits(array, bitorder="little").tobytes()
     return array.astype(array.dtype.newbyteorder(">" if big_endian else "<"), copy=False).tobytes()

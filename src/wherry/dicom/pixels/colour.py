@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
+from wherry.dicom.codecs.image import Image
 from wherry.dicom.codecs.native import type_array
-from wherry.dicom.pixels.image import Image
 from wherry.dicom.pixels.tables import Table, descriptor, table, unpacked
 from wherry.errors import BadFileFormat
 

@@ -14,9 +14,9 @@ from typing import Final
 
 import numpy as np
 
+from wherry.dicom.codecs.image import Image
 from wherry.dicom.codecs.native import type_array
 from wherry.dicom.pixels.colour import PALETTE, is_colour, palette, rgb
-from wherry.dicom.pixels.image import Image
 from wherry.dicom.pixels.values import rescale_of, whole_window, window_of
 from wherry.errors import CannotDecode
 
@@ -43,7 +43,7 @@ class Picture:
 
 
 def preview(image: Image, number: int) -> Picture:
-    """Frame ``number``, from its smallest value to its largest. Raises as ``Image.frame``."""
+    """Frame ``number``, from its smallest value to its largest. Raises as ``Image.values``."""
     if is_colour(image):
         return _coloured(image, number)
     frame = grey(image, number)
@@ -62,7 +62,7 @@ def rendered(
     image: Image, number: int, center: float | None = None, width: float | None = None
 ) -> Picture:
     """Frame ``number`` through a window: its own, where nothing else is asked for. Colours are as
-    they are. Raises as ``Image.frame``."""
+    they are. Raises as ``Image.values``."""
     if is_colour(image):
         return _coloured(image, number)
     frame, rescale = grey(image, number), rescale_of(image, number)
@@ -83,7 +83,7 @@ def rendered(
 def clipped(image: Image, number: int, bits: int, *, signed: bool) -> Picture:
     """Stored values of frame ``number`` in ``bits`` bits, 8 or 16: what does not fit becomes the
     nearest that does; signed ones as their two's complement. Raises ``CannotDecode`` for colours,
-    and as ``Image.frame``."""
+    and as ``Image.values``."""
     if is_colour(image):
         raise CannotDecode("Colours are not shown as numbers")
     frame = grey(image, number)
@@ -102,8 +102,8 @@ def clipped(image: Image, number: int, bits: int, *, signed: bool) -> Picture:
 
 def grey(image: Image, number: int) -> type_array:
     """Stored values of a frame that has no colours; single bits as 0 and 255. Raises as
-    ``Image.frame``."""
-    frame = image.frame(number)
+    ``Image.values``."""
+    frame = image.values(number)
     return frame * np.uint8(_WHITE) if image.shape.bits_allocated == 1 else frame
 
 
@@ -133,7 +133,7 @@ def _shades(image: Image, frame: type_array, shade: Callable[[type_array], type_
 
 def _coloured(image: Image, number: int) -> Picture:
     colours = palette(image) if image.photometric == PALETTE else None
-    frame = image.frame(number)
+    frame = image.values(number)
     low = len(colours) // 2 if colours is not None and image.shape.signed else 0
 
     def rows(which: type_rows) -> type_array:

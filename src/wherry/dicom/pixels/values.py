@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
+from wherry.dicom.codecs.image import Image
 from wherry.dicom.codecs.native import type_array
-from wherry.dicom.pixels.image import Image
 from wherry.dicom.pixels.tables import Table, descriptor, table
 from wherry.dicom.reading import Element, type_dataset
 from wherry.dicom.tree import Tree

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from wherry import limits
 from wherry.dicom.codecs import encode
 from wherry.dicom.codecs.image import Image
 from wherry.dicom.elements import PIXEL_DATA, UNDEFINED
@@ -30,7 +31,12 @@ type_patch = Callable[[int, bytes], None]
 def native(image: Image, syntax: str, alive: type_alive) -> Pixels:
     """Decoded frames; whatever the byte order, ``Pixels`` has that of ``syntax``."""
     shape = image.shape
-    total = shape.decoded_bytes * shape.frames
+    size = shape.decoded_bytes
+    if shape.bits_allocated == 1:
+        if size % 8 and shape.frames > 1:
+            raise CannotEncode("Frames of single bits that share bytes")
+        size = -(-size // 8)
+    total = size * shape.frames
 
     def pieces() -> type_pieces:
         for number in range(shape.frames):
@@ -51,6 +57,8 @@ class Encapsulated:
     def __init__(
         self, image: Image, syntax: str, quality: int, patch: type_patch, alive: type_alive
     ) -> None:
+        if image.shape.decoded_bytes * image.shape.frames > limits.TRANSCODED_BYTES:
+            raise CannotEncode("More pixels than are transcoded")
         self._image = image
         self._syntax = syntax
         self._quality = quality

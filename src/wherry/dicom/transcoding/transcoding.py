@@ -22,7 +22,7 @@ from wherry.dicom.elements import (
 from wherry.dicom.frames import NEEDED
 from wherry.dicom.json import readable
 from wherry.dicom.preamble import BIG_ENDIAN, DEFLATED, IMPLICIT, read_preamble
-from wherry.dicom.reencode import Heads, reencode, type_read_at
+from wherry.dicom.reencode import Heads, reencode
 from wherry.dicom.transcoding import loss
 from wherry.dicom.transcoding.header import header
 from wherry.dicom.transcoding.parts import (
@@ -43,8 +43,6 @@ from wherry.dicom.transcoding.pixels import (
 from wherry.dicom.tree import Selection
 from wherry.errors import BadFileFormat, CannotDecode, CannotEncode, NothingToEncode
 
-_FLOATS: Final = (0x7FE00008, 0x7FE00009)
-"""Pixels as floating point numbers, which no compressed transfer syntax holds."""
 _ENCODINGS: Final = {IMPLICIT: IMPLICIT_LITTLE, BIG_ENDIAN: EXPLICIT_BIG}
 _WORD_BYTES: Final = {"US": 2, "OV": 8}
 """New elements that are made of numbers."""
@@ -61,13 +59,11 @@ class Transcoding:
         *,
         quality: int = 90,
         keeps_uid: bool = False,
-        read_at: type_read_at | None = None,
         alive: type_alive = lambda: None,
     ) -> None:
         """``data``: a whole file that is not deflated, in another transfer syntax; ``quality``: of
         those that lose something; ``keeps_uid``: an image that loses something is no new instance,
-        because it is one already; ``read_at``: another way to at most so many bytes of it from an
-        offset, for what is long; ``alive`` is called after each frame.
+        because it is one already; ``alive`` is called after each frame.
 
         Raises ``CannotDecode``, ``CannotEncode``, ``BadFileFormat``.
         """
@@ -75,11 +71,10 @@ class Transcoding:
         self.patches: list[tuple[int, bytes]] = []
         """What has to be written over the output afterwards: places, and bytes for them."""
         self._data = data
-        self._read_at = read_at
         self._quality = quality
         self._alive = alive
         with readable(data):
-            tree = Selection(data, (*NEEDED, *TAGS, *_FLOATS, *loss.TAGS))
+            tree = Selection(data, (*NEEDED, *TAGS, *loss.TAGS))
             if tree.is_inflated:
                 raise BadFileFormat("a deflated file has to be inflated first")
             _, sop_class, _, position = read_preamble(data)
@@ -88,12 +83,11 @@ class Transcoding:
             self._known = {tag: one.rstrip(b" \0") for tag, one in known.items()}
             self._known = {tag: one for tag, one in self._known.items() if tag in tree.root}
             pixels = tree.root.get(PIXEL_DATA)
-            self._has_floats = any(tag in tree.root for tag in _FLOATS)
             self.old_syntax = tree.syntax
             self._signed = False
             self._image: Image | None = None
             if pixels is not None and not self._keeps(pixels.length != UNDEFINED):
-                self._image = Image(tree, read_at)
+                self._image = Image(tree)
                 self._signed = self._image.shape.signed
             sop_instance = self._known.get(loss.SOP_INSTANCE, b"").decode("ascii", "replace")
             self.is_new_image = self._image is not None and syntax in LOSSY
@@ -189,7 +183,6 @@ class Transcoding:
                     self._source,
                     explicit=target.explicit,
                     big_endian=target.big_endian,
-                    read_at=self._read_at,
                     signed=self._signed if self._image is not None else None,
                 )
         elif isinstance(part, New):
@@ -206,8 +199,7 @@ class Transcoding:
 
     def _copied(self, part: Range) -> type_pieces:
         for start in range(part.start, part.end, limits.READ_CHUNK_BYTES):
-            size = min(limits.READ_CHUNK_BYTES, part.end - start)
-            yield self._read_at(start, size) if self._read_at else self._data[start : start + size]
+            yield self._data[start : min(start + limits.READ_CHUNK_BYTES, part.end)]
 
 
 def _length_of(part: New) -> int:
