@@ -275,8 +275,8 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             yield parts
         finally:
             lookout.close()
+            imaging.close()  # a job in the middle of an image goes back to wait
             jobs.stop()  # may last longer than a lease: the heartbeat goes on meanwhile
-            imaging.close()
             drawing.close()
             associations.close()
             transfer_service.close()
