@@ -44,6 +44,7 @@ run: $(VENV)/.run
 demo: $(VENV)/.run
 	@$(BIN)/wherry demo
 
+# Compiled modules are kept, whatever the environment says: servers start a thousand times.
 test: lint
 	@echo "--- tests"
 	@command -v Orthanc >/dev/null || [ -x /usr/sbin/Orthanc ] || \
@@ -60,6 +61,7 @@ test: lint
 	@echo "network tests: a $(NETWORK_STRIDE)th of the faults; make network-nightly takes all"
 	@export TMPDIR=$$(mktemp -d $(TEST_FILES)/wherry-tests.XXXXXX) && chmod 755 $$TMPDIR && \
 		trap "rm -rf $$TMPDIR" EXIT; \
+		unset PYTHONDONTWRITEBYTECODE; \
 		WHERRY_CRASH_STRIDE=$(CRASH_STRIDE) WHERRY_NETWORK_STRIDE=$(NETWORK_STRIDE) \
 		$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
