@@ -1,4 +1,5 @@
-"""Two servers for tests of transfers, and a proxy in front of the one that receives."""
+"""A genuine Orthanc and a Wherry side by side; for tests of transfers two servers, and a proxy in
+front of the one that receives."""
 
 from __future__ import annotations
 
@@ -8,9 +9,25 @@ from typing import Any
 
 import pytest
 
+from tests.support.face import Face, serving
+from tests.support.genuine import Orthanc, running_orthanc
 from tests.support.proxy import Proxy, proxied
 from tests.support.server import Server, running
 from tests.support.transfers import TRANSFERS, fill
+
+
+@pytest.fixture(scope="module")
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    """A genuine Orthanc, for all tests of a module."""
+    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def face(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Face]:
+    """A Wherry without a port, for all tests of a module."""
+    with serving(tmp_path_factory.mktemp("wherry")) as served:
+        yield served
 
 
 @pytest.fixture

@@ -4,15 +4,15 @@ we answer. Where we differ on purpose, the difference stands here with its reaso
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from tests.interop.test_tags_against_orthanc import differences
 from tests.support.dicom_files import make_instance
-from tests.support.face import Face, serving
-from tests.support.genuine import Orthanc, running_orthanc
+from tests.support.face import Face
+from tests.support.genuine import Orthanc
 from tests.support.pydicom_files import FILES, ROOT
 
 READ_BY_US_ONLY = frozenset(("test_files/SC_rgb_jpeg.dcm",))
@@ -23,18 +23,6 @@ ESCAPES = frozenset(("charset_files/chrH32.dcm", "charset_files/chrJapMultiExpli
 
 EVERY = 4
 """So many elements share one comparison of raw values."""
-
-
-@pytest.fixture(scope="module")
-def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def face(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Face]:
-    with serving(tmp_path_factory.mktemp("wherry")) as served:
-        yield served
 
 
 def both(orthanc: Orthanc, face: Face, files: Sequence[bytes]) -> list[dict[str, Any]]:

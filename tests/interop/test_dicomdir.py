@@ -10,7 +10,6 @@ import json
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import pytest
 from tests.support.dicom_bytes import data_set, even, meta, pixels, type_element
 from tests.support.dicom_files import make_instance
 from tests.support.dicomdirs import file_set, leaves, shown, walk
-from tests.support.genuine import Orthanc, running_orthanc
+from tests.support.genuine import Orthanc
 from tests.support.pydicom_files import FILES, ROOT
 from wherry.dicom.dicomdir import DicomDir
 from wherry.dicom.dicomdir.keys import LEAF
@@ -146,12 +145,6 @@ def test_keys_are_those_of_dcmmkdir(tmp_path: Path, name: str) -> None:
 
 
 # --- Orthanc -----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as server:
-        yield server
 
 
 MADE: dict[str, tuple[type_element, ...]] = {

@@ -11,7 +11,6 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,8 @@ import pydicom
 import pytest
 
 from tests.support.dicom_files import make_instance
-from tests.support.face import Face, serving
-from tests.support.genuine import Orthanc, running_orthanc
+from tests.support.face import Face
+from tests.support.genuine import Orthanc
 from tests.support.pydicom_files import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -125,18 +124,6 @@ WITH_SAMPLES = (
     Case("PrivateMDNTags.dcm", "anonymize", {"Keep": ["7053,1000"]}, {"7053,.*": CREATOR}),
     Case("sample-pdf.dcm", "anonymize", {}),
 )
-
-
-@pytest.fixture(scope="module")
-def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def face(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Face]:
-    with serving(tmp_path_factory.mktemp("wherry")) as served:
-        yield served
 
 
 def flat(data: bytes, source_uids: frozenset[str]) -> dict[str, str]:

@@ -6,13 +6,12 @@ stands here with its reason (docs/decisions/dicom-parser.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.support.dicom_bytes import data_set, explicit, fragments, item, meta, pixels
-from tests.support.genuine import Orthanc, running_orthanc
+from tests.support.genuine import Orthanc
 from tests.support.pydicom_files import FILES, ROOT
 from wherry.dicom.json import to_json
 from wherry.dicom.scan import scan
@@ -33,12 +32,6 @@ READ_BY_US_ONLY = frozenset(("test_files/SC_rgb_jpeg.dcm",))
 
 ESCAPES = frozenset(("charset_files/chrH32.dcm", "charset_files/chrJapMultiExplicitIR6.dcm"))
 """Japanese escapes, which Orthanc leaves in the text."""
-
-
-@pytest.fixture(scope="module")
-def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as server:
-        yield server
 
 
 def outcome(data: bytes) -> int:

@@ -17,16 +17,14 @@ import io
 import os
 import warnings
 import zipfile
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
-import pytest
 
-from tests.support.genuine import Orthanc, running_orthanc
+from tests.support.genuine import Orthanc
 from tests.support.pydicom_files import FILES, ROOT
 from wherry.dicom.codecs.image import Image
 from wherry.dicom.codecs.syntaxes import LOSSY
@@ -53,12 +51,6 @@ WHOLE = bool(os.environ.get("WHERRY_WHOLE_TABLE") or os.environ.get("WHERRY_WRIT
 def table() -> dict[str, str]:
     lines = [line.split() for line in TABLE.read_text().splitlines()[1:]]
     return {name: "".join(found) for name, *found in lines}
-
-
-@pytest.fixture(scope="module")
-def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    with running_orthanc(tmp_path_factory.mktemp("orthanc")) as found:
-        yield found
 
 
 def theirs(orthanc: Orthanc, series: str, syntax: str) -> bytes:
