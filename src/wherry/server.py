@@ -20,16 +20,10 @@ from pathlib import Path
 
 import uvloop
 
-from wherry import dimse, limits, logs, rest, transfers
-from wherry.archives.job import ArchiveJobs
-from wherry.archives.order import ARCHIVE, MEDIA
+from wherry import dimse, handlers, limits, logs, rest, transfers
 from wherry.config import Config
 from wherry.config.settings import processors
 from wherry.dicom import charsets, dictionary, extra, scan
-from wherry.editing.editors import editor_of
-from wherry.editing.job import EditJobs
-from wherry.editing.order import TYPES as EDITING_TYPES
-from wherry.editing.recoding import Recoding
 from wherry.errors import ConfigurationError, WherryError
 from wherry.housekeeping import Housekeeping, left_to_housekeeping
 from wherry.http import threads
@@ -48,18 +42,12 @@ from wherry.ingest.ingest import Ingest
 from wherry.ingest.recoding import IngestRecoding
 from wherry.ingest.recovery import Janitor
 from wherry.jobs.engine import JobEngine
-from wherry.jobs.shop import Rules
 from wherry.metrics import Metrics
 from wherry.modalities import ModalityBook
-from wherry.modalities.commitment import ask_to_commit
 from wherry.modalities.commitment_scp import CommitmentScp
 from wherry.modalities.pool import AssociationPool
 from wherry.modalities.retrieving import GetJobs, MoveJobs
-from wherry.modalities.store import MOVE_TYPE, ModalityStore
-from wherry.modalities.store import TYPE as STORE_TYPE
 from wherry.model import Level
-from wherry.moving.job import StorageMoves
-from wherry.moving.order import MOVE, POLICY
 from wherry.moving.policy import Policy
 from wherry.moving.reads import ReadNotes
 from wherry.peers import PeerBook
@@ -71,9 +59,7 @@ from wherry.storage.base import StorageArea
 from wherry.storage.building import Built, ring_files, storage_area
 from wherry.storage.cache import FileCache
 from wherry.storage.hybrid import type_noted
-from wherry.storage.moving import MovingStorage
 from wherry.transfers.service import TransferService
-from wherry.webhooks.events import JOB_TYPE
 from wherry.webhooks.job import WebhookJobs
 from wherry.webhooks.lookout import Lookout
 from wherry.worklists import WorklistBook
@@ -222,16 +208,18 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
             [
                 *transfer_service.handlers(),
                 PeerStore(config, index, storage, peers, transcoder),
-                *_modality_jobs(config, index, storage, modalities, associations, transcoder),
+                *handlers.modality_jobs(
+                    config, index, storage, modalities, associations, transcoder
+                ),
                 CommitmentScp(config, index, ingest.attachments, modalities),
                 MoveJobs(config, modalities),
                 GetJobs(config, modalities, ingest, receiving),
-                *_archive_jobs(config, index, storage, janitor, transcoder),
-                *_edit_jobs(config, index, storage, ingest, transcoder),
-                *_move_jobs(index, storage, stores, janitor, presence.id),
+                *handlers.archive_jobs(config, index, storage, janitor, transcoder),
+                *handlers.edit_jobs(config, index, storage, ingest, transcoder),
+                *handlers.move_jobs(index, storage, stores, janitor, presence.id),
                 WebhookJobs(config, index),
             ],
-            _rules(config),
+            handlers.rules(config),
             process_id=presence.id,
             removed=janitor.wake,
             metrics=metrics,
@@ -291,22 +279,6 @@ def running(config: Config, lifecycle: Lifecycle | None = None) -> Iterator[Serv
         logs.stop_counting(warnings)
 
 
-def _rules(config: Config) -> Rules:
-    webhooks = len(config.wherry.webhooks)
-    errands = {MOVE_TYPE: limits.MOVES}
-    if config.has_two_stores:
-        errands[POLICY] = limits.POLICY_JOBS
-    if webhooks:
-        errands[JOB_TYPE] = min(webhooks, limits.WEBHOOK_WORKERS)
-    return Rules(
-        concurrency=config.concurrent_jobs,
-        history_size=config.jobs_history_size,
-        pending=min(config.limit_jobs or limits.PENDING_JOBS, limits.PENDING_JOBS),
-        retries=config.wherry.job_retries,
-        errands=errands,
-    )
-
-
 def _ingest_recoding(
     config: Config, transcoder: Transcoder, storage: StorageArea
 ) -> IngestRecoding | None:
@@ -319,59 +291,6 @@ def _ingest_recoding(
         uncompressed=config.ingest_transcoding_of_uncompressed,
         compressed=config.ingest_transcoding_of_compressed,
     )
-
-
-def _modality_jobs(
-    config: Config,
-    index: Index,
-    storage: StorageArea,
-    modalities: ModalityBook,
-    associations: AssociationPool,
-    transcoder: Transcoder,
-) -> list[ModalityStore]:
-    commit = partial(ask_to_commit, config, index)
-    return [
-        ModalityStore(config, index, storage, modalities, associations, commit, transcoder, type)
-        for type in (STORE_TYPE, MOVE_TYPE)
-    ]
-
-
-def _archive_jobs(
-    config: Config,
-    index: Index,
-    storage: StorageArea,
-    janitor: Janitor,
-    transcoder: Transcoder,
-) -> list[ArchiveJobs]:
-    keep, utf8 = config.media_archive_size, config.zip_use_utf8
-    return [
-        ArchiveJobs(type, index, storage, janitor.wake, keep=keep, utf8=utf8, transcoder=transcoder)
-        for type in (ARCHIVE, MEDIA)
-    ]
-
-
-def _edit_jobs(
-    config: Config, index: Index, storage: StorageArea, ingest: Ingest, transcoder: Transcoder
-) -> list[EditJobs]:
-    secret = config.wherry.anonymization_secret
-    editor = partial(editor_of, secret=secret, transcode=Recoding(transcoder).or_as_it_is)
-    return [EditJobs(type, index, storage, ingest, editor) for type in EDITING_TYPES]
-
-
-def _move_jobs(
-    index: Index,
-    storage: StorageArea,
-    stores: MovingStorage | None,
-    janitor: Janitor,
-    process_id: str,
-) -> list[StorageMoves]:
-    """None where there is one store only."""
-    if stores is None:
-        return []
-    return [
-        StorageMoves(type, index, storage, stores, janitor.wake, process_id)
-        for type in (MOVE, POLICY)
-    ]
 
 
 def _ignore(uuid: str) -> None:
