@@ -89,6 +89,18 @@ def test_a_few_by_hand(document: dict[str, Any]) -> None:
     assert found["GET", "/tools/now"]["summary"] == "The time in UTC"
 
 
+def test_a_worklist_and_a_question_for_worklists_are_two_things(document: dict[str, Any]) -> None:
+    def schema(path: str, method: str, *way: str) -> Any:
+        found = document["paths"][path][method]
+        for step in (*way, "content", "application/json", "schema"):
+            found = found[step]
+        return found["properties"].keys()
+
+    assert schema("/worklists/{id}", "get", "responses", "200") == {"ID", "Path", "Tags"}
+    asked = schema("/modalities/{name}/find-worklist", "post", "requestBody")
+    assert asked == {"Query", "Full", "Short"}
+
+
 def test_it_is_valid(document: dict[str, Any]) -> None:
     schemas = pytest.importorskip("jsonschema_rs")
     meta = {

@@ -20,7 +20,8 @@ from wherry import __version__
 from wherry.http.answers import json_answer
 from wherry.http.routing import METHODS
 from wherry.model import Level
-from wherry.rest.described import DICOM, JSON, OPERATIONS, TEXT, Operation, Query
+from wherry.rest.described import OPERATIONS
+from wherry.rest.payloads import DICOM, JSON, TEXT, Operation, Query
 
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 _HEADING = re.compile(
