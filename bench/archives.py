@@ -163,13 +163,13 @@ def _archive(client: Client, case: Case) -> tuple[float, float | None, int]:
         fetched = client.ask("GET", case.path, take=_drop)
         return fetched.wall_s, fetched.first_s, fetched.size
     begin = time.monotonic()
-    job = run_job(client, case)
+    job = run_job(client, case.path, {})
     return time.monotonic() - begin, None, int(job["Content"]["ArchiveSize"])
 
 
-def run_job(client: Client, case: Case) -> dict[str, Any]:
+def run_job(client: Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
     """The job when it has ended in Success. Raises ``ServerError``."""
-    named, _ = client.json("POST", case.path, {"Asynchronous": True})
+    named, _ = client.json("POST", path, body | {"Asynchronous": True})
     while True:
         job: dict[str, Any] = client.json("GET", f"/jobs/{named['ID']}")[0]
         if job["State"] == "Success":
@@ -199,15 +199,21 @@ def rounds(
 
 
 # --- the report ------------------------------------------------------------------------------
+def heading(sets: Sequence[Manifest], versions: dict[str, str], rounds: int) -> list[str]:
+    """What was measured, and on what."""
+    servers = ", ".join(f"{kind} {version}" for kind, version in sorted(versions.items()))
+    lines = [f"Machine: {machine()}", f"Servers: {servers}", f"Medians of {rounds} rounds", ""]
+    for what in dict.fromkeys(sets):
+        lines.append(f"{what.name.upper()}: {what.count} instances, {what.bytes / 1e6:.1f} MB")
+    return lines
+
+
 def render(
     found: Sequence[Measurement], cases: Sequence[Case], versions: dict[str, str], rounds: int
 ) -> str:
     """In Markdown."""
-    servers = ", ".join(f"{kind} {version}" for kind, version in sorted(versions.items()))
-    lines = [f"Machine: {machine()}", f"Servers: {servers}", f"Medians of {rounds} rounds", ""]
-    for what in dict.fromkeys(case.what for case in cases):
-        lines.append(f"{what.name.upper()}: {what.count} instances, {what.bytes / 1e6:.1f} MB")
-    lines += [
+    lines = [
+        *heading([case.what for case in cases], versions, rounds),
         "",
         "| case | server | wall s | in MB/s | ZIP MB/s | ZIP MB | first byte ms | CPU s"
         " | peak MB | above idle MB | others | ratio |",
@@ -277,7 +283,7 @@ def check(bench: Bench, cases: Sequence[Case], kinds: Sequence[str]) -> bool:
             with bench.server(kind) as server, Client("127.0.0.1", server.port) as client:
                 path = case.path
                 if case.is_job:
-                    path = f"/jobs/{run_job(client, case)['ID']}/archive"
+                    path = f"/jobs/{run_job(client, case.path, {})['ID']}/archive"
                 with place.open("wb") as file:
                     client.ask("GET", path, take=file.write)
             media = "media" in case.way

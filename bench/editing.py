@@ -26,7 +26,7 @@ from statistics import median
 from typing import Any, Final
 
 from bench.api import ServerError
-from bench.archives import Bench, say
+from bench.archives import Bench, heading, run_job, say
 from bench.fetch import Client
 from bench.make_data import DEFAULT_FOLDER, PLANS, Manifest, make
 from bench.meter import Meter, machine, resident_bytes
@@ -38,7 +38,6 @@ BODIES: Final[dict[str, dict[str, Any]]] = {
 }
 CASES: Final = "onco-anonymize,small-anonymize,mammo-modify"
 WARM: Final = "warm"
-_POLL_S: Final = 0.02
 _SETTLE_S: Final = 1.0
 
 
@@ -52,6 +51,10 @@ class Case:
     @property
     def name(self) -> str:
         return f"{self.what.name}-{self.way}"
+
+    @property
+    def path(self) -> str:
+        return f"/studies/{self.what.orthanc_study_id}/{self.way}"
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,13 @@ def measure(bench: Bench, case: Case, kind: str, number: int) -> Measurement:
     with bench.server(kind) as server, Client("127.0.0.1", server.port) as client:
         time.sleep(_SETTLE_S)  # what it does after a start
         idle = resident_bytes(server.pid)
-        _forget(client, run_job(client, Case(make(PLANS[WARM], bench.data), case.way)))
+        warm = Case(make(PLANS[WARM], bench.data), case.way)
+        _forget(client, run_job(client, warm.path, BODIES[case.way]))
         os.sync()
         with bench.profiled(kind, f"{case.name}-{number}", server.pid):
             meter = Meter({"server": server.pid})
             begin = time.monotonic()
-            job = run_job(client, case)
+            job = run_job(client, case.path, BODIES[case.way])
             wall = time.monotonic() - begin
             costs, others = meter.read()
         count = client.json("GET", f"{job['Content']['Path']}/statistics")[0]["CountInstances"]
@@ -87,19 +91,6 @@ def measure(bench: Bench, case: Case, kind: str, number: int) -> Measurement:
         _forget(client, job)
     cost = costs["server"]
     return Measurement(case.name, kind, number, wall, cost.cpu_s, cost.peak_rss_bytes, idle, others)
-
-
-def run_job(client: Client, case: Case) -> dict[str, Any]:
-    """The job when it has ended in Success. Raises ``ServerError``."""
-    path = f"/studies/{case.what.orthanc_study_id}/{case.way}"
-    named, _ = client.json("POST", path, BODIES[case.way] | {"Asynchronous": True})
-    while True:
-        job: dict[str, Any] = client.json("GET", f"/jobs/{named['ID']}")[0]
-        if job["State"] == "Success":
-            return job
-        if job["State"] not in ("Pending", "Running"):
-            raise ServerError(f"job {job['State']}: {job['ErrorDescription']}")
-        time.sleep(_POLL_S)
 
 
 def _forget(client: Client, job: dict[str, Any]) -> None:
@@ -123,11 +114,8 @@ def render(
     found: Sequence[Measurement], cases: Sequence[Case], versions: dict[str, str], rounds: int
 ) -> str:
     """In Markdown."""
-    servers = ", ".join(f"{kind} {version}" for kind, version in sorted(versions.items()))
-    lines = [f"Machine: {machine()}", f"Servers: {servers}", f"Medians of {rounds} rounds", ""]
-    for what in dict.fromkeys(case.what for case in cases):
-        lines.append(f"{what.name.upper()}: {what.count} instances, {what.bytes / 1e6:.1f} MB")
-    lines += [
+    lines = [
+        *heading([case.what for case in cases], versions, rounds),
         "",
         "| case | server | wall s | ms an instance | CPU s | above idle MB | others | ratio |",
         "|---|---|" + "---:|" * 6,

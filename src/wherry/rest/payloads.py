@@ -145,9 +145,7 @@ ANONYMIZE: Final[dict[str, type_schema]] = {
 }
 
 _QUALITY = Query("quality", COUNT, "Of a JPEG, 1 to 100")
-_UNSUPPORTED = switch(
-    "returnUnsupportedImage", "Redirect to a picture that says so, instead of 415"
-)
+_UNSUPPORTED = switch("returnUnsupportedImage", "Redirect to a picture that says so; else 415")
 _PICTURE = Operation((_QUALITY, _UNSUPPORTED), answer_type="image/png")
 IMAGES = {
     "preview": _PICTURE,
