@@ -963,6 +963,13 @@ INDEX_READERS: Final = 16
 INDEX_WAIT_S: Final = 30.0
 """Wait for a read connection, or for the write lock that another process holds."""
 
+DIGESTED_AT_ONCE: Final = 64
+"""Files whose digests are taken anew before they are written down: as many are read again when a
+long question is asked once more."""
+
+DIGESTED_FOR_A_QUESTION_BYTES: Final = 1 * GIB
+"""What is read to answer whether instances are held here with the digest that is told: 2 s."""
+
 INDEX_RETRIES: Final = 5
 """Attempts of one write when the database says that trying again may help."""
 

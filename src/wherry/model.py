@@ -158,7 +158,7 @@ class Attachment:
     """1 = DICOM, 1024…65535 = defined by the user."""
     uncompressed_size: int
     uncompressed_md5: str
-    """Lower-case hex."""
+    """Lower-case hex; empty as long as nobody has asked for it, as all digests here."""
     compressed_size: int
     compressed_md5: str
     compression: int = 1
@@ -166,6 +166,27 @@ class Attachment:
     place: str = ""
     """Where the storage area put it, when its name alone does not tell."""
     revision: int = 0
+    uncompressed_blake3: str = ""
+    compressed_blake3: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Of the plain bytes (``digests``): the faster one of those that are known."""
+        return self.uncompressed_blake3 or self.uncompressed_md5
+
+    @property
+    def stored_digest(self) -> str:
+        """The same of the bytes as they are stored."""
+        return self.compressed_blake3 or self.compressed_md5
+
+    def has_digest(self, digest: str) -> bool:
+        """Whether this is known to be a digest of the plain bytes."""
+        return digest in (self.uncompressed_blake3, self.uncompressed_md5) and bool(digest)
+
+    def knows_like(self, digest: str) -> bool:
+        """Whether one of the same kind is known."""
+        known = (self.uncompressed_blake3, self.uncompressed_md5)
+        return any(len(one) == len(digest) for one in known)
 
 
 NO_ATTACHMENT: int = 0
@@ -412,8 +433,8 @@ class ManifestInstance:
 
     orthanc_id: str
     size: int
-    md5: str
-    """Lower-case hex over the whole DICOM file."""
+    digest: str
+    """Of the whole DICOM file (``digests``)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,10 @@ def test_attachments_of_all_levels_count(index: Index) -> None:
     index.write(
         lambda tx: (
             tx.run(
-                "INSERT INTO attachments VALUES (?, 1024, 'u', 7000, '', 7000, '', 1, '', 0)", row
+                "INSERT INTO attachments (resource, content_type, uuid, uncompressed_size,"
+                " uncompressed_md5, compressed_size, compressed_md5, compression, place, revision)"
+                " VALUES (?, 1024, 'u', 7000, '', 7000, '', 1, '', 0)",
+                row,
             ),
             tx.run("UPDATE totals SET disk_bytes = disk_bytes + 7000"),
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import threading
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
+from blake3 import blake3
 
 from tests.support.dicom_files import make_instance, make_series
 from tests.support.memory import MemoryStorage
@@ -103,7 +103,7 @@ def test_staging_knows_the_file(
 ) -> None:
     data = make_instance()
     staged = stage(ingest, data, piece)
-    assert staged.attachment.uncompressed_md5 == hashlib.md5(data).hexdigest()
+    assert staged.attachment.digest == blake3(data).hexdigest()
     assert staged.attachment.uncompressed_size == len(data)
     assert staged.summary.tags_at(Level.PATIENT)["0010,0020"] == "PATIENT1"
     assert files(storage, tmp_path) == {staged.attachment.uuid}

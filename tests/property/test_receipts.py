@@ -70,7 +70,7 @@ def test_a_signed_receipt_comes_back_and_no_bit_may_change(
         b"[]",
         b"{}",
         b'{"Receipt": 1}',
-        b'{"Receipt": {"Version": 2}, "PublicKey": "", "Signature": ""}',
+        b'{"Receipt": {"Version": 3}, "PublicKey": "", "Signature": ""}',
         b'{"Receipt": {"Version": 1}}',
         b'{"Receipt": {"Version": 1}, "PublicKey": 1, "Signature": ""}',
     ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import socket
 import struct
 import threading
@@ -12,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from blake3 import blake3
 
 from wherry import limits
 from wherry.dicom.wire.commands import Command, CommandField
@@ -77,9 +77,9 @@ class Bench:
             cast(Services, rooms), cast(Agreement, agreement), Messages(16384), self.theirs
         )
 
-    def store_now(self, data: bytearray, origin: Any, check: Any, md5: str) -> None:
-        assert md5 in ("", hashlib.md5(data).hexdigest())
-        self.digested += bool(md5)
+    def store_now(self, data: bytearray, origin: Any, check: Any, digest: str) -> None:
+        assert digest in ("", blake3(data).hexdigest())
+        self.digested += bool(digest)
         assert origin.remote_aet == "CALLER"
         if self.refusal is not None:
             raise self.refusal

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import zlib
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from blake3 import blake3
 
 from wherry import limits
 from wherry.errors import StorageFull, TooLarge
@@ -46,8 +46,8 @@ def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def md5(data: bytes) -> str:
-    return hashlib.md5(data).hexdigest()
+def digest(data: bytes) -> str:
+    return blake3(data).hexdigest()
 
 
 CONTENTS = {
@@ -91,8 +91,8 @@ def test_packed(
         assert stored == b""
     assert attachment.content_type == 4400
     assert attachment.compression == compression
-    assert (attachment.uncompressed_size, attachment.uncompressed_md5) == (len(data), md5(data))
-    assert (attachment.compressed_size, attachment.compressed_md5) == (len(stored), md5(stored))
+    assert (attachment.uncompressed_size, attachment.digest) == (len(data), digest(data))
+    assert (attachment.compressed_size, attachment.stored_digest) == (len(stored), digest(stored))
     reader = open_content(storage, attachment)
     assert reader.read_at(0, len(data)) == data
     reader.close()
@@ -112,7 +112,8 @@ def test_plain(storage: FilesystemStorage, tmp_path: Path, name: str) -> None:
     attachment = deposit.finish()
     assert files(tmp_path)[0].read_bytes() == data
     assert attachment.compression == 1
-    assert attachment.uncompressed_md5 == attachment.compressed_md5 == md5(data)
+    assert attachment.digest == attachment.stored_digest == digest(data)
+    assert attachment.uncompressed_md5 == ""
     assert attachment.uncompressed_size == attachment.compressed_size == len(data)
 
 

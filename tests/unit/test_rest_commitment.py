@@ -130,7 +130,7 @@ def test_instances_of_resources_and_by_name(face: Face, asked: list[dict[str, An
     named = [(one.sop_class, one.sop_instance) for one in call["asked"]]
     assert named == [(CT, f"{ROOT}.1"), (CT, f"{ROOT}.2"), (CT, "1.2.3")]
     md5s = [face.get(f"/instances/{one['ID']}/attachments/dicom/md5").body for one in stored]
-    assert [one.md5s for one in call["asked"]] == [
+    assert [one.digests for one in call["asked"]] == [
         (md5s[0].decode(),),
         (md5s[1].decode(),),
         (),

@@ -10,7 +10,6 @@ Every file is compared with the digest that the index knows, as it passes.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -19,6 +18,7 @@ from typing import Final
 
 from wherry import limits
 from wherry.archives.contents import Item
+from wherry.digests import digest_like
 from wherry.errors import CorruptedFile, WherryError
 from wherry.storage.base import FileReader, StorageArea
 from wherry.storage.outgoing import FileRange, all_opened
@@ -124,7 +124,7 @@ class FilesAhead:
     def _pieces(self, item: Item, reader: FileReader) -> Iterator[bytes]:
         attachment = item.attachment
         size = attachment.uncompressed_size
-        digest = hashlib.md5(usedforsecurity=False)
+        digest = digest_like(attachment.digest)
         # A slice of CT is a little more than a chunk: one read, one piece.
         portion = size if size <= 2 * limits.READ_CHUNK_BYTES else limits.READ_CHUNK_BYTES
         with named(item):
@@ -137,7 +137,7 @@ class FilesAhead:
                 digest.update(piece)
                 offset += len(piece)
                 yield piece
-        if digest.hexdigest() != attachment.uncompressed_md5:
+        if digest.hexdigest() != attachment.digest:
             raise CorruptedFile(f"Instance {item.orthanc_id}: its file here is damaged")
 
 

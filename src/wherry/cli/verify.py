@@ -110,7 +110,7 @@ def _compare(receipt: SignedReceipt, folder: Path) -> list[str]:
     from wherry.receipts.document import manifest_root
     from wherry.receipts.files import instances_in
 
-    found, others = instances_in(folder)
+    found, others = instances_in(folder, str(receipt.body.get("BLAKE3", "")))
     problems = []
     if others:
         problems.append(f"{others} files in {folder} are no DICOM files")

@@ -11,7 +11,6 @@ Not here: which associations are lent (``association``).
 
 from __future__ import annotations
 
-import hashlib
 import os
 import socket
 import threading
@@ -24,6 +23,7 @@ from wherry import clock, limits
 from wherry.dicom.wire.commands import Command, CommandField
 from wherry.dicom.wire.messages import Head, Messages, Piece, message
 from wherry.dicom.wire.pdu import type_pdu
+from wherry.digests import Digest, new_digest
 from wherry.dimse.permissions import Permission
 from wherry.dimse.requests import response
 from wherry.dimse.services import SERVICES
@@ -32,8 +32,6 @@ from wherry.errors import NetworkProtocol, WherryError
 from wherry.modalities.arriving import check_identity
 
 if TYPE_CHECKING:
-    from hashlib import _Hash
-
     from wherry.dimse.negotiation import Agreement
     from wherry.dimse.requests import Context
     from wherry.http.services import Services
@@ -48,7 +46,7 @@ class Begun:
     context: Context
     command: Command
     gathered: bytearray
-    digest: _Hash | None = None
+    digest: Digest | None = None
     """Of a longer one, taken while the rest is on the line."""
 
     def add(self, data: memoryview) -> None:
@@ -57,7 +55,8 @@ class Begun:
         if self.digest is not None:
             self.digest.update(data)
         elif len(self.gathered) > limits.SMALL_FILE_BYTES:
-            self.digest = hashlib.md5(self.gathered, usedforsecurity=False)
+            self.digest = new_digest()
+            self.digest.update(self.gathered)
 
 
 @dataclass(slots=True)
@@ -160,9 +159,9 @@ class Lent:
     def _store(self, begun: Begun) -> None:
         """Make it durable and visible, and say so."""
         check = partial(check_identity, begun.command)
-        md5 = "" if begun.digest is None else begun.digest.hexdigest()
+        digest = "" if begun.digest is None else begun.digest.hexdigest()
         try:
-            self._rooms.ingest.store_now(begun.gathered, self._origin, check, md5)
+            self._rooms.ingest.store_now(begun.gathered, self._origin, check, digest)
         except WherryError as error:
             answer = response(begun.command, error.dimse_status, comment=str(error))
         else:

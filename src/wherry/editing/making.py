@@ -24,7 +24,7 @@ from typing import NamedTuple, Protocol
 from wherry import limits
 from wherry.dicom.editing.editor import type_read_range
 from wherry.dicom.scan import scan
-from wherry.digests import small_md5
+from wherry.digests import digest_of, new_digest, new_md5, small_md5, split
 from wherry.editing.order import EditOrder
 from wherry.errors import (
     CannotWriteFile,
@@ -36,7 +36,7 @@ from wherry.errors import (
 )
 from wherry.index.deletions import type_file
 from wherry.index.editing import Source
-from wherry.ingest.deposit import Deposit, md5_of
+from wherry.ingest.deposit import Deposit
 from wherry.ingest.ingest import Ingest
 from wherry.ingest.staging import staged_file, staged_instance
 from wherry.model import DICOM_CONTENT, Attachment, Compression, StagedInstance, Summary
@@ -301,18 +301,30 @@ def read_again(
     reader = storage.open(uuid)
     try:
         with reader.map() as stored:
-            stored_md5, size = md5_of(stored), len(stored)
+            size = len(stored)
+            small = compression is Compression.NONE and size <= limits.SMALL_FILE_BYTES
+            digest = digest_of(stored, new_md5 if small else new_digest)
             plain_size = size
             if compression is not Compression.NONE:
                 plain_size = int.from_bytes(stored[:PREFIX_BYTES], "little")
         place = reader.place
     finally:
         reader.close()
+    md5, blake3 = split(digest)
     file = Attachment(
-        uuid, DICOM_CONTENT, plain_size, stored_md5, size, stored_md5, compression, place
+        uuid,
+        DICOM_CONTENT,
+        plain_size,
+        md5,
+        size,
+        md5,
+        compression,
+        place,
+        uncompressed_blake3=blake3,
+        compressed_blake3=blake3,
     )
     with mapped(storage, file) as plain:
         summary = scan(plain)
         if compression is not Compression.NONE:
-            file = replace(file, uncompressed_md5=md5_of(plain))
+            file = replace(file, uncompressed_blake3=digest_of(plain))
     return staged_file(file, summary, order.origin)

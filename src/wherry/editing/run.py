@@ -188,7 +188,7 @@ class Run:
             else:
                 staged = self._sharing.of(one.staged)
                 self._pairs.append(Pair(self._sources[one.position], staged))
-                digest = staged.attachment.compressed_md5
+                digest = staged.attachment.stored_digest
             self._chain = hashlib.sha256(f"{self._chain}{digest}".encode()).hexdigest()
 
     def _save(self, also: Callable[[Transaction], None] = lambda tx: None) -> None:

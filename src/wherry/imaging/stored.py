@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from wherry import limits
+from wherry.digests import digest_like
 from wherry.errors import CorruptedFile
 from wherry.imaging.pool import Source
 from wherry.imaging.process import memfd
@@ -23,10 +23,10 @@ from wherry.storage.pieces import pieces
 def checked_source(storage: StorageArea, attachment: Attachment) -> Iterator[Source]:
     """As ``stored_source``; and its bytes are what was received, or ``CorruptedFile``."""
     with stored_source(storage, attachment) as source:
-        digest = hashlib.md5(usedforsecurity=False)
+        digest = digest_like(attachment.digest)
         for piece in read_pieces(source):
             digest.update(piece)
-        if digest.hexdigest() != attachment.uncompressed_md5:
+        if digest.hexdigest() != attachment.digest:
             raise CorruptedFile("Its file here is damaged")
         yield source
 

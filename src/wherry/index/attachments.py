@@ -24,10 +24,13 @@ _COLUMNS = (
     "compression",
     "place",
     "revision",
+    "uncompressed_blake3",
+    "compressed_blake3",
 )
 _READ = (
     "SELECT uuid, content_type, uncompressed_size, uncompressed_md5, compressed_size,"
-    " compressed_md5, compression, place, revision FROM attachments"
+    " compressed_md5, compression, place, revision, uncompressed_blake3, compressed_blake3"
+    " FROM attachments"
 )
 _FIRST_OF_USERS = 1024
 

@@ -25,8 +25,8 @@ class AskedInstance(NamedTuple):
 
     sop_class: str
     sop_instance: str
-    md5s: tuple[str, ...] = ()
-    """Of each DICOM file of it that was stored here when it was asked; in lower-case hex."""
+    digests: tuple[str, ...] = ()
+    """Of each DICOM file of it that was stored here when it was asked."""
 
 
 @dataclass(frozen=True, slots=True)

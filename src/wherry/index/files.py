@@ -33,11 +33,13 @@ class StoredFile(NamedTuple):
 
 
 class Digests(NamedTuple):
-    """Of one file, lower-case hex."""
+    """Of one file, lower-case hex; empty = not known."""
 
     uuid: str
     uncompressed_md5: str
     compressed_md5: str
+    uncompressed_blake3: str = ""
+    compressed_blake3: str = ""
 
 
 class Header(NamedTuple):
@@ -48,7 +50,16 @@ class Header(NamedTuple):
     sop_class_uid: str
 
 
-_WHOLE: Final = "a.uncompressed_md5 <> '' AND a.compressed_md5 <> ''"
+_WHOLE: Final = (
+    "(a.uncompressed_md5 <> '' OR a.uncompressed_blake3 <> '')"
+    " AND (a.compressed_md5 <> '' OR a.compressed_blake3 <> '')"
+)
+_DIGESTS: Final = (
+    "uncompressed_md5",
+    "compressed_md5",
+    "uncompressed_blake3",
+    "compressed_blake3",
+)
 
 
 def count(tx: Transaction) -> int:
@@ -90,12 +101,10 @@ def without_header(tx: Transaction, after: int, limit: int) -> list[StoredFile]:
 
 def set_digests(tx: Transaction, found: Collection[Digests]) -> None:
     """Write down the digests of files; one that is known stays."""
+    told = ", ".join(f"{one} = CASE a.{one} WHEN '' THEN ? ELSE a.{one} END" for one in _DIGESTS)
     tx.many(
-        "UPDATE attachments AS a SET"
-        " uncompressed_md5 = CASE a.uncompressed_md5 WHEN '' THEN ? ELSE a.uncompressed_md5 END,"
-        " compressed_md5 = CASE a.compressed_md5 WHEN '' THEN ? ELSE a.compressed_md5 END"
-        f" WHERE a.uuid = ? AND NOT ({_WHOLE})",
-        [(one.uncompressed_md5, one.compressed_md5, one.uuid) for one in found],
+        f"UPDATE attachments AS a SET {told} WHERE a.uuid = ?",
+        [(*one[1:], one.uuid) for one in found],
     )
 
 

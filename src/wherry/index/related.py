@@ -19,7 +19,8 @@ from wherry.model import Attachment, Level
 
 FILE: Final = (
     "a.uuid, a.content_type, a.uncompressed_size, a.uncompressed_md5, a.compressed_size,"
-    " a.compressed_md5, a.compression, a.place, a.revision"
+    " a.compressed_md5, a.compression, a.place, a.revision, a.uncompressed_blake3,"
+    " a.compressed_blake3"
 )
 """Columns of an attachment ``a``, in the order of the fields of ``Attachment``."""
 _MODALITY = "0008,0060"

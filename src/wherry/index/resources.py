@@ -124,15 +124,31 @@ def files_of(tx: Transaction, instance_ids: Collection[str]) -> dict[str, Attach
 
 
 def held(tx: Transaction, instances: Sequence[ManifestInstance]) -> set[ManifestInstance]:
-    """Those that are stored here, with this size and this MD5."""
+    """Those that are stored here, with this size, and known to have this digest."""
     found: set[ManifestInstance] = set()
     for start in range(0, len(instances), limits.INDEX_ROWS_AT_ONCE):
         portion = instances[start : start + limits.INDEX_ROWS_AT_ONCE]
         files = files_of(tx, [one.orthanc_id for one in portion])
         for one in portion:
             file = files.get(one.orthanc_id)
-            if file and (file.uncompressed_size, file.uncompressed_md5) == (one.size, one.md5):
+            if file and file.uncompressed_size == one.size and file.has_digest(one.digest):
                 found.add(one)
+    return found
+
+
+def undecided(
+    tx: Transaction, instances: Sequence[ManifestInstance]
+) -> list[tuple[ManifestInstance, Attachment]]:
+    """Those that are stored here with this size, and with a digest that cannot be compared; and
+    their files."""
+    found: list[tuple[ManifestInstance, Attachment]] = []
+    for start in range(0, len(instances), limits.INDEX_ROWS_AT_ONCE):
+        portion = instances[start : start + limits.INDEX_ROWS_AT_ONCE]
+        files = files_of(tx, [one.orthanc_id for one in portion])
+        for one in portion:
+            file = files.get(one.orthanc_id)
+            if file and file.uncompressed_size == one.size and not file.knows_like(one.digest):
+                found.append((one, file))
     return found
 
 

@@ -62,6 +62,8 @@ ATTACHMENT = (
     "compression",
     "place",
     "revision",
+    "uncompressed_blake3",
+    "compressed_blake3",
 )
 
 
@@ -137,6 +139,8 @@ def attachment(file: Attachment, resource: int) -> type_row:
         file.compression,
         file.place,
         file.revision,
+        file.uncompressed_blake3,
+        file.compressed_blake3,
     )
 
 

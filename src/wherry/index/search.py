@@ -22,6 +22,7 @@ from wherry.index import metadata
 from wherry.index.checks import Check
 from wherry.index.database import Transaction
 from wherry.index.keys import search_key
+from wherry.index.related import FILE
 from wherry.index.search_plan import Plan, first_instance
 from wherry.index.search_planning import plan
 from wherry.index.search_terms import Criteria
@@ -142,9 +143,7 @@ def files_to_look_into(tx: Transaction, level: Level, rows: Sequence[int]) -> di
     """For each of these resources the DICOM file that speaks for it, that of one instance.
     Resources that are gone are left out."""
     found = tx.all(
-        "SELECT r.id, a.uuid, a.content_type, a.uncompressed_size, a.uncompressed_md5,"
-        " a.compressed_size, a.compressed_md5, a.compression, a.place, a.revision"
-        f" FROM {level.plural} r JOIN attachments a"
+        f"SELECT r.id, {FILE} FROM {level.plural} r JOIN attachments a"
         f" ON a.resource = {first_instance(level, 'r.id')}"
         " AND a.content_type = 1 WHERE r.id IN ?",
         (list(rows),),

@@ -44,7 +44,7 @@ class InstanceRow:
     position: int
     orthanc_id: str
     size: int
-    md5: str
+    digest: str
     uuid: str
     """Name of its file, once it is verified."""
     buckets: str

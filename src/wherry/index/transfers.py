@@ -37,7 +37,7 @@ _TRANSFER = (
     "id, kind, state, compression, username, created_at, touched_at, block, instance_count,"
     " bucket_count, total_bytes, remote_ip, other_end, origin"
 )
-_INSTANCE = "position, orthanc_id, size, md5, uuid, buckets, staged IS NOT NULL"
+_INSTANCE = "position, orthanc_id, size, digest, uuid, buckets, staged IS NOT NULL"
 _BY_POSITION = ("transfer_instances", "transfer_buckets", "transfer_attachments")
 _STAGED_PORTION = 500
 _HELD = "held"
@@ -75,14 +75,14 @@ def create(
     )
     tx.insert(
         "transfer_instances",
-        ("transfer_id", "position", "orthanc_id", "size", "md5", "uuid", "buckets", "staged"),
+        ("transfer_id", "position", "orthanc_id", "size", "digest", "uuid", "buckets", "staged"),
         [
             (
                 transfer.id,
                 one.position,
                 one.orthanc_id,
                 one.size,
-                one.md5,
+                one.digest,
                 one.uuid,
                 one.buckets,
                 _HELD if one.held else None,
@@ -232,7 +232,7 @@ def staged(tx: Transaction, transfer_id: str) -> Iterator[str]:
 def manifest(tx: Transaction, transfer_id: str) -> list[ManifestInstance]:
     """All declared instances of an open transfer, in order of position."""
     rows = tx.all(
-        "SELECT orthanc_id, size, md5 FROM transfer_instances WHERE transfer_id = ?"
+        "SELECT orthanc_id, size, digest FROM transfer_instances WHERE transfer_id = ?"
         " ORDER BY position",
         (transfer_id,),
     )
@@ -242,7 +242,7 @@ def manifest(tx: Transaction, transfer_id: str) -> list[ManifestInstance]:
 def held(tx: Transaction, transfer_id: str) -> list[ManifestInstance]:
     """The instances that are not sent because they were stored here before."""
     rows = tx.all(
-        "SELECT orthanc_id, size, md5 FROM transfer_instances"
+        "SELECT orthanc_id, size, digest FROM transfer_instances"
         " WHERE transfer_id = ? AND staged = ? ORDER BY position",
         (transfer_id, _HELD),
     )
@@ -379,5 +379,5 @@ def forget(tx: Transaction, before: float) -> None:
 
 
 def _instance(row: tuple[Any, ...]) -> InstanceRow:
-    position, orthanc_id, size, md5, uuid, held_by, is_staged = row
-    return InstanceRow(position, orthanc_id, size, md5, uuid, held_by, bool(is_staged))
+    position, orthanc_id, size, digest, uuid, held_by, is_staged = row
+    return InstanceRow(position, orthanc_id, size, digest, uuid, held_by, bool(is_staged))

@@ -7,10 +7,12 @@ crash at any point leaves no file without its row and no row without its file.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 
+from wherry.digests import digest_like, new_md5, type_kind
 from wherry.errors import CorruptedFile, Unavailable
 from wherry.index import attachments, recycling
 from wherry.index.database import Index, Transaction
@@ -19,9 +21,9 @@ from wherry.ingest.deposit import Deposit
 from wherry.ingest.newfiles import NewFiles
 from wherry.ingest.recovery import Janitor
 from wherry.model import Attachment, Compression, Level, Revision
-from wherry.storage.base import FileReader, StorageArea
+from wherry.storage.base import StorageArea
 from wherry.storage.content import open_content
-from wherry.storage.pieces import pieces
+from wherry.storage.pieces import digest_of_file, pieces
 from wherry.storage.unnoted import unnoted
 
 _ATTEMPTS = 3
@@ -53,8 +55,8 @@ class Attaching:
         self._bounds = bounds
 
     def deposit(self, content_type: int) -> Deposit:
-        """Begin a new file; ``attach`` it, or ``abort`` it."""
-        return self._deposit(content_type, self._compression, self._max_bytes)
+        """Begin a new file; ``attach`` it, or ``abort`` it. Its entity tag will have its MD5."""
+        return self._deposit(content_type, self._compression, self._max_bytes, new_md5)
 
     def attach(
         self,
@@ -138,20 +140,25 @@ class Attaching:
             stored.close()
             return False
         stored.forget(0, stored.size)
-        if _md5(stored, stored.size, read) != attachment.compressed_md5:
+        known = attachment.stored_digest
+        if digest_of_file(stored, partial(digest_like, known), read) != known:
             return False
         if attachment.compression == Compression.NONE:
             return True
         plain = open_content(self._storage, attachment)
-        return _md5(plain, attachment.uncompressed_size, read) == attachment.uncompressed_md5
+        known = attachment.digest
+        return digest_of_file(plain, partial(digest_like, known), read) == known
 
-    def _deposit(self, content_type: int, compression: Compression, max_bytes: int) -> Deposit:
+    def _deposit(
+        self, content_type: int, compression: Compression, max_bytes: int, kind: type_kind
+    ) -> Deposit:
         return Deposit(
             self._storage,
             self._files.names,
             content_type,
             compression=compression,
             max_bytes=max_bytes,
+            kind=kind,
         )
 
     def _commit(
@@ -186,7 +193,8 @@ class Attaching:
         self, level: Level, orthanc_id: str, known: Attachment, wanted: Compression
     ) -> bool:
         """Whether the new file took the place of ``known``."""
-        deposit = self._deposit(known.content_type, wanted, known.uncompressed_size)
+        kind = partial(digest_like, known.digest)
+        deposit = self._deposit(known.content_type, wanted, known.uncompressed_size, kind)
         try:
             self._copy(known, deposit)
         except BaseException:
@@ -194,8 +202,9 @@ class Attaching:
             raise
 
         def work(tx: Transaction, attachment: Attachment) -> Attachment | None:
-            done = attachments.exchange(tx, level, orthanc_id, known, attachment)
-            return attachment if done else None
+            written = _with_digests_of(known, attachment)
+            done = attachments.exchange(tx, level, orthanc_id, known, written)
+            return written if done else None
 
         return self._commit(deposit, work) is not None
 
@@ -204,15 +213,14 @@ class Attaching:
         with closing(open_content(self._storage, known)) as reader:
             for piece in pieces(reader, 0, known.uncompressed_size):
                 deposit.write(piece)
-        if deposit.md5 != known.uncompressed_md5:
+        if deposit.digest != known.digest:
             raise CorruptedFile(f"The stored file {known.uuid} is damaged")
 
 
-def _md5(reader: FileReader, size: int, read: Callable[[int], None]) -> str:
-    """Of the first ``size`` bytes of a file, which is closed then."""
-    digest = hashlib.md5(usedforsecurity=False)
-    with closing(reader):
-        for piece in pieces(reader, 0, size):
-            digest.update(piece)
-            read(len(piece))
-    return digest.hexdigest()
+def _with_digests_of(known: Attachment, written: Attachment) -> Attachment:
+    """The plain bytes are the same."""
+    md5, blake3 = known.uncompressed_md5, known.uncompressed_blake3
+    file = replace(written, uncompressed_md5=md5, uncompressed_blake3=blake3)
+    if file.compression == Compression.NONE:
+        return replace(file, compressed_md5=md5, compressed_blake3=blake3)
+    return file

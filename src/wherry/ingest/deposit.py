@@ -8,20 +8,18 @@ Not here: what the bytes mean (``staging``), who owns the file then (``committin
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
 from wherry import limits
+from wherry.digests import digest_of, new_digest, split, type_kind
 from wherry.errors import StorageFull, StorageUnavailable, TooLarge
 from wherry.index.deletions import type_file
 from wherry.model import DICOM_CONTENT, Attachment, Compression
 from wherry.storage.base import FileWriter, StorageArea, type_buffer
 from wherry.storage.content import new_packer, unpacked
 from wherry.storage.packed import PREFIX_BYTES, Packer, prefix
-
-_MD5_PIECE_BYTES = 4 * limits.MIB
 
 
 class Names(Protocol):
@@ -44,34 +42,36 @@ class Deposit:
         *,
         compression: Compression,
         max_bytes: int,
-        md5: str = "",
+        digest: str = "",
+        kind: type_kind = new_digest,
     ) -> None:
-        """``md5``: of the plain bytes that will come, if somebody has taken it already."""
+        """``digest``: of the plain bytes that will come, if somebody has taken it already.
+        ``kind``: of those that are taken."""
         self._storage = storage
         self.content_type = content_type
         """Number of the attachment that it will be."""
         self._names = names
         self._max_bytes = max_bytes
         self._compression = compression
-        self._packing = _Packing(compression) if compression is not Compression.NONE else None
+        self._packing = _Packing(compression, kind) if compression is not Compression.NONE else None
         self._writer: FileWriter | None = None
-        self._md5 = md5
-        self._digest = hashlib.md5(usedforsecurity=False)
+        self._known = digest
+        self._digest = kind()
         self._ended = False
         self.size = 0
         """Plain bytes so far."""
 
     @property
-    def md5(self) -> str:
+    def digest(self) -> str:
         """Of the plain bytes so far."""
-        return self._md5 or self._digest.hexdigest()
+        return self._known or self._digest.hexdigest()
 
     def write(self, data: type_buffer) -> None:
         """Take the next bytes. Raises ``TooLarge``, ``StorageFull``, ``CannotWriteFile``."""
         self.size += len(data)
         if self.size > self._max_bytes:
             raise TooLarge(f"A file may have at most {self._max_bytes} bytes")
-        if not self._md5:
+        if not self._known:
             self._digest.update(data)
         if self._packing is None:
             self._file().write(data)
@@ -103,16 +103,21 @@ class Deposit:
         else:
             writer.flush()
         packing = self._packing
-        md5 = self.md5
+        md5, blake3 = split(self.digest)
+        stored_md5, stored_blake3 = (
+            (md5, blake3) if packing is None else split(packing.digest(writer))
+        )
         attachment = Attachment(
             uuid=writer.uuid,
             content_type=self.content_type,
             uncompressed_size=self.size,
             uncompressed_md5=md5,
             compressed_size=self.size if packing is None else packing.size,
-            compressed_md5=md5 if packing is None else packing.md5(writer),
+            compressed_md5=stored_md5,
             compression=self._compression,
             place=writer.place,
+            uncompressed_blake3=blake3,
+            compressed_blake3=stored_blake3,
         )
         writer.close()
         self._writer = None
@@ -154,8 +159,9 @@ class Deposit:
 class _Packing:
     """The packed side of a file: the size that stands first is known last."""
 
-    def __init__(self, compression: Compression) -> None:
+    def __init__(self, compression: Compression, kind: type_kind) -> None:
         self._packer: Packer = new_packer(compression)
+        self._kind = kind
         self._waiting: list[bytes] = []
         self._digest: str | None = None
         self.waiting_bytes = 0
@@ -179,7 +185,7 @@ class _Packing:
         empty file."""
         if plain_size == 0:
             self.size = 0
-            self._digest = hashlib.md5(usedforsecurity=False).hexdigest()
+            self._digest = digest_of(b"", self._kind)
             return
         self._keep(self._packer.flush())
         if self.size > PREFIX_BYTES:
@@ -189,13 +195,13 @@ class _Packing:
         stored = b"".join((prefix(plain_size), *self._waiting))
         writer.write(stored)
         self.size = len(stored)
-        self._digest = hashlib.md5(stored, usedforsecurity=False).hexdigest()
+        self._digest = digest_of(stored, self._kind)
 
-    def md5(self, writer: FileWriter) -> str:
+    def digest(self, writer: FileWriter) -> str:
         """Of the stored file; one that was poured is read again for it."""
         if self._digest is None:
             with writer.map() as view:
-                self._digest = md5_of(view)
+                self._digest = digest_of(view, self._kind)
         return self._digest
 
     def _keep(self, packed: bytes) -> None:
@@ -210,12 +216,3 @@ class _InMemory:
 
     def read_at(self, offset: int, size: int) -> bytes:
         return bytes(self._view[offset : offset + size])
-
-
-def md5_of(view: memoryview) -> str:
-    """MD5 of a mapped file, lower-case hex."""
-    digest = hashlib.md5(usedforsecurity=False)
-    for start in range(0, len(view), _MD5_PIECE_BYTES):
-        with view[start : start + _MD5_PIECE_BYTES] as piece:
-            digest.update(piece)
-    return digest.hexdigest()

@@ -22,6 +22,7 @@ from wherry.index.database import Index, Transaction
 from wherry.index.extras import Extras, Outcome
 from wherry.index.recycling import Bounds
 from wherry.ingest.attaching import Attaching
+from wherry.ingest.digesting import Digesting
 from wherry.ingest.group import GroupCommit, type_done
 from wherry.ingest.handful import Handfuls, type_check
 from wherry.ingest.newfiles import NewFiles, left_to_next_start
@@ -83,6 +84,8 @@ class Ingest:
             bounds=bounds,
         )
         """Files that users put beside the instances."""
+        self.digesting = Digesting(index, storage)
+        """Takes digests that nobody has taken yet."""
         self.reconstruction = Reconstruction(index, storage, signatures)
         """Describes what is stored anew."""
         self._lock = threading.Lock()
@@ -107,14 +110,14 @@ class Ingest:
         return True
 
     def store_now(
-        self, data: type_buffer, origin: Origin, check: type_check, md5: str = ""
+        self, data: type_buffer, origin: Origin, check: type_check, digest: str = ""
     ) -> Stored:
-        """Make an instance durable and visible in the thread of the caller. ``md5``: its digest, if
-        it is known. Raises what ``check``, ``Staging`` and ``commit`` raise; then nothing of it is
+        """Make an instance durable and visible in the thread of the caller. ``digest``: if it is
+        known. Raises what ``check``, ``Staging`` and ``commit`` raise; then nothing of it is
         left."""
         if self._takes_small and len(data) <= limits.SMALL_FILE_BYTES:
             return self._handfuls.store(data, origin, check)
-        staging = self.stage(origin, md5)
+        staging = self.stage(origin, digest)
         staging.write(data)
         return self.finish_now(staging, check)
 
@@ -140,7 +143,7 @@ class Ingest:
                 self._pool = ThreadPoolExecutor(limits.FILES_AHEAD, "staging")
         return in_order(self._pool, works, undo)
 
-    def stage(self, origin: Origin, md5: str = "") -> Staging:
+    def stage(self, origin: Origin, digest: str = "") -> Staging:
         """Begin one instance. Blocking methods, one thread at a time."""
         return Staging(
             self._storage,
@@ -148,7 +151,7 @@ class Ingest:
             origin,
             self._max_instance_bytes,
             compression=self.compression,
-            md5=md5,
+            digest=digest,
         )
 
     def submit(self, staged: StagedInstance, done: type_done) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from wherry import clock
 from wherry.dicom.scan import scan
+from wherry.digests import split
 from wherry.errors import TooLarge
 from wherry.ingest.deposit import Deposit, Names
 from wherry.model import DICOM_CONTENT, Attachment, Compression, Origin, StagedInstance, Summary
@@ -32,13 +33,13 @@ class Staging:
         max_bytes: int,
         *,
         compression: Compression = Compression.NONE,
-        md5: str = "",
+        digest: str = "",
     ) -> None:
-        """``md5``: of the instance, if it is known."""
+        """``digest``: of the instance, if it is known."""
         self._origin = origin
         self._max_bytes = max_bytes
         self._deposit = Deposit(
-            storage, names, compression=compression, max_bytes=max_bytes, md5=md5
+            storage, names, compression=compression, max_bytes=max_bytes, digest=digest
         )
         self._first: type_buffer = b""
 
@@ -105,9 +106,10 @@ def staged_file(attachment: Attachment, summary: Summary, origin: Origin) -> Sta
 
 
 def staged_instance(
-    uuid: str, place: str, size: int, md5: str, summary: Summary, origin: Origin
+    uuid: str, place: str, size: int, digest: str, summary: Summary, origin: Origin
 ) -> StagedInstance:
     """``staged_file`` of one that is not compressed."""
+    md5, blake3 = split(digest)
     attachment = Attachment(
         uuid=uuid,
         content_type=DICOM_CONTENT,
@@ -116,5 +118,7 @@ def staged_instance(
         compressed_size=size,
         compressed_md5=md5,
         place=place,
+        uncompressed_blake3=blake3,
+        compressed_blake3=blake3,
     )
     return staged_file(attachment, summary, origin)

@@ -124,8 +124,8 @@ def _asked(stored: Sequence[SopInstance]) -> list[AskedInstance]:
     found: dict[Reference, list[str]] = {}
     for one in stored:
         reference = Reference(one.sop_class, one.sop_instance)
-        found.setdefault(reference, []).append(one.file.uncompressed_md5)
-    return [AskedInstance(*reference, tuple(md5s)) for reference, md5s in found.items()]
+        found.setdefault(reference, []).append(one.file.digest)
+    return [AskedInstance(*reference, tuple(digests)) for reference, digests in found.items()]
 
 
 class _Conversation:

@@ -55,15 +55,15 @@ def remove_committed(index: Index, transaction: str) -> int:
 
 def _doomed(tx: Transaction, asked: Commitment) -> tuple[list[str], int]:
     """Identifiers of what may go, and how many of the same name may not."""
-    md5s = {(one.sop_class, one.sop_instance): one.md5s for one in asked.asked}
+    digests = {(one.sop_class, one.sop_instance): one.digests for one in asked.asked}
     here = [
         one
         for one in sop_instances.named(tx, [one.sop_instance for one in asked.asked])
-        if (one.sop_class, one.sop_instance) in md5s
+        if (one.sop_class, one.sop_instance) in digests
     ]
     doomed = [
         one.orthanc_id
         for one in here
-        if one.file.uncompressed_md5 in md5s[one.sop_class, one.sop_instance]
+        if any(map(one.file.has_digest, digests[one.sop_class, one.sop_instance]))
     ]
     return doomed, len(here) - len(doomed)

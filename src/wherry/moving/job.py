@@ -21,6 +21,7 @@ from contextlib import closing
 from functools import partial
 
 from wherry import clock, limits
+from wherry.digests import digest_like
 from wherry.errors import CorruptedFile, MissingFile, MoveFailed, Unavailable, WherryError
 from wherry.index import moves, tiers
 from wherry.index.database import Index, Transaction
@@ -211,14 +212,15 @@ class _Run:
     def _copy(self, move: Move, file: Attachment) -> bool:
         """Whether the copy is safe. Raises ``MoveFailed`` when there is no use in going on."""
         try:
-            md5 = self._stores.move(move.uuid, move.place, move.target, self._look)
+            kind = partial(digest_like, file.stored_digest)
+            digest = self._stores.move(move.uuid, move.place, move.target, self._look, kind)
         except _OF_ONE_FILE as error:
             self._fail(move.uuid, error)
             return False
         except WherryError as error:
             raise _cause(error) from error
         in_clear = not Place.parse(move.place).seal
-        if in_clear and file.compressed_md5 and md5 != file.compressed_md5:
+        if in_clear and file.stored_digest not in ("", digest):
             self._fail(move.uuid, CorruptedFile())
             return False
         return True

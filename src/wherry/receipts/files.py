@@ -1,37 +1,53 @@
-"""DICOM files of a folder as a manifest has them: identifier, size, MD5."""
+"""DICOM files of a folder as the manifest of a receipt has them: identifier, size, digest."""
 
 from __future__ import annotations
 
 import hashlib
 import mmap
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple, NoReturn
 
 from wherry.dicom.scan import scan
-from wherry.errors import WherryError
+from wherry.digests import new_digest, new_md5
+from wherry.errors import BadFileFormat, WherryError
+from wherry.jobs import ranges
 from wherry.model import ManifestInstance
 
 
-def instances_in(folder: Path) -> tuple[list[ManifestInstance], int]:
-    """The instances in a folder and below, each once, and the number of files that are none.
+class _Found(NamedTuple):
+    orthanc_id: str
+    path: Path
+    size: int
 
-    Raises ``WherryError`` when something cannot be read.
+
+def instances_in(folder: Path, blake3: str) -> tuple[list[ManifestInstance], int]:
+    """The instances in a folder and below, each once, and the number of files that are none.
+    ``blake3``: the member of the receipt that tells which digests are BLAKE3.
+
+    Raises ``WherryError`` when something cannot be read, ``BadFileFormat`` when the receipt tells
+    positions that are none.
     """
-    found: set[ManifestInstance] = set()
-    others = 0
     if not folder.is_dir():
         raise WherryError(f"{folder} is no folder")
+    paths = [*_files(folder)]
+    found = [one for path in paths if (one := _instance(path)) is not None]
+    places = {name: place for place, name in enumerate(sorted({one.orthanc_id for one in found}))}
+    try:
+        positions = ranges.parse(blake3, len(places)) if places else set()
+    except ValueError:
+        raise BadFileFormat("The receipt is about more instances than there are") from None
+    instances = {_digested(one, blake3=places[one.orthanc_id] in positions) for one in found}
+    return list(instances), len(paths) - len(found)
+
+
+def _files(folder: Path) -> Iterator[Path]:
     for place, _, names in os.walk(folder, onerror=_refuse):
-        for name in names:
-            one = _instance(Path(place) / name)
-            if one is None:
-                others += 1
-            else:
-                found.add(one)
-    return list(found), others
+        yield from (Path(place) / name for name in names)
 
 
-def _instance(path: Path) -> ManifestInstance | None:
+def _instance(path: Path) -> _Found | None:
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -40,17 +56,24 @@ def _instance(path: Path) -> ManifestInstance | None:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 view = memoryview(content)
                 try:
-                    identifiers = scan(view).identifiers
+                    return _Found(scan(view).identifiers.instance, path, size)
                 except WherryError:
                     return None
                 finally:
                     view.release()
-            file.seek(0)
-            digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))
     except OSError as error:
-        raise WherryError(f"{path} cannot be read: {error.strerror}") from error
-    return ManifestInstance(identifiers.instance, size, digest.hexdigest())
+        _refuse(error)
 
 
-def _refuse(error: OSError) -> None:
+def _digested(one: _Found, *, blake3: bool) -> ManifestInstance:
+    kind = new_digest if blake3 else new_md5
+    try:
+        with one.path.open("rb") as file:
+            digest = hashlib.file_digest(file, kind)  # type: ignore[arg-type]
+    except OSError as error:
+        _refuse(error)
+    return ManifestInstance(one.orthanc_id, one.size, digest.hexdigest())
+
+
+def _refuse(error: OSError) -> NoReturn:
     raise WherryError(f"{error.filename} cannot be read: {error.strerror}") from error

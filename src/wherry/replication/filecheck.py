@@ -7,14 +7,13 @@ Not here: what becomes of a file that is missing or damaged.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from functools import partial
 from typing import TypeVar
 
 from wherry import limits
 from wherry.dicom.scan import scan
+from wherry.digests import digest_like, new_md5, split
 from wherry.errors import CorruptedFile, WherryError
 from wherry.index import files
 from wherry.index.database import Index
@@ -24,7 +23,7 @@ from wherry.model import Attachment, Compression
 from wherry.replication.report import Report
 from wherry.storage.base import FileReader, StorageArea
 from wherry.storage.content import mapped, open_content
-from wherry.storage.pieces import pieces
+from wherry.storage.pieces import digest_of_file
 
 T = TypeVar("T")
 _OTHER_BYTES = "the file holds other bytes"
@@ -84,27 +83,32 @@ class FileCheck:
 
     def _compare(self, file: StoredFile) -> None:
         of = file.attachment
-        found = self._digests(file)
-        if (of.uncompressed_md5, of.compressed_md5) == found[1:]:
+        if self._digests(of) == (of.digest, of.stored_digest):
             self.report.found()
         else:
             self.report.fail(of.uuid, _OTHER_BYTES)
 
     def _missing_digests(self, file: StoredFile) -> Digests:
         """Those of a file of which one is known perhaps: then that one must be right."""
-        of, found = file.attachment, self._digests(file)
-        for known, read in zip((of.uncompressed_md5, of.compressed_md5), found[1:], strict=True):
-            if known and known != read:
-                raise CorruptedFile(_OTHER_BYTES)
-        return found
-
-    def _digests(self, file: StoredFile) -> Digests:
         of = file.attachment
-        stored = _md5(self._storage.open(of.uuid, of.place))
-        plain = (
-            stored if of.compression == Compression.NONE else _md5(open_content(self._storage, of))
-        )
-        return Digests(of.uuid, plain, stored)
+        plain, stored = self._digests(of)
+        if of.digest not in ("", plain) or of.stored_digest not in ("", stored):
+            raise CorruptedFile(_OTHER_BYTES)
+        (md5, blake3), (stored_md5, stored_blake3) = split(plain), split(stored)
+        return Digests(of.uuid, md5, stored_md5, blake3, stored_blake3)
+
+    def _digests(self, of: Attachment) -> tuple[str, str]:
+        """Of the plain bytes and of the stored ones: of the kind that is known, else MD5."""
+
+        def read(reader: FileReader, known: str) -> str:
+            kind = partial(digest_like, known) if known else new_md5
+            return digest_of_file(reader, kind, last_use=True)
+
+        known = of.digest or of.stored_digest
+        stored = read(self._storage.open(of.uuid, of.place), of.stored_digest or known)
+        if of.compression == Compression.NONE:
+            return stored, stored
+        return read(open_content(self._storage, of), known), stored
 
     def _header(self, file: StoredFile) -> Header:
         with mapped(self._storage, file.attachment) as content:
@@ -148,12 +152,3 @@ class FileCheck:
 def _reason(error: WherryError, file: Attachment) -> str:
     """Without the name, so that files with the same fate are counted together."""
     return str(error).replace(file.uuid, "…")
-
-
-def _md5(reader: FileReader) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
-    with closing(reader):
-        for piece in pieces(reader, 0, reader.size):
-            digest.update(piece)
-        reader.forget(0, reader.size)
-    return digest.hexdigest()

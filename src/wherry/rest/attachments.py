@@ -131,9 +131,11 @@ def info(request: Request, level: Level) -> Response:
 @quick
 def text(request: Request, level: Level, name: str) -> Response:
     """GET …/attachments/{name}/{size, md5, …}: one value."""
-    found = _found(request, level)
-    if name in _NEED_MD5 and not services(request).config.store_md5_for_attachments:
-        return empty_answer(404)
+    found, rooms = _found(request, level), services(request)
+    if name in _NEED_MD5:
+        if not rooms.config.store_md5_for_attachments:
+            return empty_answer(404)
+        [found] = rooms.ingest.digesting.with_md5([found])
     return _unless_known(request, found, lambda: text_answer(_TEXTS[name](found)))
 
 
@@ -196,9 +198,15 @@ def delete(request: Request, level: Level) -> Response:
 
 
 def _found(request: Request, level: Level) -> Attachment:
-    number = content_number(services(request).config, request.path_params["name"])
-    with services(request).index.read() as tx:
-        return attachments.get(tx, level, request.path_params["id"], number)
+    """The attachment, with its MD5 where that is shown, and the file can be read: entity tags have
+    it."""
+    rooms = services(request)
+    number = content_number(rooms.config, request.path_params["name"])
+    with rooms.index.read() as tx:
+        found = attachments.get(tx, level, request.path_params["id"], number)
+    if not rooms.config.store_md5_for_attachments:
+        return found
+    return rooms.ingest.digesting.with_md5([found], permissive=True)[0]
 
 
 def _opened(

@@ -9,7 +9,7 @@ Not here: the members of a resource (``rendering``), parsing of requests (``shap
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, groupby
+from itertools import chain, groupby, islice
 
 from starlette.responses import Response
 
@@ -22,7 +22,7 @@ from wherry.http.threads import in_thread
 from wherry.index import metadata, related, resources
 from wherry.index.database import Transaction
 from wherry.index.requested import Requested
-from wherry.model import Level, Resource
+from wherry.model import Attachment, Level, Resource
 from wherry.rest import rendering, requested
 from wherry.rest.names import metadata_name
 from wherry.rest.rendering import type_json
@@ -133,6 +133,7 @@ class Extras:
     def members(self, rooms: Services, shape: Shape) -> dict[int, type_json]:
         """Row → members. Reads files if it must."""
         tags = requested.complete(rooms, self._requested, shape.form)
+        attachments = self._complete_attachments(rooms)
         answer = {}
         for one in self._found:
             members: type_json = {}
@@ -143,12 +144,18 @@ class Extras:
                     for number, entry in entries.items()
                 }
             if shape.shows_attachments:
-                files = self._attachments.get(one.row, [])
+                files = attachments.get(one.row, [])
                 members["Attachments"] = [rendering.attachment(file) for file in files]
             if shape.requested:
                 members["RequestedTags"] = tags.get(one.row, {})
             answer[one.row] = members
         return answer
+
+    def _complete_attachments(self, rooms: Services) -> dict[int, list[Attachment]]:
+        """With their MD5s, of files that can be read."""
+        files = [file for row in self._attachments.values() for file in row]
+        known = iter(rooms.ingest.digesting.with_md5(files, permissive=True))
+        return {row: list(islice(known, len(of))) for row, of in self._attachments.items()}
 
 
 def extras_of(

@@ -304,7 +304,7 @@ MODALITY_STORE = {
 TRANSFER_RESOURCE = members(
     ("Level", "ID"), Level=one_of("Patient", "Study", "Series", "Instance"), ID=ID
 )
-TRANSFER_INSTANCE = members(("ID", "Size", "MD5"), ID=ID, Size=COUNT, MD5=STRING)
+TRANSFER_INSTANCE = members(("ID", "Size"), ID=ID, Size=COUNT, MD5=STRING, BLAKE3=STRING)
 TRANSFER = members(
     ("Resources", "Compression", "Peer"),
     Resources=list_of(TRANSFER_RESOURCE),

@@ -16,6 +16,7 @@ from typing import Final, Protocol, TypeVar
 
 from wherry import limits
 from wherry.config.objects import Hybrid
+from wherry.digests import new_digest, type_kind
 from wherry.errors import MissingFile, StorageFull
 from wherry.model import DICOM_CONTENT
 from wherry.storage.base import (
@@ -164,7 +165,9 @@ class HybridStorage:
         there = Place.parse(self._remote.place_for(content_type, sealed=bool(now.seal)))
         return str(replace(there, seal=now.seal))
 
-    def move(self, uuid: str, place: str, target: str, told: type_told) -> str:
+    def move(
+        self, uuid: str, place: str, target: str, told: type_told, kind: type_kind = new_digest
+    ) -> str:
         source, side = self._side(place), self._side(target)
         bare = _bare(target)
 
@@ -183,6 +186,7 @@ class HybridStorage:
             lambda: source.open(uuid, _bare(place)),
             Target(create, sync, lambda: side.open(uuid, bare), lambda: side.delete(uuid, bare)),
             told,
+            kind,
         )
 
     # --- one of the two --------------------------------------------------------------------------

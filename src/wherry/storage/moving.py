@@ -8,11 +8,11 @@ Not here: which files move, what the index says meanwhile (``wherry.moving``).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import NamedTuple, Protocol
 
+from wherry.digests import new_digest, type_kind
 from wherry.errors import CannotWriteFile, CorruptedFile, MissingFile
 from wherry.storage.base import FileReader, FileWriter
 from wherry.storage.pieces import pieces
@@ -28,11 +28,13 @@ class MovingStorage(Protocol):
         """The place that a file, now at ``place``, would have in ``store``
         (``places.FILE_SYSTEM``, ``places.OBJECT_STORAGE``); ``place`` itself when it is there."""
 
-    def move(self, uuid: str, place: str, target: str, told: type_told) -> str:
-        """Copy the raw bytes of a file from ``place`` to ``target``, of ``place_in``; the MD5 of
-        these bytes. A file that is at the target already stays when it has the same bytes, and is
-        replaced otherwise. Blocking; memory for a few pieces. ``told`` hears how many bytes were
-        read, every now and then; what it raises passes through.
+    def move(
+        self, uuid: str, place: str, target: str, told: type_told, kind: type_kind = new_digest
+    ) -> str:
+        """Copy the raw bytes of a file from ``place`` to ``target``, of ``place_in``; the
+        digest of these bytes, of this ``kind``. A file that is at the target already stays when it
+        has the same bytes, and is replaced otherwise. Blocking; memory for a few pieces. ``told``
+        hears how many bytes were read, every now and then; what it raises passes through.
 
         When it raises, something may be left at the target. Raises ``MissingFile``,
         ``CorruptedFile`` (what was read again is not what was written), ``StorageFull``,
@@ -49,28 +51,33 @@ class Target(NamedTuple):
     delete: Callable[[], None]
 
 
-def copied(open_source: Callable[[], FileReader], target: Target, told: type_told) -> str:
-    """Make the copy, and compare it; the MD5 of the bytes. Raises as ``MovingStorage.move``."""
+def copied(
+    open_source: Callable[[], FileReader],
+    target: Target,
+    told: type_told,
+    kind: type_kind = new_digest,
+) -> str:
+    """Make the copy, and compare it; the digest of the bytes. Raises as ``MovingStorage.move``."""
     try:
-        size, md5 = _written(open_source, target, told)
+        size, digest = _written(open_source, target, told, kind)
     except CannotWriteFile:
-        there = _looked_at(target, told)
+        there = _looked_at(target, told, kind)
         if there is None:
             raise
-        if there == _digest(open_source(), told):
+        if there == _digest(open_source(), told, kind):
             return there[1]
         target.delete()  # of a move that was interrupted, or a copy that nobody knows
-        size, md5 = _written(open_source, target, told)
-    if _looked_at(target, told) != (size, md5):
+        size, digest = _written(open_source, target, told, kind)
+    if _looked_at(target, told, kind) != (size, digest):
         raise CorruptedFile("A file that was moved is not what it was before; it stays where it is")
-    return md5
+    return digest
 
 
 def _written(
-    open_source: Callable[[], FileReader], target: Target, told: type_told
+    open_source: Callable[[], FileReader], target: Target, told: type_told, kind: type_kind
 ) -> tuple[int, str]:
-    """Size and MD5 of what was written and synced."""
-    digest = hashlib.md5(usedforsecurity=False)
+    """Size and digest of what was written and synced."""
+    digest = kind()
     with closing(open_source()) as source, closing(target.create()) as writer:
         for piece in _pieces(source, told):
             digest.update(piece)
@@ -79,8 +86,8 @@ def _written(
         return source.size, digest.hexdigest()
 
 
-def _looked_at(target: Target, told: type_told) -> tuple[int, str] | None:
-    """Size and MD5 of what is at the target, synced: perhaps somebody else wrote it, and it was
+def _looked_at(target: Target, told: type_told, kind: type_kind) -> tuple[int, str] | None:
+    """Size and digest of what is at the target, synced: perhaps somebody else wrote it, and it was
     only in memory. None when nothing is there."""
     try:
         target.sync()
@@ -88,12 +95,12 @@ def _looked_at(target: Target, told: type_told) -> tuple[int, str] | None:
     except MissingFile:
         return None
     reader.forget(0, reader.size)  # what lies on the disk, not what is still in memory
-    return _digest(reader, told)
+    return _digest(reader, told, kind)
 
 
-def _digest(reader: FileReader, told: type_told) -> tuple[int, str]:
-    """Size and MD5 of a file, which is closed then."""
-    digest = hashlib.md5(usedforsecurity=False)
+def _digest(reader: FileReader, told: type_told, kind: type_kind) -> tuple[int, str]:
+    """Size and digest of a file, which is closed then."""
+    digest = kind()
     with closing(reader):
         for piece in _pieces(reader, told):
             digest.update(piece)

@@ -26,7 +26,7 @@ from wherry.storage.base import StorageArea
 from wherry.storage.pieces import pieces
 from wherry.transfers.packing import BlockNames
 from wherry.transfers.running import Running
-from wherry.transfers.verifying import ORIGIN, check_md5, checked_summary, verify
+from wherry.transfers.verifying import ORIGIN, check_digest, checked_summary, kind_of, verify
 
 
 def assembled(
@@ -44,15 +44,17 @@ def assembled(
         raise CorruptedFile(f"Instance {instance.orthanc_id}: no byte of it arrived")
     file = files.pop()
     whole = not files and not file.own
-    md5 = running.md5(transfer_id, instance, file.uuid if whole else "")
+    digest = running.digest(transfer_id, instance, file.uuid if whole else "")
     if whole:
-        return verify(storage, instance, file.uuid, md5, compression=compression)
+        return verify(storage, instance, file.uuid, digest, compression=compression)
     names = BlockNames(file.uuid[:PREFIX_LENGTH])
-    deposit = Deposit(storage, names, compression=compression, max_bytes=instance.size)
+    deposit = Deposit(
+        storage, names, compression=compression, max_bytes=instance.size, kind=kind_of(instance)
+    )
     try:
         for piece in _pieces(storage, instance, parts):
             deposit.write(piece)
-        check_md5(instance, deposit.md5)
+        check_digest(instance, deposit.digest)
         with deposit.content() as view:
             summary = checked_summary(instance, view)
         return staged_file(deposit.finish(), summary, ORIGIN)

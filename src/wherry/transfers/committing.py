@@ -156,6 +156,7 @@ class Commits:
         count = len(batch)
         reach(Stage("Committing", 0, count))
         self._receipts.prepare()
+        self._ingest.digesting.compare(declared)
         root = manifest_root(declared)
         brought: Brought | None = None
         told: dict[str, type_json] = {}
@@ -188,7 +189,8 @@ class Commits:
                 if result.status is not StoreStatus.SUCCESS
             }
             known = [one for one in declared if one.orthanc_id in there]
-            other = there - {one.orthanc_id for one in resources.held(tx, known)}
+            same = [*resources.held(tx, known), *(one for one, _ in resources.undecided(tx, known))]
+            other = there - {one.orthanc_id for one in same}
             arrival = Arrival(declared, len(held), other, told)
             self._receipts.keep(tx, self._receipts.make(transfer, arrival, root))
 

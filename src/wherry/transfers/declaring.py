@@ -122,7 +122,7 @@ def declare(
     for position, one in enumerate(manifest.instances):
         cut = "" if holders[position] == [] else ranges.to_text(holders[position])
         here = one in held
-        row = InstanceRow(position, one.orthanc_id, one.size, one.md5, "", cut, here, here)
+        row = InstanceRow(position, one.orthanc_id, one.size, one.digest, "", cut, here, here)
         instances.append(row)
     transfer = TransferRow(
         id=clock.new_uuid(),

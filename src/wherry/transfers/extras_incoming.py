@@ -76,7 +76,7 @@ class IncomingAttachment:
 
     def _verify(self) -> None:
         row = self._row
-        if (self._deposit.size, self._deposit.md5) != (row.size, row.md5):
+        if (self._deposit.size, self._deposit.digest) != (row.size, row.md5):
             raise CorruptedFile(
                 f"{row.level.title} {row.orthanc_id}: attachment {row.content_type}"
                 " is not what was declared"

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import orjson
 
 from wherry import limits
+from wherry.digests import new_md5
 from wherry.errors import (
     CorruptedFile,
     ParameterOutOfRange,
@@ -168,6 +169,7 @@ class ExtrasReception:
             row.content_type,
             compression=self._ingest.compression,
             max_bytes=row.size,
+            kind=new_md5,
         )
         attempt = self._running.begin(transfer_id, -1 - position)  # buckets count from 0
         return IncomingAttachment(self._index, self._storage, self._running, attempt, row, deposit)

@@ -1,6 +1,6 @@
 """The digest of an instance that arrives in parts, taken while they come.
 
-An MD5 needs the bytes in order. The part that begins where the digest stands is digested as it
+A digest needs the bytes in order. The part that begins where the digest stands is digested as it
 passes; a part that came too early is read back once those before it are there. A sender that sends
 the parts of an instance one after the other (ours does, when it can) costs no reading at all.
 
@@ -12,28 +12,25 @@ because then the file may hold other bytes than those that were digested.
 
 from __future__ import annotations
 
-import hashlib
 import threading
-from typing import TYPE_CHECKING
+from functools import partial
 
 from wherry import limits
+from wherry.digests import Digest, digest_like, type_kind
 from wherry.index.transfer_rows import InstanceRow
 from wherry.ingest.names import name_in
 from wherry.storage.base import StorageArea
-
-if TYPE_CHECKING:
-    from hashlib import _Hash
 
 
 class Follower:
     """The digest of one instance, as far as it lies in one file. From any thread."""
 
-    def __init__(self, storage: StorageArea, uuid: str) -> None:
+    def __init__(self, storage: StorageArea, uuid: str, kind: type_kind) -> None:
         self._storage = storage
         self.uuid = uuid
         """The file."""
         self._lock = threading.Lock()
-        self._digest = hashlib.md5(usedforsecurity=False)
+        self._digest = kind()
         self._position = 0
         self._taken = False
         """Somebody is digesting."""
@@ -43,7 +40,7 @@ class Follower:
         """Those that are in the file and not in the digest."""
         self._void = False
 
-    def begin(self, offset: int, size: int) -> _Hash | None:
+    def begin(self, offset: int, size: int) -> Digest | None:
         """A part is about to come: ``landed`` or ``drop`` follows. If it is the next one, its
         digest so far."""
         with self._lock:
@@ -55,14 +52,14 @@ class Follower:
             self._taken = True
             return self._digest.copy()
 
-    def drop(self, offset: int, digest: _Hash | None) -> None:
+    def drop(self, offset: int, digest: Digest | None) -> None:
         """A part did not come, and nothing more of it will."""
         with self._lock:
             self._ranges.pop(offset, None)
             if digest is not None:
                 self._taken = False
 
-    def landed(self, offset: int, size: int, digest: _Hash | None) -> None:
+    def landed(self, offset: int, size: int, digest: Digest | None) -> None:
         """A part is in the file, and in ``digest`` if there is one. Goes on as far as it can."""
         with self._lock:
             if digest is None:
@@ -78,7 +75,7 @@ class Follower:
             with self._lock:
                 self._taken = False
 
-    def md5(self, size: int) -> str | None:
+    def digest(self, size: int) -> str | None:
         """The digest in hex when all ``size`` bytes are in it."""
         with self._lock:
             whole = self._position == size and not self._taken and not self._void
@@ -119,16 +116,17 @@ class Followers:
         with self._lock:
             found = self._followers.get(instance.position)
             if found is None:
-                found = self._followers[instance.position] = self.another()
+                found = self._followers[instance.position] = self.another(instance)
             return found
 
-    def another(self) -> Follower:
+    def another(self, instance: InstanceRow) -> Follower:
         """One that nobody shares."""
-        return Follower(self._storage, name_in(self._block))
+        kind = partial(digest_like, instance.digest)
+        return Follower(self._storage, name_in(self._block), kind)
 
-    def md5(self, instance: InstanceRow, uuid: str) -> str | None:
-        """The MD5 of an instance if all of it was seen here, on its way to this file. It is
+    def digest(self, instance: InstanceRow, uuid: str) -> str | None:
+        """The digest of an instance if all of it was seen here, on its way to this file. It is
         forgotten then."""
         with self._lock:
             found = self._followers.pop(instance.position, None)
-        return found.md5(instance.size) if found is not None and found.uuid == uuid else None
+        return found.digest(instance.size) if found is not None and found.uuid == uuid else None

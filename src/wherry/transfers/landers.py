@@ -3,7 +3,7 @@
 *Small* whole instances share a buffer and are verified, then written, by the handful. A *whole*
 instance of up to a MiB fills a buffer and touches the disk when it is right; a larger one goes to
 its file as it comes. All of these get a fresh file for each attempt to bring them, and are verified
-at once: size, MD5, and that the identity in the header is the declared one. A *part* goes to its
+at once: size, digest, and that the identity in the header is the declared one. A *part* goes to its
 place in the file that this process has for its instance, whose digest follows as the parts come
 (``following``). Where files are not shared, all parts of a bucket go to one file of its own, one
 after the other, and the instance is put together later (``assembling``).
@@ -11,7 +11,6 @@ after the other, and the instance is put together later (``assembling``).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from functools import partial
 from typing import Protocol
 
 from wherry import limits
-from wherry.digests import small_md5
+from wherry.digests import is_md5, small_md5
 from wherry.errors import NetworkProtocol, StorageUnavailable
 from wherry.index.transfer_rows import InstanceRow, PartFile
 from wherry.ingest.names import name_in
@@ -30,7 +29,7 @@ from wherry.transfers.following import Follower, Followers
 from wherry.transfers.packing import packed
 from wherry.transfers.sealing import SEAL_BYTES, Sealer
 from wherry.transfers.storing import Storing
-from wherry.transfers.verifying import ORIGIN, check_md5, checked_summary, large_md5
+from wherry.transfers.verifying import ORIGIN, check_bytes, check_digest, checked_summary, kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +118,12 @@ class Ground:
 
     def put(self, instances: Sequence[tuple[InstanceRow, memoryview]]) -> list[tuple[str, str]]:
         """New files of small instances, which survive by way of the log: names and places."""
-        files = [SmallFile(name_in(self._block), data, one.md5) for one, data in instances]
+        files = [
+            SmallFile(
+                name_in(self._block), data, one.digest if is_md5(one.digest) else small_md5(data)
+            )
+            for one, data in instances
+        ]
         self.landed.standing = self.landed.standing or self._standing()
         places = self.storage.put(files)
         stored = [(file.uuid, place) for file, place in zip(files, places, strict=True)]
@@ -131,7 +135,7 @@ class Ground:
         found = self._followed.get(instance.position)
         if found is None:
             if self._again:
-                found = self._followers.another()
+                found = self._followers.another(instance)
                 self._own[found.uuid] = ANYWHERE
             else:
                 found = self._followers.of(instance)
@@ -150,7 +154,7 @@ class Ground:
 
     def verified(self, instance: InstanceRow, summary: Summary, uuid: str, place: str) -> None:
         """This file is this instance."""
-        staged = staged_instance(uuid, place, instance.size, instance.md5, summary, ORIGIN)
+        staged = staged_instance(uuid, place, instance.size, instance.digest, summary, ORIGIN)
         if self._compression is not Compression.NONE:
             staged = packed(self.storage, staged, self._compression)
             self._own[staged.attachment.uuid] = staged.attachment.place
@@ -290,7 +294,7 @@ class _Handful(_Buffered):
         for piece in self._pieces:
             data = self._buffer[start : start + piece.size]
             start += piece.size
-            check_md5(piece.instance, small_md5(data))
+            check_bytes(piece.instance, data)
             summaries.append(checked_summary(piece.instance, data))
             instances.append((piece.instance, data))
         buffer, self._buffer = self._buffer, None
@@ -320,7 +324,7 @@ class _Whole(_Buffered):
     def end(self) -> None:
         assert self._buffer is not None
         data = self._buffer[: self.size]
-        check_md5(self._instance, large_md5(data))
+        check_bytes(self._instance, data)
         summary = checked_summary(self._instance, data)
         buffer, self._buffer = self._buffer, None
         self._ground.store(partial(self._store, buffer, summary))
@@ -346,7 +350,7 @@ class _Large:
         self.size = piece.size
         self._ground = ground
         self._instance = piece.instance
-        self._digest = hashlib.md5(usedforsecurity=False)
+        self._digest = kind_of(piece.instance)()
         self._file = ground.create()
         self.room = self._file.room
 
@@ -356,7 +360,7 @@ class _Large:
 
     def end(self) -> None:
         try:
-            check_md5(self._instance, self._digest.hexdigest())
+            check_digest(self._instance, self._digest.hexdigest())
             with self._file.map() as view:
                 summary = checked_summary(self._instance, view)
             self._file.sync()
@@ -423,7 +427,7 @@ class _Comparison:
     def __init__(self, piece: Piece) -> None:
         self.size = piece.size
         self._instance = piece.instance if piece.whole else None
-        self._digest = hashlib.md5(usedforsecurity=False)
+        self._digest = kind_of(piece.instance)()
         self._buffer = memoryview(bytearray(min(piece.size, limits.DIRECT_BUFFER_BYTES)))
 
     def room(self) -> memoryview:
@@ -435,7 +439,7 @@ class _Comparison:
 
     def end(self) -> None:
         if self._instance is not None:
-            check_md5(self._instance, self._digest.hexdigest())
+            check_digest(self._instance, self._digest.hexdigest())
 
     def close(self) -> None:
         pass

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
+from wherry.digests import digest_like
 from wherry.errors import CorruptedFile
 from wherry.index.deletions import type_file
 from wherry.index.staging import PREFIX_LENGTH
@@ -51,6 +53,7 @@ def packed(
         plain.content_type,
         compression=compression,
         max_bytes=plain.uncompressed_size,
+        kind=partial(digest_like, plain.digest),
     )
     try:
         with closing(storage.open(plain.uuid, plain.place)) as reader:
@@ -60,7 +63,7 @@ def packed(
     except BaseException:
         deposit.abort()
         raise
-    if attachment.uncompressed_md5 != plain.uncompressed_md5:
+    if attachment.digest != plain.digest:
         storage.delete(attachment.uuid, attachment.place)
         name = staged.summary.identifiers.instance
         raise CorruptedFile(f"Instance {name}: its file has changed")

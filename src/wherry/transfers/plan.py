@@ -81,11 +81,12 @@ def ask_what_is_missing(
     once: type_ask,
     names: Sequence[ResourceName],
     instances: Sequence[ManifestInstance],
+    with_md5: Callable[[], Sequence[ManifestInstance]],
 ) -> tuple[set[int], str]:
     """Positions of the instances that the peer lacks, and its dialect.
 
-    ``names``: the resources that are sent. Raises ``PeerUnavailable`` when the peer is out of
-    reach.
+    ``names``: the resources that are sent; ``with_md5``: the instances as a stock peer knows them.
+    Raises ``PeerUnavailable`` when the peer is out of reach.
     """
     body = BytesBody(protocol.render_inventory(instances), _JSON, digest=True)
     request = Request("POST", "/transfers/inventory", "ask what is there", body)
@@ -95,7 +96,7 @@ def ask_what_is_missing(
         if error.status not in NO_SUCH_ROUTE:
             raise
     there = _looked_up(once, names)
-    return {place for place, one in enumerate(instances) if one not in there}, STOCK
+    return {place for place, one in enumerate(with_md5()) if one not in there}, STOCK
 
 
 def _looked_up(ask: type_ask, names: Sequence[ResourceName]) -> set[ManifestInstance]:

@@ -136,7 +136,7 @@ def _look_closer(peer: Peer, ask: type_ask) -> Found:
         round_trip_ms = round((clock.monotonic() - began) * 1000, 1)
         found = replace(found, version=_version(system), round_trip_ms=round_trip_ms)
         if found.state != DISABLED:
-            found = replace(found, dialect=ask_what_is_missing(ask, ask, (), ())[1])
+            found = replace(found, dialect=ask_what_is_missing(ask, ask, (), (), tuple)[1])
     except NetworkProtocol:  # it does not say; it has the accelerator all the same
         pass
     return found

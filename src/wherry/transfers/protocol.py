@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 
 from wherry import limits
+from wherry.digests import is_digest, is_md5
 from wherry.errors import (
     BadFileFormat,
     BadParameterType,
@@ -39,6 +40,9 @@ CODECS = "wherry-codecs"
 encodings that it reads and writes."""
 ENCODING = "wherry-encoding"
 """Header of a bucket: how this one is packed, when its transfer is ``auto``."""
+DIGESTS = "wherry-digests"
+"""Header of a question for ``/transfers/lookup``: what else than MD5 the answer may tell."""
+BLAKE3 = "blake3"
 OFFSET = "wherry-offset"
 """Header of a bucket that goes on where it was cut off: the bytes of its body that are there."""
 AUTO = "auto"
@@ -58,8 +62,9 @@ _LEVELS = {
     "images": Level.INSTANCE,
 }
 _DECIMAL_DIGITS = 18
+_MD5, _BLAKE3 = "MD5", "BLAKE3"
+"""Members with the digest of an instance; the second one only between two Wherry."""
 _ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
-_MD5 = re.compile(r"[0-9a-f]{32}")
 _CHUNK_IDS = re.compile(r"[.0-9a-f-]+")
 _PEER_PATH = re.compile(r"/+[A-Za-z0-9_~-][A-Za-z0-9_~/-]*")
 
@@ -118,7 +123,7 @@ def read_lookup(body: bytes) -> tuple[tuple[ManifestInstance, ...], str]:
     except BadFileFormat as error:
         raise NetworkProtocol(f"The peer's list of instances is no such list: {error}") from None
     for instance in found:
-        if not _ORTHANC_ID.fullmatch(instance.orthanc_id) or not _MD5.fullmatch(instance.md5):
+        if not _ORTHANC_ID.fullmatch(instance.orthanc_id) or not is_digest(instance.digest):
             raise NetworkProtocol("The peer's list of instances holds a malformed entry")
     return _distinct(found, NetworkProtocol("The peer lists an instance twice")), originator
 
@@ -131,8 +136,7 @@ def render_inventory(instances: Sequence[ManifestInstance]) -> bytes:
 
 def parse_inventory(body: bytes, max_instances: int) -> list[ManifestInstance]:
     """The instances asked about, in their order. Raises ``BadFileFormat``, ``TooLarge``."""
-    if body.count(b'"MD5"') > max_instances:
-        raise TooLarge(f"A transfer may have at most {max_instances} instances")
+    _check_count(body, max_instances)
     document = an_object(parse_json(body), "Body")
     return [_read_instance(item) for item in an_array(document.get("Instances"), "Instances")]
 
@@ -177,8 +181,7 @@ def parse_push(body: bytes, max_instances: int = limits.TRANSFER_INSTANCES) -> M
     """
     if body.count(b",") + body.count(b"[") > limits.PUSH_MANIFEST_VALUES:
         raise TooLarge("The declaration of the push has too many members")
-    if body.count(b'"MD5"') > max_instances:
-        raise TooLarge(f"A transfer may have at most {max_instances} instances")
+    _check_count(body, max_instances)
     document = an_object(parse_json(body), "Body")
     instances = [_read_instance(item) for item in an_array(document.get("Instances"), "Instances")]
     buckets = tuple(
@@ -332,11 +335,18 @@ def parse_json(body: bytes) -> type_json:
 
 
 def _instance(instance: ManifestInstance) -> dict[str, str]:
-    return {"ID": instance.orthanc_id, "Size": str(instance.size), "MD5": instance.md5}
+    name = _MD5 if is_md5(instance.digest) else _BLAKE3
+    return {"ID": instance.orthanc_id, "Size": str(instance.size), name: instance.digest}
 
 
 def _read_instance(item: type_json) -> ManifestInstance:
-    return ManifestInstance(_name(item, "ID"), _size(item, "Size"), _name(item, "MD5"))
+    digest = _BLAKE3 if isinstance(item, dict) and _BLAKE3 in item else _MD5
+    return ManifestInstance(_name(item, "ID"), _size(item, "Size"), _name(item, digest))
+
+
+def _check_count(body: bytes, max_instances: int) -> None:
+    if body.count(b'"MD5"') + body.count(b'"BLAKE3"') > max_instances:
+        raise TooLarge(f"A transfer may have at most {max_instances} instances")
 
 
 def _read_chunk(item: type_json) -> Chunk:

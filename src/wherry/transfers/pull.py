@@ -194,7 +194,7 @@ class _Pull:
             "/transfers/lookup",
             "lookup",
             BytesBody(protocol.render_resources(names), _JSON),
-            self._headers(),
+            self._headers() | {protocol.DIGESTS: protocol.BLAKE3},
             limit=limits.PUSH_MANIFEST_BYTES,
         )
         crew = self._crew(1)
@@ -333,7 +333,7 @@ class _Pull:
 
     def _headers(self) -> dict[str, str]:
         sender = self._request.sender_transfer_id
-        return {"sender-transfer-id": sender} if sender else {}
+        return {protocol.SENDER_TRANSFER_ID: sender} if sender else {}
 
 
 def _in_sips(read: type_read, little: bool) -> type_read:

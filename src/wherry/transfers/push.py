@@ -14,7 +14,7 @@ transaction that never was; whether the instances are there is then asked with `
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
@@ -26,7 +26,7 @@ from wherry.jobs.crew import Crew
 from wherry.jobs.handler import JobControl
 from wherry.jobs.ranges import parse
 from wherry.jobs.saver import Saver
-from wherry.model import Job, type_json
+from wherry.model import Job, ManifestInstance, type_json
 from wherry.peers.bodies import BytesBody
 from wherry.peers.client import Answer, PeerClient, Request
 from wherry.peers.patience import Patience
@@ -104,7 +104,7 @@ class _Push:
         self._extras = ExtrasPush(tools, request, holding.instances, self._retries)
         self._answered_s = 0.0
         """How long the peer took to say what it holds."""
-        self._follow(range(len(holding.instances)), STOCK)
+        self._plan_for(range(len(holding.instances)), STOCK)
         self._path = ""
         self._cookies = ""
         self._committing = False
@@ -193,6 +193,15 @@ class _Push:
     # --- what is to be sent ------------------------------------------------------------------
     def _follow(self, missing: Collection[int], dialect: str) -> None:
         """Send the instances at these positions."""
+        if dialect == STOCK:
+            self._with_md5()
+        self._plan_for(missing, dialect)
+
+    def _with_md5(self) -> Sequence[ManifestInstance]:
+        self._holding = self._tools.source.with_md5(self._holding, self._control.check)
+        return self._holding.instances
+
+    def _plan_for(self, missing: Collection[int], dialect: str) -> None:
         unit = self._tools.config.transfers.bucket_size_bytes
         self._pace = self._tools.pace(
             self._client.peer,
@@ -227,7 +236,7 @@ class _Push:
         began = clock.monotonic()
         names = protocol.parse_resources(self._request.resources)
         patiently, once = partial(ask, retries=True), partial(ask, retries=False)
-        found = ask_what_is_missing(patiently, once, names, self._holding.instances)
+        found = ask_what_is_missing(patiently, once, names, self._holding.instances, self._with_md5)
         self._answered_s = clock.monotonic() - began
         return found
 

@@ -22,7 +22,7 @@ from wherry.index import receipts, settings
 from wherry.index.database import Index, Transaction
 from wherry.index.transfer_rows import TransferRow
 from wherry.model import ManifestInstance, type_json
-from wherry.receipts.document import VERSION, SignedReceipt, manifest_root, parse
+from wherry.receipts.document import VERSION, SignedReceipt, blake3_positions, manifest_root, parse
 
 if TYPE_CHECKING:
     from wherry.receipts.signing import SigningKey
@@ -86,6 +86,8 @@ class Receipts:
             "ManifestRoot": root,
             **arrival.extras,
         }
+        if positions := blake3_positions(arrival.instances):
+            body["BLAKE3"] = positions
         if arrival.kept_other:
             named = sorted(arrival.kept_other)[: limits.RECEIPT_NAMED]
             body |= {"CountKeptOther": len(arrival.kept_other), "KeptOther": named}

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from wherry import clock, limits
 from wherry.errors import BadSequenceOfCalls, UnknownResource
-from wherry.index import resources, transfers
+from wherry.index import transfers
 from wherry.index.database import Index
 from wherry.index.transfer_rows import TransferRow, type_kind
 from wherry.ingest.ingest import Ingest
@@ -103,9 +103,8 @@ class Reception:
         )
 
     def held(self, instances: Sequence[ManifestInstance]) -> set[ManifestInstance]:
-        """Those that are stored here, with this size and this MD5."""
-        with self.index.read() as tx:
-            return resources.held(tx, instances)
+        """Those that are stored here, with this size and this digest."""
+        return self._ingest.digesting.held(instances)
 
     def open_push(
         self,

@@ -70,10 +70,13 @@ async def lookup(request: Request) -> Response:
     """``POST /transfers/lookup``."""
     body = await _intact(request, limits.JSON_BODY_BYTES)
     transfers = services(request).transfers
+    any_digest = request.headers.get(protocol.DIGESTS) == protocol.BLAKE3
 
     def find() -> bytes:
         names = protocol.parse_resources(protocol.parse_json(body))
         holding = transfers.source.find(names)
+        if not any_digest:
+            holding = transfers.source.with_md5(holding)
         return protocol.render_lookup(holding.instances, transfers.source.originator())
 
     return _told(await in_thread(find), _CODECS)

@@ -80,11 +80,11 @@ class Running:
                 found = self._followers[transfer.id] = Followers(self._storage, transfer.block)
             return found
 
-    def md5(self, transfer_id: str, instance: InstanceRow, uuid: str) -> str | None:
+    def digest(self, transfer_id: str, instance: InstanceRow, uuid: str) -> str | None:
         """The digest of an instance all of whose parts came through this process to one file."""
         with self._lock:
             found = self._followers.get(transfer_id)
-        return None if found is None else found.md5(instance, uuid)
+        return None if found is None else found.digest(instance, uuid)
 
     def followed(self) -> set[str]:
         """The transfers that ``followers`` knows."""

@@ -1,9 +1,9 @@
 """The seal of a bucket that carries parts of instances, between two Wherry servers.
 
-A whole instance is held against its MD5 as it arrives; a part has none. So 16 bytes follow the
+A whole instance is held against its digest as it arrives; a part has none. So 16 bytes follow the
 bytes of such a bucket: their XXH3-128, seeded with what they are, so that neither a flipped bit nor
-the right bytes for another bucket pass. It guards against accidents; against forgery the MD5 of the
-whole instance and the receipt do.
+the right bytes for another bucket pass. It guards against accidents; against forgery the digest of
+the whole instance and the receipt do.
 """
 
 from __future__ import annotations

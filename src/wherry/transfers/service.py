@@ -56,7 +56,7 @@ class TransferService:
         metrics: Metrics,
     ) -> None:
         self.storage = storage
-        self.source = Source(index)
+        self.source = Source(index, ingest.digesting)
         self.receipts = Receipts(index, config.name, self.source.originator)
         self.reception = Reception(
             index,

@@ -7,7 +7,7 @@ disk since then is noticed by the receiver, which takes the digest of what reall
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from wherry import clock
@@ -15,6 +15,7 @@ from wherry.errors import UnknownResource
 from wherry.index import resources, settings
 from wherry.index.database import Index, Transaction
 from wherry.index.extras import Extras, around
+from wherry.ingest.digesting import Digesting
 from wherry.model import Attachment, Bucket, Level, ManifestInstance
 from wherry.storage.outgoing import FileRange
 from wherry.transfers.protocol import ChunkRequest, ResourceName
@@ -42,8 +43,9 @@ class Holding:
 class Source:
     """Looks up what this server can give. Blocking; from any thread."""
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: Index, digesting: Digesting) -> None:
         self._index = index
+        self._digesting = digesting
 
     def originator(self) -> str:
         """A UUID that stands for this index for ever. Upstream's is new at every start, so that
@@ -67,6 +69,17 @@ class Source:
                     )
                 found.update(files or ())
         return _holding(found)
+
+    def with_md5(self, holding: Holding, check: Callable[[], None] = lambda: None) -> Holding:
+        """The same with MD5s, of which alone a stock peer speaks; what nobody has taken yet is
+        read. ``check``: see ``Digesting``. Raises ``CorruptedFile``, ``MissingFile``."""
+        files = self._digesting.with_md5([*holding.files.values()], check)
+        named = dict(zip(holding.files, files, strict=True))
+        instances = (
+            ManifestInstance(one.orthanc_id, one.size, named[one.orthanc_id].uncompressed_md5)
+            for one in holding.instances
+        )
+        return Holding(tuple(instances), named)
 
     def extras(self, instances: Collection[str]) -> list[Extras]:
         """What users have put beside these instances, and beside what is above them. Raises
@@ -101,7 +114,7 @@ class Source:
 
 def _holding(found: dict[str, Attachment]) -> Holding:
     instances = tuple(
-        ManifestInstance(name, found[name].uncompressed_size, found[name].uncompressed_md5)
+        ManifestInstance(name, found[name].uncompressed_size, found[name].digest)
         for name in sorted(found)
     )
     return Holding(instances, found)
