@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from blake3 import blake3 as digest
 
 from tests.support.dicom_files import make_instance
 from tests.support.proxy import Message, Proxy, proxied
@@ -61,6 +63,24 @@ def test_a_second_push_moves_nothing(
     behind = receiver.json("GET", f"/changes?since={changes}")["Changes"]
     received = [] if dialect == "stock" else ["StudyReceived"]  # a transfer was opened, or none
     assert [change["ChangeType"] for change in behind] == received
+
+
+def test_who_speaks_of_md5_only_hears_of_nothing_else(receiver: Server) -> None:
+    data = FILES[-1]
+    stored = json.loads(receiver.request("POST", "/instances", data)[1])
+    question = [{"Level": "Instance", "ID": stored["ID"]}]
+    told = {"ID": stored["ID"], "Size": str(len(data))}
+    md5, blake3 = {"MD5": hashlib.md5(data).hexdigest()}, {"BLAKE3": digest(data).hexdigest()}
+    for headers, known in (({"wherry-digests": "blake3"}, blake3), ({}, md5)):
+        body = json.dumps(question).encode()
+        answer = json.loads(receiver.request("POST", "/transfers/lookup", body, headers)[1])
+        assert answer["Instances"] == [told | known]
+    for known in (md5, blake3):
+        held = receiver.json("POST", "/transfers/inventory", {"Instances": [told | known]})
+        assert held == {"Missing": ""}
+    other = {"MD5": hashlib.md5(data[1:]).hexdigest()}
+    held = receiver.json("POST", "/transfers/inventory", {"Instances": [told | other]})
+    assert held == {"Missing": "0"}
 
 
 @pytest.mark.parametrize("dialect", ["wherry", "stock"])

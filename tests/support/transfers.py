@@ -15,8 +15,10 @@ FILES = [
     *make_series(9),
     make_instance(number=20, pixel_bytes=5000),
     make_instance(number=21, pixel_bytes=60_000),
+    make_instance(number=22, pixel_bytes=150_000),
 ]
-"""With buckets of 4 KiB: small ones together, one alone, one in several parts."""
+"""With buckets of 4 KiB: small ones together, one alone, two in several parts; the last one is no
+small file any more."""
 
 TRANSFERS = {"Transfers": {"BucketSize": 4, "Threads": 3, "MaxHttpRetries": 0}}
 BUCKET = re.compile(r"/transfers/push/[^/]+/(\d+)")

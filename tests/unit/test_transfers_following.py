@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from wherry.digests import new_md5
 from wherry.storage.filesystem import FilesystemStorage
 from wherry.transfers.following import Follower
 
@@ -21,7 +22,7 @@ class File:
     def __init__(self, folder: Path) -> None:
         self.storage = FilesystemStorage(folder)
         self.name = str(uuid.uuid4())
-        self.follower = Follower(self.storage, self.name)
+        self.follower = Follower(self.storage, self.name, new_md5)
 
     def write(self, offset: int, data: bytes) -> None:
         writer = self.storage.reopen(self.name, offset)
@@ -46,9 +47,9 @@ def file(tmp_path: Path) -> File:
 @pytest.mark.parametrize("order", list(itertools.permutations(PARTS)))
 def test_parts_in_any_order(file: File, order: list[tuple[int, int]]) -> None:
     for part in order:
-        assert file.follower.md5(len(DATA)) is None
+        assert file.follower.digest(len(DATA)) is None
         file.land(*part)
-    assert file.follower.md5(len(DATA)) == MD5
+    assert file.follower.digest(len(DATA)) == MD5
 
 
 def test_parts_that_are_under_way_together(file: File) -> None:
@@ -60,7 +61,7 @@ def test_parts_that_are_under_way_together(file: File) -> None:
     file.write(0, DATA[:3000])
     file.follower.landed(0, 3000, first)
     file.land(7000, 3240)
-    assert file.follower.md5(len(DATA)) == MD5
+    assert file.follower.digest(len(DATA)) == MD5
 
 
 def test_a_part_that_was_broken_off_comes_again(file: File) -> None:
@@ -70,7 +71,7 @@ def test_a_part_that_was_broken_off_comes_again(file: File) -> None:
     file.follower.drop(0, digest)
     for part in PARTS:
         file.land(*part)
-    assert file.follower.md5(len(DATA)) == MD5
+    assert file.follower.digest(len(DATA)) == MD5
 
 
 @pytest.mark.parametrize("again", [(0, 3000), (100, 50), (2999, 10), (9000, 1)])
@@ -79,7 +80,7 @@ def test_a_range_that_comes_twice_makes_it_worthless(file: File, again: tuple[in
     for part in PARTS:
         file.land(*part)
     file.land(*again, data=bytes(len(DATA)))
-    assert file.follower.md5(len(DATA)) is None
+    assert file.follower.digest(len(DATA)) is None
 
 
 def test_an_overlap_under_way_makes_it_worthless(file: File) -> None:
@@ -92,4 +93,4 @@ def test_an_overlap_under_way_makes_it_worthless(file: File) -> None:
     file.follower.drop(2000, None)
     for part in PARTS[1:]:
         file.land(*part)
-    assert file.follower.md5(len(DATA)) is None
+    assert file.follower.digest(len(DATA)) is None

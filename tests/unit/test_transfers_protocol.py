@@ -18,6 +18,7 @@ from wherry.transfers.encoding import GZIP, NONE, Encoding
 ID = "0a1b2c3d-00000000-11111111-22222222-33333333"
 OTHER = "0a1b2c3d-00000000-11111111-22222222-44444444"
 MD5 = "0123456789abcdef0123456789abcdef"
+BLAKE3 = 2 * MD5
 INSTANCE = {"ID": ID, "Size": "10", "MD5": MD5}
 CHUNK = {"ID": ID, "Offset": "0", "Size": "10"}
 
@@ -121,6 +122,22 @@ def test_a_lookup_answer_is_sorted_and_distinct() -> None:
     other = INSTANCE | {"ID": OTHER}
     answer = orjson.dumps({"Instances": [other, INSTANCE, other], "Originator": "o"})
     assert [one.orthanc_id for one in protocol.read_lookup(answer)[0]] == [ID, OTHER]
+
+
+def test_between_two_wherry_a_digest_may_be_a_blake3() -> None:
+    instances = (ManifestInstance(ID, 3, BLAKE3), ManifestInstance(OTHER, 7, MD5))
+    told = [{"ID": ID, "Size": "3", "BLAKE3": BLAKE3}, {"ID": OTHER, "Size": "7", "MD5": MD5}]
+    text = protocol.render_lookup(instances, "me")
+    assert json.loads(text)["Instances"] == told
+    assert protocol.read_lookup(text) == (instances, "me")
+    question = protocol.render_inventory(instances)
+    assert protocol.parse_inventory(question, 2) == list(instances)
+    manifest = Manifest(instances, (), "auto")
+    assert protocol.parse_push(protocol.render_push(manifest), 2) == manifest
+    with pytest.raises(TooLarge):
+        protocol.parse_inventory(question, 1)
+    with pytest.raises(TooLarge):
+        protocol.parse_push(protocol.render_push(manifest), 1)
 
 
 # --- push ----------------------------------------------------------------------------------
