@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -302,60 +301,6 @@ def test_unknown_sop_classes(tmp_path: Path) -> None:
         with Association(target(port), [("1.2.3.4.5", [EXPLICIT])]) as association:
             assert store(association, file).status == 0
         assert stored(server) == {file.sop_instance}
-
-
-# --- TLS ----------------------------------------------------------------------------------------
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("certificates")
-    for name in ("server", "client", "stranger"):
-        subprocess.run(
-            [
-                "openssl",
-                "req",
-                "-x509",
-                "-nodes",
-                "-newkey",
-                "rsa:2048",
-                "-days",
-                "30",
-                "-subj",
-                f"/CN={name}",
-                "-keyout",
-                folder / f"{name}.key",
-                "-out",
-                folder / f"{name}.crt",
-            ],
-            check=True,
-            capture_output=True,
-        )
-    return folder
-
-
-@pytest.mark.parametrize("required", [True, False])
-def test_tls(certificates: Path, tmp_path: Path, *, required: bool) -> None:
-    config = {
-        "DicomTlsEnabled": True,
-        "DicomTlsCertificate": str(certificates / "server.crt"),
-        "DicomTlsPrivateKey": str(certificates / "server.key"),
-        "DicomTlsTrustedCertificates": str(certificates / "client.crt"),
-        "DicomTlsRemoteCertificateRequired": required,
-    }
-    files = written(tmp_path, make_series(3, pixel_bytes=300_032))
-
-    def credentials(name: str) -> list[Any]:
-        return ["+tls", certificates / f"{name}.key", certificates / f"{name}.crt"]
-
-    trusts = ["+cf", certificates / "server.crt"]
-    with dicom_server(tmp_path / "server", **config) as (server, port):
-        where = ["127.0.0.1", port]
-        dcmtk("echoscu", *where, expect=None)  # without TLS: nothing is said
-        dcmtk("storescu", *credentials("client"), *trusts, *where, *files)
-        assert len(stored(server)) == 3
-        stranger = dcmtk("echoscu", *credentials("stranger"), *trusts, *where, expect=None)
-        assert "Peer aborted" in stranger
-        anonymous = dcmtk("echoscu", "-v", "+tla", *trusts, *where, expect=None)
-        assert ("Received Echo Response (Success)" in anonymous) is not required
 
 
 def test_what_arrives_is_transcoded(tmp_path: Path) -> None:
