@@ -32,13 +32,14 @@ def test_all_of_it(tmp_path: Path) -> None:
     policy = {
         "MoveAfterDays": 30,
         "KeepLocalGB": 2,
+        "MoveWhenStable": True,
         "PrefetchWithNewStudy": True,
         "Interval": 5,
         "From": "22:00",
         "To": "06:30",
     }
     assert read(tmp_path, policy, AwsS3Storage=BUCKET).wherry.storage_policy == StoragePolicy(
-        30, 2 * 1024**3, True, 300, Span(time(22), time(6, 30))
+        30, 2 * 1024**3, True, 300, True, Span(time(22), time(6, 30))
     )
 
 
@@ -50,6 +51,7 @@ def test_all_of_it(tmp_path: Path) -> None:
         ({"MoveAfterDays": -1}, "MoveAfterDays"),
         ({"KeepLocalGB": "2"}, "KeepLocalGB"),
         ({"PrefetchWithNewStudy": 1}, "PrefetchWithNewStudy"),
+        ({"MoveWhenStable": 1}, "MoveWhenStable"),
         ({"Interval": 0}, "Interval"),
         ({"From": "22:00"}, "To"),
         ({"From": "22:00", "To": "6"}, "To"),

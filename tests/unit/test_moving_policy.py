@@ -21,6 +21,7 @@ from wherry.config import Config
 from wherry.config.links import Span
 from wherry.config.objects import Hybrid
 from wherry.config.storage_policy import StoragePolicy
+from wherry.housekeeping import mark_stable
 from wherry.index import settings
 from wherry.index.job_rows import JobFilter
 from wherry.moving.order import POLICY
@@ -204,6 +205,64 @@ def test_older_studies_come_with_a_new_one(tmp_path: Path, ahead: Ahead) -> None
         ahead.days = 40
         looked(stores, look)
         assert where(stores, first) == {HERE}, "it was wanted nine days ago"
+
+
+def test_studies_go_when_they_are_stable(tmp_path: Path, ahead: Ahead) -> None:
+    with served(tmp_path, when_stable=True, prefetch=True) as (stores, look):
+        index = stores.face.rooms.index
+        first = upload(stores, "A", "1")
+        looked(stores, look)
+        assert where(stores, first) == {HERE}, "more of it may come"
+        ahead.days = 0.01
+        mark_stable(index, 60)
+        second = upload(stores, "B", "2")
+        looked(stores, look)
+        assert [where(stores, one) for one in (first, second)] == [{THERE}, {HERE}]
+        ahead.days = 0.02
+        mark_stable(index, 60)
+        looked(stores, look)
+        assert where(stores, second) == {THERE}
+        third = upload(stores, "A", "3")
+        looked(stores, look)
+        assert where(stores, first) == {HERE}, "its patient has a new one"
+        ahead.days = 0.03
+        mark_stable(index, 60)
+        looked(stores, look)
+        assert [where(stores, one) for one in (first, third)] == [{HERE}, {THERE}]
+        ahead.days = 1
+        looked(stores, look)
+        assert where(stores, first) == {HERE}, "it was brought back"
+        upload(stores, "A", "1", 3)
+        ahead.days = 1.01
+        mark_stable(index, 60)
+        looked(stores, look)
+        assert where(stores, first) == {THERE}, "it became stable anew"
+
+
+def test_a_study_that_cannot_go_is_left_alone_by_those_that_become_stable(
+    tmp_path: Path, ahead: Ahead
+) -> None:
+    with served(tmp_path, when_stable=True) as (stores, look):
+        index, jobs = stores.face.rooms.index, stores.face.rooms.jobs
+        upload(stores, "1", "1", 1)
+        (name,) = stores.here()
+        (stores.face.folder / "storage" / name[:2] / name[2:4] / name).unlink()
+        ahead.days = 0.01
+        mark_stable(index, 60)
+        look()
+        failed = JobFilter(types=frozenset({POLICY}))
+
+        def ended() -> list[int]:
+            found = jobs.newest(failed, 10)
+            return [one.error_code for one in found if one.completed_at is not None]
+
+        eventually(lambda: ended() == [1], "the failure")
+        second = upload(stores, "2", "2")
+        ahead.days = 0.02
+        mark_stable(index, 60)
+        look()
+        eventually(lambda: where(stores, second) == {THERE}, "the other study")
+        assert ended() == [1]
 
 
 def test_a_file_that_cannot_go_is_not_tried_for_ever(tmp_path: Path, ahead: Ahead) -> None:

@@ -16,6 +16,7 @@ from wherry.config.place import Place
 _KNOWN: Final = (
     "MoveAfterDays",
     "KeepLocalGB",
+    "MoveWhenStable",
     "PrefetchWithNewStudy",
     "Interval",
     "From",
@@ -39,13 +40,16 @@ class StoragePolicy:
     (``PrefetchWithNewStudy``)."""
     interval_s: int = 3600
     """How often it is looked for studies that have to go (``Interval``, minutes)."""
+    when_stable: bool = False
+    """Studies that have become stable go to the object storage at once, and stay there unless they
+    are brought back (``MoveWhenStable``)."""
     hours: Span | None = None
     """When studies may go; None = at any time (``From``, ``To``)."""
 
     @property
     def takes_away(self) -> bool:
         """Whether studies may have to go."""
-        return bool(self.move_after_days or self.keep_local_bytes)
+        return bool(self.move_after_days or self.keep_local_bytes or self.when_stable)
 
     def may_take_away(self, moment: datetime) -> bool:
         """Whether studies may go now, in the local time of the server."""
@@ -69,6 +73,7 @@ def storage_policy(value: Any, place: Place) -> StoragePolicy:
             found.get("PrefetchWithNewStudy", False), place.inner("PrefetchWithNewStudy")
         ),
         number("Interval", 1, 7 * 24 * 60, 60) * _MINUTE_S,
+        check.boolean(found.get("MoveWhenStable", False), place.inner("MoveWhenStable")),
         _hours(found, place),
     )
 

@@ -56,7 +56,7 @@ def read(tx: Transaction, studies: Collection[int], at: float) -> None:
 def came_back(tx: Transaction, studies: Collection[int], at: float) -> None:
     """Files of these studies come to the file system, where they are wanted."""
     _note(tx, studies, "read_at", at)
-    tx.run("UPDATE tiers SET away_at = 0 WHERE resource IN ?", (list(studies),))
+    tx.run("UPDATE tiers SET away_at = ? WHERE resource IN ?", (-at, list(studies)))
 
 
 def went_away(tx: Transaction, studies: Collection[int], at: float) -> None:
@@ -76,6 +76,16 @@ def used_least(
         (before, *after, limit),
     )
     return [Candidate(*row) for row in rows]
+
+
+def stable(tx: Transaction, limit: int) -> list[str]:
+    """Stable studies of which files may be in the file system, and were not brought there."""
+    rows = tx.all(
+        f"SELECT s.orthanc_id {_NEAR} AND c.stable <> 0 AND -coalesce(t.away_at, 0) < c.updated_at"
+        " ORDER BY s.id LIMIT ?",
+        (limit,),
+    )
+    return [row[0] for row in rows]
 
 
 def local_bytes(tx: Transaction) -> int:

@@ -3,8 +3,9 @@
 Housekeeping asks it every few seconds; of several processes one looks (it leads as long as it
 lives), and what it has seen and begun stands in the index, so that another one can go on.
 
-Two kinds of work, with one job each at most: studies that go (``MoveAfterDays``, ``KeepLocalGB``),
-and studies that come back because their patient has a new one (``PrefetchWithNewStudy``).
+Two kinds of work, with one job each at most: studies that go (``MoveAfterDays``, ``KeepLocalGB``,
+and ``MoveWhenStable``, which is looked at whenever a study has become stable), and studies that
+come back because their patient has a new one (``PrefetchWithNewStudy``).
 
 Not here: how files move (``job``), when a study was used (``reads``, ``index.tiers``).
 """
@@ -31,7 +32,7 @@ _LEADER: Final = "StoragePolicy"
 _STATE: Final = "StoragePolicy.State"
 """What the index remembers: a document with these members."""
 _LOOKED_AT, _MORE, _GOING = "LookedAt", "More", "Going"
-_CHANGE, _COMING = "Change", "Coming"
+_CHANGE, _COMING, _STABLE = "Change", "Coming", "Stable"
 _FIRST: Final = (float("-inf"), 0)
 
 
@@ -85,19 +86,40 @@ class Policy:
     def _take_away(self, state: dict[str, type_json]) -> None:
         now = clock.timestamp()
         due = state.get(_MORE) or now >= state.get(_LOOKED_AT, 0.0) + self._policy.interval_s
-        if not due or not self._policy.may_take_away(clock.now().astimezone()):
+        if not self._policy.may_take_away(clock.now().astimezone()):
             return
         with self._index.read() as tx:
             if job_rows.alive(tx, state.get(_GOING, "")):
                 return
-            rule, studies, more = self._old(tx, now)
-            if not studies:
+            last, became_stable = self._became_stable(tx, state)
+            if not (due or became_stable):
+                return
+            rule, studies, more = self._stable(tx)
+            if due and not studies:
+                rule, studies, more = self._old(tx, now)
+            if due and not studies:
                 rule, studies, more = self._beyond_bound(tx, now)
-        seen = {_LOOKED_AT: now, _MORE: more}
+        seen: dict[str, type_json] = {_MORE: more, _STABLE: last}
+        if due:
+            seen[_LOOKED_AT] = now
         if studies:
             self._submit(MoveOrder(OBJECT_STORAGE, {Level.STUDY: studies}, rule), seen, _GOING)
         else:
             self._remember(seen)
+
+    def _became_stable(self, tx: Transaction, state: dict[str, type_json]) -> tuple[int, bool]:
+        """The last change that was looked at, and whether a study has become stable since."""
+        since = state.get(_STABLE, 0)
+        if not self._policy.when_stable or totals.load(tx).change_seq == since:
+            return since, False
+        page = changes.page(tx, since, limits.POLICY_CHANGES, types=[ChangeType.StableStudy])
+        return page.last, bool(page.changes)
+
+    def _stable(self, tx: Transaction) -> tuple[str, list[str], bool]:
+        if not self._policy.when_stable:
+            return "", [], False
+        studies = tiers.stable(tx, limits.POLICY_STUDIES)
+        return "MoveWhenStable", studies, len(studies) == limits.POLICY_STUDIES
 
     def _old(self, tx: Transaction, now: float) -> tuple[str, list[str], bool]:
         """Rule, studies, and whether there are more."""
