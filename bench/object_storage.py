@@ -1,10 +1,13 @@
 """A study of many small instances, its files on a local disk and in an object storage 20 ms away.
 
-    python -m bench.object_storage                    # 3 rounds, 4 minutes
+    python -m bench.object_storage                    # 3 rounds, 6 minutes
     python -m bench.object_storage --delay-ms 50 --rounds 1
 
-Each round has a fresh server and store: upload with 1 and with 8 clients, upload as one ZIP, and
-the archive of the study. The store is ``object_stub``. Ratios are to the local disk, of one round.
+Each round has fresh servers and a fresh store: upload with 1 and with 8 clients, upload as one ZIP,
+a push from another Wherry and a pull to it, and the archive of the study. A third server writes to
+the disk first (``HybridMode``) and moves what is stable to the store (``MoveWhenStable``); ``away``
+is how long that takes after the last of its phases. The store is ``object_stub``. Ratios are to
+the local disk, of one round.
 """
 
 from __future__ import annotations
@@ -32,7 +35,9 @@ from bench.servers import Server, free_port
 
 INSTANCES: Final = 1635
 BYTES: Final = 200_000
-PHASES: Final = ("clients-1", "clients-8", "zip", "archive")
+PHASES: Final = ("clients-1", "clients-8", "zip", "push", "archive", "pull")
+AWAY: Final = "away"
+WAIT_S: Final = 300.0
 
 
 def study(number: int) -> list[bytes]:
@@ -108,22 +113,53 @@ def zipped(files: list[bytes]) -> bytes:
 def one_round(overrides: dict[str, Any], studies: list[list[bytes]]) -> dict[str, float]:
     """Seconds of each phase, and MiB of memory in the end."""
     found: dict[str, float] = {}
-    with tempfile.TemporaryDirectory(prefix="wherry-objects-") as folder:
-        port = free_port()
-        with Server("wherry", Path(folder), port, overrides=overrides) as server:
-            body = zipped(studies[2])
-            steps: dict[str, Callable[[], object]] = {
-                "clients-1": lambda: upload(port, studies[0], 1),
-                "clients-8": lambda: upload(port, studies[1], 8),
-                "zip": lambda: upload(port, [body], 1),
-                "archive": lambda: _archive(port),
-            }
-            for name in PHASES:
-                started = time.monotonic()
-                steps[name]()
-                found[name] = time.monotonic() - started
-            found["memory"] = resident_bytes(server.pid) / 2**20
+    with (
+        tempfile.TemporaryDirectory(prefix="wherry-objects-") as folder,
+        Server("wherry", Path(folder, "a"), free_port(), overrides=overrides) as server,
+        Server("wherry", Path(folder, "b"), free_port(), {"there": server.url}) as other,
+    ):
+        body = zipped(studies[2])
+        upload(other.port, [zipped(studies[3])], 1)
+        (travels,) = other.api.get("/studies")
+
+        def transfer(verb: str) -> None:
+            order = {"Resources": [{"Level": "Study", "ID": travels}], "Peer": "there"}
+            job = other.api.post(f"/transfers/{verb}", order | {"Compression": "none"})
+            while (state := other.api.get(f"/jobs/{job['ID']}")["State"]) != "Success":
+                assert state in ("Pending", "Running"), state
+                time.sleep(0.01)
+
+        steps: dict[str, Callable[[], object]] = {
+            "clients-1": lambda: upload(server.port, studies[0], 1),
+            "clients-8": lambda: upload(server.port, studies[1], 8),
+            "zip": lambda: upload(server.port, [body], 1),
+            "push": lambda: transfer("send"),
+            "archive": lambda: _archive(server.port),
+            "pull": lambda: transfer("pull"),
+        }
+        for name in PHASES:
+            if name == "pull":
+                other.api.call("DELETE", f"/studies/{travels}")
+            started = time.monotonic()
+            steps[name]()
+            found[name] = time.monotonic() - started
+        if "Wherry" in overrides:
+            found[AWAY] = _until_away(server)
+        found["memory"] = resident_bytes(server.pid) / 2**20
     return found
+
+
+def _until_away(server: Server) -> float:
+    """Seconds until no study has files on the disk."""
+    started = time.monotonic()
+    for study in server.api.get("/studies"):
+        while any(
+            one["Store"] == "file-system"
+            for one in server.api.get(f"/studies/{study}/storage")["Stores"]
+        ):
+            assert time.monotonic() - started < WAIT_S
+            time.sleep(0.2)
+    return time.monotonic() - started
 
 
 def _archive(port: int) -> None:
@@ -138,10 +174,11 @@ def _archive(port: int) -> None:
     connection.close()
 
 
-def section(port: int) -> dict[str, Any]:
+def section(port: int, **more: str) -> dict[str, Any]:
     """The configuration of a server whose files are in the stub."""
     return {
         "AwsS3Storage": {
+            **more,
             "BucketName": "bench",
             "Region": "us-east-1",
             "AccessKey": "a",
@@ -158,20 +195,27 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--delay-ms", type=float, default=20.0)
     options = parser.parse_args()
-    studies = [study(number) for number in range(3)]
+    studies = [study(number) for number in range(4)]
     rounds = []
     for _ in range(options.rounds):
-        local = one_round({}, studies)
+        found = [one_round({}, studies)]
         with stub(options.delay_ms) as port:
-            far = one_round(section(port), studies)
-        rounds.append((local, far))
+            found.append(one_round(section(port), studies))
+        with stub(options.delay_ms) as port:
+            later = {"StableAge": 1, "Wherry": {"StoragePolicy": {"MoveWhenStable": True}}}
+            hybrid = section(port, HybridMode="WriteToFileSystem")
+            found.append(one_round(hybrid | later, studies))
+        rounds.append(found)
     print(f"{INSTANCES} instances of {BYTES / 1e6:.1f} MB, store {options.delay_ms:g} ms away")
-    print("| phase | local | objects | ratio |\n|---|---|---|---|")
+    print("| phase | local | objects | ratio | disk first | ratio |\n|---|---|---|---|---|---|")
     for name in (*PHASES, "memory"):
-        near = median(local[name] for local, _ in rounds)
-        away = median(far[name] for _, far in rounds)
-        ratio = median(far[name] / local[name] for local, far in rounds)
-        print(f"| {name} | {near:.2f} | {away:.2f} | {ratio:.2f} |")
+        seconds = [median(one[place][name] for one in rounds) for place in range(3)]
+        ratios = [median(one[place][name] / one[0][name] for one in rounds) for place in range(3)]
+        print(
+            f"| {name} | {seconds[0]:.2f} | {seconds[1]:.2f} | {ratios[1]:.2f}"
+            f" | {seconds[2]:.2f} | {ratios[2]:.2f} |"
+        )
+    print(f"all moved {median(one[2][AWAY] for one in rounds):.1f} s after the last phase")
     return 0
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,9 +17,11 @@ from tests.support.objects import FakeObjects, out_of_reach
 from wherry import limits
 from wherry.config.objects import Hybrid
 from wherry.errors import CorruptedFile, MissingFile, StorageFull, Unavailable
+from wherry.model import Attachment
 from wherry.storage.base import ANYWHERE, SmallFile
 from wherry.storage.filesystem import FilesystemStorage
 from wherry.storage.hybrid import HybridStorage
+from wherry.storage.outgoing import FileRange, read
 from wherry.storage.places import FILE_SYSTEM, OBJECT_STORAGE
 
 HERE, THERE = "", "object-storage:.dcm:"
@@ -92,6 +96,24 @@ def test_an_object_needs_no_file_system(both: Both) -> None:
     both.area.delete(uuid, THERE)
     with pytest.raises(MissingFile):
         both.area.size(uuid, THERE)
+
+
+def test_objects_are_opened_ahead_whatever_the_mode(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waits until a second one is being opened."""
+    files = [Attachment(both.put(both.objects), 1, len(DATA), "", len(DATA), "") for _ in range(4)]
+    files = [replace(file, place=THERE) for file in files]
+    together = threading.Barrier(2)
+    found = both.objects.open
+
+    def open_it(uuid: str, place: str = ANYWHERE) -> Any:
+        together.wait(10)
+        return found(uuid, place)
+
+    monkeypatch.setattr(both.objects, "open", open_it)
+    ranges = [FileRange("", file, 0, file.uncompressed_size) for file in files]
+    assert b"".join(read(both.area, ranges)) == DATA * 4
 
 
 @pytest.mark.parametrize("mode", [Hybrid.WRITE_TO_FILE_SYSTEM, Hybrid.WRITE_TO_OBJECT_STORAGE])

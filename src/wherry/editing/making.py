@@ -45,6 +45,7 @@ from wherry.storage.base import SmallFile, StorageArea
 from wherry.storage.content import mapped, open_content
 from wherry.storage.packed import PREFIX_BYTES
 from wherry.storage.pieces import pieces
+from wherry.storage.places import is_far
 
 _OURS = (CannotWriteFile, DatabaseError, Unavailable)
 """Errors that are not those of one instance."""
@@ -110,11 +111,14 @@ class Making:
     def make(self, sources: Sequence[Source], start: int) -> Iterator[list[Made]]:
         """What becomes of the sources from ``start`` on, in order, a group at a time; while one
         waits for the disk or the network, others are edited."""
-        works = (partial(self._group, group) for group in self._groups(sources, start))
+        far = any(is_far(source.file.place) for source in sources[start:])
+        near = self._storage.shares_files and not far
+        works = (partial(self._group, group) for group in self._groups(sources, start, near=near))
         if not self._storage.shares_files:
             yield from self._ingest.side_by_side(works, self.discard)
             return
-        with ThreadPoolExecutor(limits.EDITED_GROUPS, "editing") as pool:
+        threads = limits.FILES_AHEAD if far else limits.EDITED_GROUPS
+        with ThreadPoolExecutor(threads, "editing") as pool:
             yield from in_order(pool, works, self.discard)
 
     def discard(self, made: Sequence[Made]) -> None:
@@ -126,8 +130,9 @@ class Making:
                     file = one.staged.attachment
                     self._storage.delete(file.uuid, file.place)
 
-    def _groups(self, sources: Sequence[Source], start: int) -> Iterator[list[tuple[int, Source]]]:
-        near = self._storage.shares_files
+    def _groups(
+        self, sources: Sequence[Source], start: int, *, near: bool
+    ) -> Iterator[list[tuple[int, Source]]]:
         most = limits.EDITED_TOGETHER if near else limits.EDITED_TOGETHER_FAR
         most_bytes = limits.EDITED_TOGETHER_BYTES if near else limits.SMALL_RECORD_BYTES
         group: list[tuple[int, Source]] = []

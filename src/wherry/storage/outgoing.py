@@ -20,6 +20,7 @@ from wherry.storage.ahead import Ahead
 from wherry.storage.base import FileReader, StorageArea
 from wherry.storage.content import open_content
 from wherry.storage.pieces import pieces
+from wherry.storage.places import is_far
 
 _GZIP_HEAD = bytes.fromhex("1f8b0800000000000003")
 _WINDOW = 15
@@ -54,7 +55,8 @@ def all_opened(
 ) -> Generator[FileReader, None, None]:
     """``opened`` for one range after the other: a file is closed when the next one is asked for.
     Those that are far away are opened some time before. Raises as that."""
-    if storage.shares_files:
+    ranges = list(ranges)
+    if storage.shares_files and not any(is_far(one.attachment.place) for one in ranges):
         for wanted in ranges:
             with opened(storage, wanted) as reader:
                 yield reader

@@ -51,3 +51,8 @@ class Place:
 
 
 _PLAIN: Final = Place()
+
+
+def is_far(place: str) -> bool:
+    """Whether what a place names is an object: opening it waits for a network."""
+    return place.startswith(OBJECT_STORAGE)
