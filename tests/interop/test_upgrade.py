@@ -85,7 +85,8 @@ def nothing_is_lost(settings: IndexSettings, version: str, newest: Index) -> Non
     index = open_index(settings)
     with index.read() as tx, newest.read() as as_it_was:
         for table, (names, rows) in before.items():
-            kept = older_index.rows(tx, table, tuple(n for n in names if n != "unprotected_at"))
+            now = (older_index.named_now(table, n) for n in names if n != "unprotected_at")
+            kept = older_index.rows(tx, table, tuple(now))
             place = names.index("unprotected_at") if "unprotected_at" in names else len(names)
             assert kept == sorted((row[:place] + row[place + 1 :] for row in rows), key=repr)
         names = dict(older_index.known(tx))["studies"]  # some columns of it are filled in

@@ -12,6 +12,8 @@ from wherry.index.opening import IndexSettings, open_index
 
 _FIRST = ("patients", "studies", "series", "transfers", "queries")
 """Tables that others refer to."""
+_RENAMED = {("transfer_instances", "md5"): "digest"}
+"""Columns that have another name in this version."""
 
 
 def versions() -> list[str]:
@@ -53,6 +55,11 @@ def known(tx: Transaction) -> list[tuple[str, tuple[str, ...]]]:
     ]
 
 
+def named_now(table: str, column: str) -> str:
+    """The name of a column in this version."""
+    return _RENAMED.get((table, column), column)
+
+
 def rows(tx: Transaction, table: str, columns: tuple[str, ...]) -> list[tuple[Any, ...]]:
     """All of a table, sorted."""
     found = tx.all(f"SELECT {', '.join(columns)} FROM {table}")
@@ -65,7 +72,7 @@ def _fill(
     tx.run("DELETE FROM totals")
     for table, columns in known(tx):
         names, content = everything.get(table, ((), []))
-        common = tuple(name for name in columns if name in names)
-        places = [names.index(name) for name in common]
+        common = tuple(name for name in columns if named_now(table, name) in names)
+        places = [names.index(named_now(table, name)) for name in common]
         if content and common:
             tx.insert(table, common, [tuple(row[at] for at in places) for row in content])
