@@ -2,8 +2,8 @@
 
 Of a file one of two is known, in lower-case hex, and its length tells which: MD5 (32 digits), of
 which Orthanc and its clients speak, or BLAKE3 (64 digits), which is eight times as fast and, unlike
-MD5, cannot be forged. What is longer than a small file gets BLAKE3 when it arrives; its MD5 is
-taken when somebody asks for it (``ingest.digesting``, docs/decisions/digests.md).
+MD5, cannot be forged. What arrives gets BLAKE3, unless its sender tells an MD5 to check it by; its
+MD5 is taken when somebody asks for it (``ingest.digesting``, docs/decisions/digests.md).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def digest_of(data: type_bytes, kind: type_kind = new_digest) -> str:
 
 
 def small_md5(data: type_bytes) -> str:
-    """MD5 of a few bytes; no other thread gets its turn meanwhile."""
+    """MD5 of a few bytes, as stock peers tell it; no other thread gets its turn meanwhile."""
     return str(_md5(data).hexdigest())
 
 

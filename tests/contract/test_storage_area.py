@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 import threading
 import uuid
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from tests.support.storages import MAKERS, SHARING, made
 from wherry import limits
@@ -304,7 +307,10 @@ def test_there_is_room(storage: StorageArea) -> None:
 
 # --- small files --------------------------------------------------------------------------------
 def small(data: bytes, uuid_: str | None = None) -> SmallFile:
-    return SmallFile(uuid_ or name(), data, hashlib.md5(data).hexdigest())
+    """Some with the digest of a stock peer."""
+    of_stock = len(data) % 3 == 0
+    digest = hashlib.md5(data).hexdigest() if of_stock else blake3(data).hexdigest()
+    return SmallFile(uuid_ or name(), data, digest)
 
 
 def test_small_files_are_there_at_once(storage: StorageArea) -> None:
@@ -378,6 +384,20 @@ def test_a_torn_or_damaged_log_gives_what_is_whole(tmp_path: Path, at: int) -> N
     assert all(file in files for file in found)
     lost = 3 if at < 100 else 1
     assert len(found) == 3 - lost
+
+
+def test_a_log_of_the_first_version_is_read(tmp_path: Path) -> None:
+    files = [SmallFile(name(), data, hashlib.md5(data).hexdigest()) for data in (b"one", b"two")]
+    entries = b"".join(
+        struct.pack("<36s16sI", one.uuid.encode(), bytes.fromhex(one.digest), len(one.data))
+        for one in files
+    )
+    total = 20 + len(entries) + 6
+    head = struct.pack("<8sIII", b"WherryL1", 2, total, zlib.crc32(entries))
+    log = tmp_path / "small-files-log" / "me.0"
+    log.parent.mkdir()
+    log.write_bytes((head + entries + b"onetwo").ljust(8192, b"\0"))
+    assert list(FilesystemStorage(tmp_path).logged("me")) == files
 
 
 def test_as_many_small_files_as_fit_in_a_record(storage: StorageArea) -> None:

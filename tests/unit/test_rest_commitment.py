@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blake3 import blake3
 
 from tests.support.dicom_files import make_instance
 from tests.support.face import Face, serving
@@ -129,10 +130,10 @@ def test_instances_of_resources_and_by_name(face: Face, asked: list[dict[str, An
     assert (call["modality"], call["timeout_s"]) == ("m", 7)
     named = [(one.sop_class, one.sop_instance) for one in call["asked"]]
     assert named == [(CT, f"{ROOT}.1"), (CT, f"{ROOT}.2"), (CT, "1.2.3")]
-    md5s = [face.get(f"/instances/{one['ID']}/attachments/dicom/md5").body for one in stored]
+    files = [face.get(f"/instances/{one['ID']}/file").body for one in stored]
     assert [one.digests for one in call["asked"]] == [
-        (md5s[0].decode(),),
-        (md5s[1].decode(),),
+        (blake3(files[0]).hexdigest(),),
+        (blake3(files[1]).hexdigest(),),
         (),
     ]
 

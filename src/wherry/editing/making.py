@@ -24,7 +24,7 @@ from typing import NamedTuple, Protocol
 from wherry import limits
 from wherry.dicom.editing.editor import type_read_range
 from wherry.dicom.scan import scan
-from wherry.digests import digest_of, new_digest, new_md5, small_md5, split
+from wherry.digests import digest_of, split
 from wherry.editing.order import EditOrder
 from wherry.errors import (
     CannotWriteFile,
@@ -218,13 +218,13 @@ class Making:
         standing = self._ingest.standing()
         with self._lock:
             self.standings.add(standing)
-        files = [SmallFile(self._name(one.position), one.data, one.md5) for one in some]
+        files = [SmallFile(self._name(one.position), one.data, one.digest) for one in some]
         places = self._storage.put(files)
         for one, file, place in zip(some, files, places, strict=True):
             made[one.position] = Made(
                 one.position,
                 staged_instance(
-                    file.uuid, place, len(file.data), file.md5, one.summary, self._order.origin
+                    file.uuid, place, len(file.data), file.digest, one.summary, self._order.origin
                 ),
             )
 
@@ -250,8 +250,8 @@ class _Small(NamedTuple):
     summary: Summary
 
     @property
-    def md5(self) -> str:
-        return small_md5(self.data)
+    def digest(self) -> str:
+        return digest_of(self.data)
 
 
 class _Handful:
@@ -307,8 +307,7 @@ def read_again(
     try:
         with reader.map() as stored:
             size = len(stored)
-            small = compression is Compression.NONE and size <= limits.SMALL_FILE_BYTES
-            digest = digest_of(stored, new_md5 if small else new_digest)
+            digest = digest_of(stored)
             plain_size = size
             if compression is not Compression.NONE:
                 plain_size = int.from_bytes(stored[:PREFIX_BYTES], "little")

@@ -17,7 +17,7 @@ from queue import Empty, SimpleQueue
 
 from wherry import limits
 from wherry.dicom.scan import scan
-from wherry.digests import small_md5
+from wherry.digests import digest_of
 from wherry.errors import StorageFull, StorageUnavailable, TooLarge
 from wherry.index.database import Waiter
 from wherry.ingest.group import type_done
@@ -156,9 +156,9 @@ class Handfuls:
             arrival.check(summary)
         if self._storage.free_bytes() < limits.FREE_DISK_BYTES:
             raise StorageFull("No space left in the storage area")
-        md5 = small_md5(data)
+        digest = digest_of(data)
         uuid = self._names.take()
-        return SmallFile(uuid, data, md5), summary
+        return SmallFile(uuid, data, digest), summary
 
     def _write(
         self, handful: list[_Arrival], files: list[SmallFile], summaries: list[Summary]
@@ -175,7 +175,9 @@ class Handfuls:
             raise
         return self._commit(
             [
-                staged_instance(file.uuid, place, len(file.data), file.md5, summary, arrival.origin)
+                staged_instance(
+                    file.uuid, place, len(file.data), file.digest, summary, arrival.origin
+                )
                 for arrival, file, summary, place in zip(
                     handful, files, summaries, places, strict=True
                 )

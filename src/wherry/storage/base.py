@@ -31,8 +31,8 @@ class SmallFile(NamedTuple):
 
     uuid: str
     data: type_buffer
-    md5: str
-    """Lower-case hex."""
+    digest: str
+    """Of these bytes (``digests``)."""
 
 
 class FileWriter(Protocol):

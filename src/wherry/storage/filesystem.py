@@ -8,16 +8,17 @@ a folder's own name is synced once by each process.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from wherry import clock
+from wherry.digests import digest_like, digest_of
 from wherry.errors import CannotWriteFile, MissingFile, ParameterOutOfRange, StorageFull
 from wherry.model import DICOM_CONTENT
 from wherry.storage import smalllog
@@ -253,7 +254,7 @@ class FilesystemStorage:
             return False
         try:
             with reader.map() as content:
-                return hashlib.md5(content).hexdigest() == file.md5
+                return digest_of(content, partial(digest_like, file.digest)) == file.digest
         finally:
             reader.close()
 

@@ -8,7 +8,7 @@ log's other half goes on.
 
 After a power cut the log gives back what the file system has lost; whoever starts then asks the
 index which of the files somebody can see (``ingest.recovery``). A record is a head of
-``_HEAD`` and ``_ENTRY`` with a checksum, then the bytes of its files, each with its MD5; records
+``_HEAD`` and ``_ENTRY`` with a checksum, then the bytes of its files, each with its digest; records
 begin at multiples of a block, so that a torn one is the last that is read.
 
 Not here: names, what a file means.
@@ -17,26 +17,30 @@ Not here: names, what a file means.
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import mmap
 import os
 import re
 import struct
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from wherry import limits
+from wherry.digests import digest_like, digest_of
 from wherry.storage.base import SmallFile
 from wherry.storage.direct import ALIGNMENT_BYTES, set_direct, write_all
 
 _HEAD = struct.Struct("<8sIII")
 """Magic, number of files, bytes of the record without its padding, CRC-32 of the entries."""
-_ENTRY = struct.Struct("<36s16sI")
-"""UUID, MD5, size."""
-_MAGIC = b"WherryL1"
+_ENTRY = struct.Struct("<36s32sI")
+"""UUID, digest (an MD5 is filled up with zeros), size."""
+_MAGIC = b"WherryL2"
+_ENTRIES = {b"WherryL1": struct.Struct("<36s16sI"), _MAGIC: _ENTRY}
+"""Before the second version every digest was an MD5."""
+_MD5_BYTES = 16
 _NAME = re.compile(r"(.+)\.[01]")
 
 
@@ -52,7 +56,7 @@ class SmallLog:
         self._active = 0
 
     def append(self, files: Sequence[SmallFile]) -> None:
-        """Make ``files`` durable, together at most ``limits.SMALL_RECORD_BYTES`` with 56 bytes for
+        """Make ``files`` durable, together at most ``limits.SMALL_RECORD_BYTES`` with 72 bytes for
         each. Raises ``OSError``."""
         with self._lock:
             size = self._fill(files)
@@ -92,7 +96,7 @@ class SmallLog:
     def _fill(self, files: Sequence[SmallFile]) -> int:
         """Lay the record out in the buffer; its size with the padding."""
         entries = b"".join(
-            _ENTRY.pack(file.uuid.encode("ascii"), bytes.fromhex(file.md5), len(file.data))
+            _ENTRY.pack(file.uuid.encode("ascii"), bytes.fromhex(file.digest), len(file.data))
             for file in files
         )
         at = _HEAD.size + len(entries)
@@ -205,27 +209,29 @@ def _read_half(path: str) -> Iterator[SmallFile]:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         at = 0
-        while (head := os.pread(fd, _HEAD.size, at))[:8] == _MAGIC and len(head) == _HEAD.size:
-            _, number, total, checksum = _HEAD.unpack(head)
-            if total > limits.SMALL_RECORD_BYTES or number * _ENTRY.size > total:
+        while len(head := os.pread(fd, _HEAD.size, at)) == _HEAD.size:
+            magic, number, total, checksum = _HEAD.unpack(head)
+            entry = _ENTRIES.get(magic)
+            if not entry or total > limits.SMALL_RECORD_BYTES or number * entry.size > total:
                 return
             record = os.pread(fd, total, at)
-            entries = record[_HEAD.size : _HEAD.size + number * _ENTRY.size]
+            entries = record[_HEAD.size : _HEAD.size + number * entry.size]
             if zlib.crc32(entries) != checksum:
                 return
-            yield from _files(entries, record[_HEAD.size + len(entries) :])
+            yield from _files(entry.iter_unpack(entries), record[_HEAD.size + len(entries) :])
             at += _padded(total)
     finally:
         os.close(fd)
 
 
-def _files(entries: bytes, data: bytes) -> Iterator[SmallFile]:
+def _files(entries: Iterable[tuple[bytes, bytes, int]], data: bytes) -> Iterator[SmallFile]:
     at = 0
-    for uuid, md5, size in _ENTRY.iter_unpack(entries):
+    for uuid, padded, size in entries:
         content = data[at : at + size]
         at += size
-        if hashlib.md5(content, usedforsecurity=False).digest() == md5:
-            yield SmallFile(uuid.decode("ascii", "replace"), content, md5.hex())
+        digest = (padded if any(padded[_MD5_BYTES:]) else padded[:_MD5_BYTES]).hex()
+        if digest_of(content, partial(digest_like, digest)) == digest:
+            yield SmallFile(uuid.decode("ascii", "replace"), content, digest)
 
 
 def remove(folder: str, owner: str) -> None:

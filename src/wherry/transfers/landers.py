@@ -18,7 +18,6 @@ from functools import partial
 from typing import Protocol
 
 from wherry import limits
-from wherry.digests import is_md5, small_md5
 from wherry.errors import NetworkProtocol, StorageUnavailable
 from wherry.index.transfer_rows import InstanceRow, PartFile
 from wherry.ingest.names import name_in
@@ -118,12 +117,7 @@ class Ground:
 
     def put(self, instances: Sequence[tuple[InstanceRow, memoryview]]) -> list[tuple[str, str]]:
         """New files of small instances, which survive by way of the log: names and places."""
-        files = [
-            SmallFile(
-                name_in(self._block), data, one.digest if is_md5(one.digest) else small_md5(data)
-            )
-            for one, data in instances
-        ]
+        files = [SmallFile(name_in(self._block), data, one.digest) for one, data in instances]
         self.landed.standing = self.landed.standing or self._standing()
         places = self.storage.put(files)
         stored = [(file.uuid, place) for file, place in zip(files, places, strict=True)]

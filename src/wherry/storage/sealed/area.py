@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from wherry import limits
-from wherry.digests import small_md5
+from wherry.digests import digest_of
 from wherry.errors import BadSequenceOfCalls, CorruptedFile
 from wherry.model import DICOM_CONTENT
 from wherry.storage.base import ANYWHERE, FileReader, FileWriter, SmallFile, StorageArea
@@ -71,7 +71,7 @@ class SealedStorage:
         for file in files:
             sealer = self._sealer(file.uuid)
             data = sealed_whole(sealer, file.data)
-            sealed.append(SmallFile(file.uuid, data, small_md5(data)))
+            sealed.append(SmallFile(file.uuid, data, digest_of(data)))
             seals.append(self._seal(sealer))
         places = self._inner.put(sealed)
         return [_with_seal(place, seal) for place, seal in zip(places, seals, strict=True)]
