@@ -54,7 +54,7 @@ from wherry.peers import PeerBook
 from wherry.peers.store import PeerStore
 from wherry.presence import Presence
 from wherry.receiving import Receiving
-from wherry.replication.adoption import overlooked
+from wherry.replication.overlooked import overlooked
 from wherry.storage.base import StorageArea
 from wherry.storage.building import Built, ring_files, storage_area
 from wherry.storage.cache import FileCache

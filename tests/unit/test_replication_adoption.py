@@ -28,7 +28,8 @@ from wherry.index import attachments, files, resources
 from wherry.index.opening import IndexSettings, open_index
 from wherry.index.orthanc.opening import orthanc_index
 from wherry.model import Attachment, Level
-from wherry.replication.adoption import check_original, overlooked
+from wherry.replication.adoption import check_original
+from wherry.replication.overlooked import overlooked
 from wherry.replication.sample import bucket
 from wherry.replication.survey import Survey
 from wherry.replication.whereabouts import Whereabouts

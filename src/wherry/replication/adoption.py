@@ -22,7 +22,6 @@ from wherry.config.environment import ORTHANC, WHERRY, add_environment
 from wherry.errors import ConfigurationError
 from wherry.index import adopting
 from wherry.index.database import Index
-from wherry.index.orthanc.opening import NAME, seems_there
 from wherry.index.orthanc.reading import OrthancFile, OrthancIndex
 from wherry.replication.survey import Survey, type_progress
 from wherry.replication.whereabouts import Whereabouts
@@ -77,20 +76,6 @@ def check_empty(index: Index) -> None:
     """Raises ``Conflict`` when the index holds something already."""
     with index.read() as tx:
         adopting.check_empty(tx)
-
-
-def overlooked(config: Config, index: Index) -> str:
-    """A sentence for who starts an empty archive beside the index of an Orthanc; "" = it is none,
-    or was adopted."""
-    if not seems_there(config.index_directory):
-        return ""
-    with index.read() as tx:
-        if adopting.adopted(tx) is not None or not adopting.is_empty(tx):
-            return ""
-    return (
-        f"An Orthanc's index lies here ({config.index_directory / NAME}), this archive is empty:"
-        " stop, and run `wherry adopt` first; it refuses once something is stored"
-    )
 
 
 def adopt(
