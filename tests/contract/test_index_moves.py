@@ -230,6 +230,6 @@ def test_what_was_read(index: Index, one: StagedInstance) -> None:
     index.write(lambda tx: tiers.went_away(tx, found, 6.0))
     assert rows() == [(5, 6)]
     index.write(lambda tx: tiers.came_back(tx, found, 7.0))
-    assert rows() == [(7, 0)]
+    assert rows() == [(7, -7)]
     index.write(lambda tx: resources.delete(tx, Level.STUDY, ids.study))
     assert rows() == []

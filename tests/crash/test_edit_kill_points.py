@@ -7,7 +7,6 @@ A group of instances is a step (``tests.support.limited``), so that a job has a 
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import threading
 from collections import Counter
@@ -19,6 +18,7 @@ from typing import Any
 
 import orjson
 import pytest
+from blake3 import blake3
 
 from tests.crash.killing import (
     DEAD,
@@ -184,13 +184,13 @@ def check_files(server: Server) -> None:
     names of files."""
 
     def known() -> dict[str, tuple[int, str]]:
-        found = rows(server, "SELECT uuid, compressed_size, compressed_md5 FROM attachments")
-        return {uuid: (size, md5) for uuid, size, md5 in found}
+        found = rows(server, "SELECT uuid, compressed_size, compressed_blake3 FROM attachments")
+        return {uuid: (size, digest) for uuid, size, digest in found}
 
     eventually(lambda: server.files() == set(known()), "the same files on disk as in the index")
     for uuid, told in known().items():
         data = (server.storage / uuid[:2] / uuid[2:4] / uuid).read_bytes()
-        assert (len(data), hashlib.md5(data).hexdigest()) == told
+        assert (len(data), blake3(data).hexdigest()) == told
     assert rows(server, "SELECT owner FROM staging_blocks WHERE owner LIKE 'job:%'") == []
 
 

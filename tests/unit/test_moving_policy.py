@@ -125,8 +125,9 @@ def test_who_checks_a_file_does_not_use_it(tmp_path: Path, ahead: Ahead) -> None
         study = upload(stores, "1", "1")
         ahead.days = 20
         for one in stores.face.json(f"/studies/{study}/instances"):
-            path = f"/instances/{one['ID']}/attachments/dicom/verify-md5"
-            assert stores.face.request("POST", path).status == 200
+            path = f"/instances/{one['ID']}/attachments/dicom"
+            assert stores.face.request("POST", f"{path}/verify-md5").status == 200
+            assert stores.face.get(f"{path}/md5").status == 200
         flush(stores)
         ahead.days = 31
         looked(stores, look)

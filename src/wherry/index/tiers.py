@@ -1,6 +1,7 @@
 """When studies were read last, and which are wholly in the object storage already.
 
 Rows are written by the day, not at each read; a study without one was not read since it came.
+``away_at`` below zero is minus the time at which a study was brought back.
 
 Not here: who notes a read (``moving.reads``), what follows from it (``moving.policy``).
 """

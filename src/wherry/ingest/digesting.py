@@ -26,6 +26,7 @@ from wherry.model import Attachment, Compression, ManifestInstance
 from wherry.storage.base import FileReader, StorageArea
 from wherry.storage.content import open_content
 from wherry.storage.pieces import digest_of_file
+from wherry.storage.unnoted import unnoted
 
 
 class Digesting:
@@ -104,6 +105,7 @@ class Digesting:
                     )
             yield from done
 
+    @unnoted()
     def _take(self, file: Attachment, kind: type_kind, check: Callable[[], None]) -> Attachment:
         def read(reader: FileReader, known: str) -> str:
             pair = _Pair(kind(), digest_like(known) if known else None)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from wherry import limits
 from wherry.dicom.scan import scan
 from wherry.digests import new_digest, new_md5
 from wherry.errors import BadFileFormat, WherryError
@@ -27,7 +28,7 @@ def instances_in(folder: Path, blake3: str) -> tuple[list[ManifestInstance], int
     ``blake3``: the member of the receipt that tells which digests are BLAKE3.
 
     Raises ``WherryError`` when something cannot be read, ``BadFileFormat`` when the receipt tells
-    positions that are none.
+    no positions.
     """
     if not folder.is_dir():
         raise WherryError(f"{folder} is no folder")
@@ -35,9 +36,9 @@ def instances_in(folder: Path, blake3: str) -> tuple[list[ManifestInstance], int
     found = [one for path in paths if (one := _instance(path)) is not None]
     places = {name: place for place, name in enumerate(sorted({one.orthanc_id for one in found}))}
     try:
-        positions = ranges.parse(blake3, len(places)) if places else set()
+        positions = ranges.parse(blake3, limits.TRANSFER_INSTANCES)
     except ValueError:
-        raise BadFileFormat("The receipt is about more instances than there are") from None
+        raise BadFileFormat("The receipt does not say which digests are BLAKE3") from None
     instances = {_digested(one, blake3=places[one.orthanc_id] in positions) for one in found}
     return list(instances), len(paths) - len(found)
 

@@ -166,7 +166,7 @@ def verify(request: Request, level: Level) -> Response:
     were stored, or there are none."""
     rooms = services(request)
     try:
-        intact = rooms.ingest.attachments.is_intact(_found(request, level))
+        intact = rooms.ingest.attachments.is_intact(_known(request, level))
     except UnknownResource:
         intact = False
     return literal_json() if intact else empty_answer(400)
@@ -197,13 +197,19 @@ def delete(request: Request, level: Level) -> Response:
     return empty_answer()
 
 
+def _known(request: Request, level: Level) -> Attachment:
+    """The attachment as the index has it."""
+    rooms = services(request)
+    number = content_number(rooms.config, request.path_params["name"])
+    with rooms.index.read() as tx:
+        return attachments.get(tx, level, request.path_params["id"], number)
+
+
 def _found(request: Request, level: Level) -> Attachment:
     """The attachment, with its MD5 where that is shown, and the file can be read: entity tags have
     it."""
     rooms = services(request)
-    number = content_number(rooms.config, request.path_params["name"])
-    with rooms.index.read() as tx:
-        found = attachments.get(tx, level, request.path_params["id"], number)
+    found = _known(request, level)
     if not rooms.config.store_md5_for_attachments:
         return found
     return rooms.ingest.digesting.with_md5([found], permissive=True)[0]

@@ -298,7 +298,9 @@ class _Push:
         )
 
         def look_up(question: Request) -> bytes:
-            wanted = replace(question, headers=request.headers, timeout_s=request.timeout_s)
+            any_digest = {protocol.DIGESTS: protocol.BLAKE3} if self._plan.wherry else {}
+            headers = {**request.headers, **any_digest}
+            wanted = replace(question, headers=headers, timeout_s=request.timeout_s)
             return self._client.ask(wanted).body
 
         def commit() -> None:
