@@ -21,7 +21,7 @@ from wherry.dimse.retrieving import Suboperations, meant
 from wherry.errors import NetworkProtocol, NoAcceptableContext, WherryError
 from wherry.http.threads import in_thread
 from wherry.index import sending
-from wherry.modalities.cstore import as_taken, opened
+from wherry.modalities.cstore import OneByOne, as_taken
 from wherry.modalities.negotiation import Recoding, recoding
 from wherry.modalities.order import Instance, StoreOrder, instances_of
 from wherry.modalities.outgoing import Outgoing
@@ -43,12 +43,27 @@ async def get(request: Request) -> None:
     contexts = [one for one in request.contexts if one.as_scp]
     rooms = request.rooms
     rules = recoding(rooms.config, request.caller.modality, rooms.transcoder)
+    files = OneByOne(rooms.storage, ((one.orthanc_id, one.attachment) for one in instances))
+    try:
+        await _give_all(request, instances, files, contexts, rules, counts)
+    finally:
+        await in_thread(files.close)
+
+
+async def _give_all(
+    request: Request,
+    instances: list[Instance],
+    files: OneByOne,
+    contexts: list[Context],
+    rules: Recoding,
+    counts: Suboperations,
+) -> None:
     for instance in instances:
         if request.cancelled:
             await request.respond(CANCELLED, counts.identifier(), **counts.members(remaining=True))
             return
         try:
-            status, uid = await _give(request, instance, contexts, rules)
+            status, uid = await _give(request, files, contexts, rules)
         except NetworkProtocol as error:
             if not isinstance(error, NoAcceptableContext):
                 raise
@@ -77,10 +92,10 @@ def _uid(request: Request, instance: Instance) -> str:
 
 
 async def _give(
-    request: Request, instance: Instance, contexts: list[Context], rules: Recoding
+    request: Request, files: OneByOne, contexts: list[Context], rules: Recoding
 ) -> tuple[int, str]:
     """Status and UID of one sub-operation."""
-    async with _opened(request, instance) as outgoing:
+    async with _opened(files) as outgoing:
         async with _taken(request, outgoing, contexts, rules) as (context, taken):
             command = Command(
                 CommandField.C_STORE_RQ,
@@ -95,10 +110,9 @@ async def _give(
 
 
 @asynccontextmanager
-async def _opened(request: Request, instance: Instance) -> AsyncIterator[Outgoing]:
+async def _opened(files: OneByOne) -> AsyncIterator[Outgoing]:
     stack = ExitStack()
-    file = opened(request.rooms.storage, instance.orthanc_id, instance.attachment)
-    outgoing = await in_thread(stack.enter_context, file)
+    outgoing = await in_thread(stack.enter_context, files.next())
     try:
         yield outgoing
     finally:

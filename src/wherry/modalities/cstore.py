@@ -13,9 +13,12 @@ Not here: several at once and trying again (``store``), which contexts there are
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import starmap
 from typing import Final, TypeVar
 
 from wherry import limits
@@ -33,9 +36,9 @@ from wherry.modalities.negotiation import NATIVE, Accepted, Recoding
 from wherry.modalities.outgoing import Outgoing, read
 from wherry.model import Attachment
 from wherry.storage import scratch
-from wherry.storage.base import StorageArea
+from wherry.storage.base import FileReader, StorageArea
 from wherry.storage.mapping import mapped
-from wherry.storage.outgoing import FileRange
+from wherry.storage.outgoing import FileRange, all_opened
 from wherry.storage.outgoing import opened as opened_file
 
 _WARNINGS: Final = frozenset((0x0001, 0x0107, 0x0116))
@@ -89,14 +92,56 @@ class Stored:
 def opened(storage: StorageArea, orthanc_id: str, attachment: Attachment) -> Iterator[Outgoing]:
     """A stored instance, ready to be sent. Raises ``MissingFile``, ``CorruptedFile``,
     ``BadFileFormat``."""
-    whole = FileRange(orthanc_id, attachment, 0, attachment.uncompressed_size)
-    with opened_file(storage, whole) as reader:
-        if reader.size <= limits.READ_WHOLE_BYTES:  # cheaper than to map it and to unmap it
-            yield read(memoryview(reader.read_at(0, reader.size)))
-            return
-        with reader.map() as view:
-            in_a_file = reader.fileno() is not None  # else it is unpacked where it is mapped
-            yield read(view, reader.read_at if in_a_file else None)
+    with opened_file(storage, _whole(orthanc_id, attachment)) as reader, _outgoing(reader) as found:
+        yield found
+
+
+class OneByOne:
+    """Instances that are sent one after the other: where their files are far away, those that come
+    next are opened meanwhile. Blocking; one thread at a time. ``close`` it."""
+
+    def __init__(self, storage: StorageArea, files: Iterable[tuple[str, Attachment]]) -> None:
+        """``files``: identifiers and what is stored."""
+        self._storage = storage
+        self._left = deque(starmap(_whole, files))
+        self._readers: Generator[FileReader, None, None] | None = None
+        self._lock = threading.Lock()
+        """Whoever waits for a file may be gone when it is there: ``close`` waits for that."""
+
+    @contextmanager
+    def next(self) -> Iterator[Outgoing]:
+        """``opened`` for the next one. What it raises says nothing of those behind it."""
+        with self._lock:
+            if self._readers is None:
+                self._readers = all_opened(self._storage, list(self._left))
+            self._left.popleft()
+            try:
+                reader = next(self._readers)
+            except BaseException:
+                self._readers = None  # a generator that has raised is at its end
+                raise
+        with _outgoing(reader) as found:
+            yield found
+
+    def close(self) -> None:
+        """Nobody wants the rest. Repeatable."""
+        with self._lock:
+            if self._readers is not None:
+                self._readers.close()
+
+
+def _whole(orthanc_id: str, attachment: Attachment) -> FileRange:
+    return FileRange(orthanc_id, attachment, 0, attachment.uncompressed_size)
+
+
+@contextmanager
+def _outgoing(reader: FileReader) -> Iterator[Outgoing]:
+    if reader.size <= limits.READ_WHOLE_BYTES:  # cheaper than to map it and to unmap it
+        yield read(memoryview(reader.read_at(0, reader.size)))
+        return
+    with reader.map() as view:
+        in_a_file = reader.fileno() is not None  # else it is unpacked where it is mapped
+        yield read(view, reader.read_at if in_a_file else None)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -14,7 +15,7 @@ from wherry.imaging.pool import Source
 from wherry.imaging.stored import read_pieces
 from wherry.peers.outlet import Outlet
 from wherry.storage.base import FileReader, StorageArea
-from wherry.storage.outgoing import FileRange, gathered, opened, pack, read, shortened
+from wherry.storage.outgoing import FileRange, all_opened, gathered, pack, read, shortened
 
 _DICOM: Final = {"Content-Type": "application/dicom"}
 _DICOM_PACKED: Final = {**_DICOM, "Content-Encoding": "gzip"}
@@ -121,8 +122,8 @@ class PlainBody:
 
     def send(self, outlet: Outlet) -> None:
         """Write it. Raises ``MissingFile``, ``CorruptedFile``."""
-        for one in self._ranges:
-            with opened(self._storage, one) as reader:
+        with closing(all_opened(self._storage, self._ranges)) as readers:
+            for one, reader in zip(self._ranges, readers, strict=True):
                 try:
                     outlet.write_file(reader, one.offset, one.size)
                 except EOFError:
