@@ -183,11 +183,6 @@ class Attachment:
         """Whether this is known to be a digest of the plain bytes."""
         return digest in (self.uncompressed_blake3, self.uncompressed_md5) and bool(digest)
 
-    def knows_like(self, digest: str) -> bool:
-        """Whether one of the same kind is known."""
-        known = (self.uncompressed_blake3, self.uncompressed_md5)
-        return any(len(one) == len(digest) for one in known)
-
 
 NO_ATTACHMENT: int = 0
 """Number of what lies in the storage area beside the attachments."""

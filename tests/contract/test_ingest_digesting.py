@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from blake3 import blake3
 
 from tests.support.dicom_files import make_instance
 from wherry import limits
-from wherry.errors import CorruptedFile, MissingFile
+from wherry.errors import CorruptedFile, MissingFile, StorageUnavailable
 from wherry.index import resources
 from wherry.index.database import Index
+from wherry.ingest import digesting
 from wherry.ingest.ingest import Ingest
 from wherry.ingest.recovery import Janitor
 from wherry.jobs.handler import Interrupted
 from wherry.model import Attachment, Compression, ManifestInstance, Origin
+from wherry.storage.base import ANYWHERE, FileReader
 from wherry.storage.filesystem import FilesystemStorage
 
 
@@ -146,6 +151,60 @@ def test_what_is_damaged_is_not_held(store: Store) -> None:
     assert store.digesting.held([store.told(name, "md5")]) == set()
 
 
+def test_the_same_file_is_read_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = store.add(1)
+    told = [ManifestInstance(name, store.told(name, "md5").size, f"{n:032x}") for n in range(50)]
+    told.append(ManifestInstance(name, told[0].size, "no digest"))
+    reads, found = [], store.storage.open
+
+    def open_it(uuid: str, place: str = ANYWHERE) -> FileReader:
+        reads.append(uuid)
+        return found(uuid, place)
+
+    monkeypatch.setattr(store.storage, "open", open_it)
+    once = 1 if store.file(name).compression == Compression.NONE else 2
+    assert store.digesting.held(told) == set()
+    assert store.digesting.held(told) == set()
+    assert len(reads) == once
+
+
+def test_who_asks_meanwhile_waits_for_the_first(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = store.file(store.add(1))
+    reads: list[Any] = []
+    waiting, take = threading.Event(), store.digesting._take
+
+    class Noted(Future[Attachment]):
+        def result(self, timeout: float | None = None) -> Attachment:
+            waiting.set()
+            return super().result(timeout)
+
+    def wait(*args: Any) -> Attachment:
+        reads.append(args)
+        assert waiting.wait(10), "nobody waits"
+        return take(*args)
+
+    monkeypatch.setattr(digesting, "Future", Noted)
+    monkeypatch.setattr(store.digesting, "_take", wait)
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(store.digesting.with_md5, [[file], [file]]))
+    assert answers[0] == answers[1]
+    assert len(reads) == 1
+
+
+def test_a_storage_out_of_reach(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = store.file(store.add(1))
+
+    def away(uuid: str, place: str = ANYWHERE) -> FileReader:
+        raise StorageUnavailable("away")
+
+    monkeypatch.setattr(store.storage, "open", away)
+    assert store.digesting.with_md5([file], permissive=True) == [file]
+    with pytest.raises(StorageUnavailable):
+        store.digesting.with_md5([file])
+
+
 def test_a_question_makes_no_more_be_read_than_has_time(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,3 +213,6 @@ def test_a_question_makes_no_more_be_read_than_has_time(
     monkeypatch.setattr(limits, "DIGESTED_FOR_A_QUESTION_BYTES", 2 * told[0].size)
     assert store.digesting.held(told) == set(told[:2])
     assert store.digesting.held(told) == set(told)
+    monkeypatch.setattr(limits, "DIGESTED_FOR_A_QUESTION_BYTES", told[0].size - 1)
+    fifth = store.told(store.add(5), "md5")
+    assert store.digesting.held([fifth]) == set(), "not even one that is longer"

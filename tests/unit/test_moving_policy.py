@@ -240,6 +240,28 @@ def test_studies_go_when_they_are_stable(tmp_path: Path, ahead: Ahead) -> None:
         assert where(stores, first) == {THERE}, "it became stable anew"
 
 
+def test_what_is_stable_does_not_keep_what_is_old_from_going(tmp_path: Path, ahead: Ahead) -> None:
+    """There is something stable at each look."""
+    with served(tmp_path, when_stable=True, move_after_days=2, prefetch=True) as (stores, look):
+        index = stores.face.rooms.index
+        look()
+        old = upload(stores, "A", "1")
+        ahead.days = 0.01
+        mark_stable(index, 60)
+        looked(stores, look)
+        upload(stores, "A", "9")
+        looked(stores, look)
+        assert where(stores, old) == {HERE}
+        for day in (1, 2, 3):
+            ahead.days = day
+            upload(stores, "B", str(day + 1))
+            ahead.days = day + 0.01
+            mark_stable(index, 60)
+            look()
+            idle(stores)
+        assert where(stores, old) == {THERE}
+
+
 def test_a_study_that_cannot_go_is_left_alone_by_those_that_become_stable(
     tmp_path: Path, ahead: Ahead
 ) -> None:

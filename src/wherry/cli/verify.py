@@ -26,6 +26,7 @@ _SHOWN = (
     "TotalSize",
     "CountHeldBefore",
     "CountKeptOther",
+    "CountKeptUnknown",
     "CountMetadata",
     "CountLabels",
     "CountAttachments",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from wherry import limits
+from wherry.digests import is_digest
 from wherry.index import totals
 from wherry.index.adding import add_instances
 from wherry.index.database import Transaction
@@ -147,9 +148,15 @@ def undecided(
         files = files_of(tx, [one.orthanc_id for one in portion])
         for one in portion:
             file = files.get(one.orthanc_id)
-            if file and file.uncompressed_size == one.size and not file.knows_like(one.digest):
+            if file and file.uncompressed_size == one.size and _differ_in_kind(file, one.digest):
                 found.append((one, file))
     return found
+
+
+def _differ_in_kind(file: Attachment, digest: str) -> bool:
+    """Whether a digest is one, of a kind that is not known of this file."""
+    known = (file.uncompressed_blake3, file.uncompressed_md5)
+    return is_digest(digest) and all(len(one) != len(digest) for one in known)
 
 
 def statistics(tx: Transaction) -> Statistics:

@@ -79,12 +79,14 @@ def used_least(
     return [Candidate(*row) for row in rows]
 
 
-def stable(tx: Transaction, limit: int) -> list[str]:
-    """Stable studies of which files may be in the file system, and were not brought there."""
+def stable(tx: Transaction, limit: int, among: Collection[str] | None = None) -> list[str]:
+    """Stable studies of which files may be in the file system, and were not brought there: of all,
+    which means a look at each of them, or of these."""
+    narrow, params = ("", []) if among is None else (" AND s.orthanc_id IN ?", [list(among)])
     rows = tx.all(
         f"SELECT s.orthanc_id {_NEAR} AND c.stable <> 0 AND -coalesce(t.away_at, 0) < c.updated_at"
-        " ORDER BY s.id LIMIT ?",
-        (limit,),
+        f"{narrow} ORDER BY s.id LIMIT ?",
+        (*params, limit),
     )
     return [row[0] for row in rows]
 

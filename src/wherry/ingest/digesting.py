@@ -10,14 +10,17 @@ Not here: whether a file is as it was (``attaching``, ``replication.filecheck``)
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 
 from wherry import limits
 from wherry.digests import Digest, digest_like, is_md5, new_digest, new_md5, type_kind
-from wherry.errors import CorruptedFile, MissingFile
+from wherry.errors import CorruptedFile, MissingFile, Unavailable
 from wherry.index import files, resources
 from wherry.index.database import Index
 from wherry.index.files import Digests
@@ -28,25 +31,41 @@ from wherry.storage.content import open_content
 from wherry.storage.pieces import digest_of_file
 from wherry.storage.unnoted import unnoted
 
+type_check = Callable[[], None]
+"""Raises when the work is interrupted."""
+
+
+def _nothing() -> None:
+    pass
+
+
+_UNREADABLE = (MissingFile, CorruptedFile, Unavailable, OSError)
+
 
 class Digesting:
-    """Over one index and its storage area. Blocking; from any thread."""
+    """Over one index and its storage area. Blocking; from any thread. As many files are read at
+    once as there are processors, and none twice at once."""
 
     def __init__(self, index: Index, storage: StorageArea) -> None:
         self._index = index
         self._storage = storage
+        self._processors = os.cpu_count() or 1
+        self._turns = threading.BoundedSemaphore(self._processors)
+        self._lock = threading.Lock()
+        self._under_way: dict[tuple[str, type_kind], Future[Attachment]] = {}
 
     def with_md5(
         self,
         wanted: Sequence[Attachment],
-        check: Callable[[], None] = lambda: None,
+        check: type_check = _nothing,
         *,
         permissive: bool = False,
     ) -> list[Attachment]:
         """The same with their MD5s. Several are read at once; ``check`` is called every now and
         then, and what it raises passes through: what was taken by then is written down.
 
-        Raises ``CorruptedFile``, ``MissingFile``; ``permissive``: such a file stays without.
+        Raises ``CorruptedFile``, ``MissingFile``, ``StorageUnavailable``, ``OSError``;
+        ``permissive``: such a file stays without.
         """
         unknown = [file for file in wanted if not (file.uncompressed_md5 and file.compressed_md5)]
         if not unknown:
@@ -64,22 +83,29 @@ class Digesting:
         with self._index.read() as tx:
             return resources.held(tx, instances)
 
-    def compare(self, instances: Sequence[ManifestInstance], most_bytes: int | None = None) -> None:
-        """Let ``resources.held`` know of these instances."""
+    def compare(
+        self,
+        instances: Sequence[ManifestInstance],
+        most_bytes: int | None = None,
+        check: type_check = _nothing,
+    ) -> None:
+        """Let ``resources.held`` know of these instances: of all, or of the first ones, whose files
+        have at most so many bytes together. ``check`` as in ``with_md5``."""
         with self._index.read() as tx:
             unknown = resources.undecided(tx, instances)
-        for is_of_md5, kind in ((True, new_md5), (False, new_digest)):
-            wanted = [file for one, file in unknown if is_md5(one.digest) is is_of_md5]
-            for _ in self._taken(_up_to(most_bytes, wanted), kind, permissive=True):
+        kinds: dict[type_kind, dict[str, Attachment]] = {new_md5: {}, new_digest: {}}
+        for one, file in unknown:
+            if most_bytes is not None:
+                if file.uncompressed_size > most_bytes:
+                    break
+                most_bytes -= file.uncompressed_size
+            kinds[new_md5 if is_md5(one.digest) else new_digest][file.uuid] = file
+        for kind, wanted in kinds.items():
+            for _ in self._taken(wanted.values(), kind, check, permissive=True):
                 pass
 
     def _taken(
-        self,
-        wanted: Iterable[Attachment],
-        kind: type_kind,
-        check: Callable[[], None] = lambda: None,
-        *,
-        permissive: bool,
+        self, wanted: Iterable[Attachment], kind: type_kind, check: type_check, *, permissive: bool
     ) -> Iterator[Attachment]:
         """These files with digests of this kind, in any order, in the index too."""
         waiting = iter(wanted)
@@ -88,8 +114,8 @@ class Digesting:
 
             def take(file: Attachment, done: list[Attachment] = done) -> None:
                 try:
-                    done.append(self._take(file, kind, check))
-                except (MissingFile, CorruptedFile):
+                    done.append(self._take_once(file, kind, check))
+                except _UNREADABLE:
                     if not permissive:
                         raise
 
@@ -97,7 +123,7 @@ class Digesting:
                 if len(portion) == 1:
                     take(portion[0])
                 else:
-                    Crew(os.cpu_count() or 1, check, lambda: None).work(portion, take)
+                    Crew(self._processors, check, lambda: None).work(portion, take)
             finally:
                 if done:
                     self._index.write(
@@ -105,8 +131,33 @@ class Digesting:
                     )
             yield from done
 
+    def _take_once(self, file: Attachment, kind: type_kind, check: type_check) -> Attachment:
+        """``_take``, or what another thread finds that is at it."""
+        while True:
+            with self._lock:
+                other = self._under_way.get((file.uuid, kind))
+                if other is None:
+                    mine = self._under_way[file.uuid, kind] = Future[Attachment]()
+            if other is None:
+                break
+            with suppress(BaseException):  # it was interrupted, or cannot: we shall see
+                return other.result()
+            check()
+        try:
+            with self._turns:
+                found = self._take(file, kind, check)
+            mine.set_result(found)
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        else:
+            return found
+        finally:
+            with self._lock:
+                del self._under_way[file.uuid, kind]
+
     @unnoted()
-    def _take(self, file: Attachment, kind: type_kind, check: Callable[[], None]) -> Attachment:
+    def _take(self, file: Attachment, kind: type_kind, check: type_check) -> Attachment:
         def read(reader: FileReader, known: str) -> str:
             pair = _Pair(kind(), digest_like(known) if known else None)
             found = digest_of_file(reader, lambda: pair, lambda _: check())
@@ -150,13 +201,3 @@ def _told(file: Attachment) -> Digests:
         file.uncompressed_blake3,
         file.compressed_blake3,
     )
-
-
-def _up_to(most_bytes: int | None, wanted: Iterable[Attachment]) -> Iterator[Attachment]:
-    """The first of them, together of so many bytes; at least one."""
-    size = 0
-    for file in wanted:
-        if most_bytes is not None and size and size + file.uncompressed_size > most_bytes:
-            return
-        size += file.uncompressed_size
-        yield file

@@ -13,7 +13,7 @@ Not here: how files move (``job``), when a study was used (``reads``, ``index.ti
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import timedelta
 from typing import Final
 
@@ -34,6 +34,10 @@ _STATE: Final = "StoragePolicy.State"
 _LOOKED_AT, _MORE, _GOING = "LookedAt", "More", "Going"
 _CHANGE, _COMING, _STABLE = "Change", "Coming", "Stable"
 _FIRST: Final = (float("-inf"), 0)
+
+type_found = tuple[str, list[str], bool]
+"""Rule, studies, and whether there are more."""
+_NOTHING: Final[type_found] = ("", [], False)
 
 
 class Policy:
@@ -91,14 +95,15 @@ class Policy:
         with self._index.read() as tx:
             if job_rows.alive(tx, state.get(_GOING, "")):
                 return
-            last, became_stable = self._became_stable(tx, state)
-            if not (due or became_stable):
-                return
-            rule, studies, more = self._stable(tx)
-            if due and not studies:
-                rule, studies, more = self._old(tx, now)
-            if due and not studies:
-                rule, studies, more = self._beyond_bound(tx, now)
+            since = state.get(_STABLE, 0)
+            last, became_stable = self._became_stable(tx, since)
+            rule, studies, more = self._unused(tx, now) if due else _NOTHING
+            if studies:
+                last = since  # what has become stable has its turn the next time
+            else:
+                rule, studies, more = self._stable(tx, None if due else became_stable)
+        if not (due or became_stable or last > since + limits.POLICY_CHANGES):
+            return
         seen: dict[str, type_json] = {_MORE: more, _STABLE: last}
         if due:
             seen[_LOOKED_AT] = now
@@ -107,34 +112,38 @@ class Policy:
         else:
             self._remember(seen)
 
-    def _became_stable(self, tx: Transaction, state: dict[str, type_json]) -> tuple[int, bool]:
-        """The last change that was looked at, and whether a study has become stable since."""
-        since = state.get(_STABLE, 0)
+    def _became_stable(self, tx: Transaction, since: int) -> tuple[int, Collection[str]]:
+        """The last change that was looked at, and the studies that have become stable after the
+        change ``since``."""
         if not self._policy.when_stable or totals.load(tx).change_seq == since:
-            return since, False
+            return since, ()
         page = changes.page(tx, since, limits.POLICY_CHANGES, types=[ChangeType.StableStudy])
-        return page.last, bool(page.changes)
+        return page.last, {one.orthanc_id for one in page.changes}
 
-    def _stable(self, tx: Transaction) -> tuple[str, list[str], bool]:
-        if not self._policy.when_stable:
-            return "", [], False
-        studies = tiers.stable(tx, limits.POLICY_STUDIES)
+    def _stable(self, tx: Transaction, among: Collection[str] | None) -> type_found:
+        """Of all studies, or of these."""
+        if not self._policy.when_stable or (among is not None and not among):
+            return _NOTHING
+        studies = tiers.stable(tx, limits.POLICY_STUDIES, among)
         return "MoveWhenStable", studies, len(studies) == limits.POLICY_STUDIES
 
-    def _old(self, tx: Transaction, now: float) -> tuple[str, list[str], bool]:
-        """Rule, studies, and whether there are more."""
+    def _unused(self, tx: Transaction, now: float) -> type_found:
+        found = self._old(tx, now)
+        return found if found[1] else self._beyond_bound(tx, now)
+
+    def _old(self, tx: Transaction, now: float) -> type_found:
         days = self._policy.move_after_days
         if not days:
-            return "", [], False
+            return _NOTHING
         before = now - timedelta(days=days).total_seconds()
         found = tiers.used_least(tx, before, _FIRST, limits.POLICY_STUDIES)
         studies = [one.orthanc_id for one in found]
         return "MoveAfterDays", studies, len(studies) == limits.POLICY_STUDIES
 
-    def _beyond_bound(self, tx: Transaction, now: float) -> tuple[str, list[str], bool]:
+    def _beyond_bound(self, tx: Transaction, now: float) -> type_found:
         bound = self._policy.keep_local_bytes
         if not bound or resources.statistics(tx).disk_bytes <= bound:
-            return "", [], False
+            return _NOTHING
         excess = tiers.local_bytes(tx) - bound
         studies: list[str] = []
         for orthanc_id, size in _used_least(tx, now):

@@ -87,7 +87,9 @@ def routes() -> list[Route]:
             Route(f"{one}/compressed-data", partial(compressed_data, level=level)),
             Route(f"{one}/verify-md5", partial(verify, level=level), methods=["POST"]),
         ]
-        found += [Route(f"{one}/{name}", partial(text, level=level, name=name)) for name in _TEXTS]
+        for name in _TEXTS:
+            answer = digest if name in _NEED_MD5 else text
+            found.append(Route(f"{one}/{name}", partial(answer, level=level, name=name)))
         for name, compress in (("compress", True), ("uncompress", False)):
             change = partial(recompress, level=level, compress=compress)
             found.append(Route(f"{one}/{name}", change, methods=["POST"]))
@@ -107,13 +109,12 @@ def listing(request: Request, level: Level) -> Response:
 @quick
 def operations(request: Request, level: Level) -> Response:
     """GET …/attachments/{name}: what can be asked about it."""
-    found = _found(request, level)
+    found = _known(request, level)
     hidden = () if services(request).config.store_md5_for_attachments else _NEED_MD5
     shown = [name for name in _OPERATIONS if name not in hidden]
     return _unless_known(request, found, lambda: json_answer(shown))
 
 
-@quick
 def info(request: Request, level: Level) -> Response:
     """GET …/attachments/{name}/info."""
     found, config = _found(request, level), services(request).config
@@ -130,12 +131,17 @@ def info(request: Request, level: Level) -> Response:
 
 @quick
 def text(request: Request, level: Level, name: str) -> Response:
-    """GET …/attachments/{name}/{size, md5, …}: one value."""
-    found, rooms = _found(request, level), services(request)
-    if name in _NEED_MD5:
-        if not rooms.config.store_md5_for_attachments:
-            return empty_answer(404)
-        [found] = rooms.ingest.digesting.with_md5([found])
+    """GET …/attachments/{name}/{size, …}: one value."""
+    found = _known(request, level)
+    return _unless_known(request, found, lambda: text_answer(_TEXTS[name](found)))
+
+
+def digest(request: Request, level: Level, name: str) -> Response:
+    """GET …/attachments/{name}/{md5, compressed-md5}."""
+    found, rooms = _known(request, level), services(request)
+    if not rooms.config.store_md5_for_attachments:
+        return empty_answer(404)
+    [found] = rooms.ingest.digesting.with_md5([found])
     return _unless_known(request, found, lambda: text_answer(_TEXTS[name](found)))
 
 
@@ -207,12 +213,15 @@ def _known(request: Request, level: Level) -> Attachment:
 
 def _found(request: Request, level: Level) -> Attachment:
     """The attachment, with its MD5 where that is shown, and the file can be read: entity tags have
-    it."""
+    it. It may be packed anew meanwhile."""
     rooms = services(request)
     found = _known(request, level)
-    if not rooms.config.store_md5_for_attachments:
-        return found
-    return rooms.ingest.digesting.with_md5([found], permissive=True)[0]
+    while rooms.config.store_md5_for_attachments:
+        [found] = rooms.ingest.digesting.with_md5([found], permissive=True)
+        if found.uncompressed_md5 or (now := _known(request, level)).uuid == found.uuid:
+            break
+        found = now
+    return found
 
 
 def _opened(
@@ -251,8 +260,11 @@ def _content(
 
 
 def _unless_known(request: Request, found: Attachment, answer: Callable[[], Response]) -> Response:
-    """``answer`` with its entity tag, or 304."""
-    state = state_of(services(request).config, found)
+    """``answer`` with its entity tag, or 304; no tag as long as nobody has asked for the MD5."""
+    config = services(request).config
+    if config.store_md5_for_attachments and not found.uncompressed_md5:
+        return answer()
+    state = state_of(config, found)
     known = not_modified(request, state)
     if known is not None:
         return known

@@ -9,6 +9,7 @@ Not here: the members of a resource (``rendering``), parsing of requests (``shap
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, groupby, islice
 
 from starlette.responses import Response
@@ -152,9 +153,13 @@ class Extras:
         return answer
 
     def _complete_attachments(self, rooms: Services) -> dict[int, list[Attachment]]:
-        """With their MD5s, of files that can be read."""
+        """With the MD5s that are shown, of files that can be read."""
         files = [file for row in self._attachments.values() for file in row]
-        known = iter(rooms.ingest.digesting.with_md5(files, permissive=True))
+        if rooms.config.store_md5_for_attachments:
+            files = rooms.ingest.digesting.with_md5(files, permissive=True)
+        else:
+            files = [replace(file, uncompressed_md5="", compressed_md5="") for file in files]
+        known = iter(files)
         return {row: list(islice(known, len(of))) for row, of in self._attachments.items()}
 
 

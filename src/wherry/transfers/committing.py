@@ -156,7 +156,6 @@ class Commits:
         count = len(batch)
         reach(Stage("Committing", 0, count))
         self._receipts.prepare()
-        self._ingest.digesting.compare(declared)
         root = manifest_root(declared)
         brought: Brought | None = None
         told: dict[str, type_json] = {}
@@ -189,9 +188,9 @@ class Commits:
                 if result.status is not StoreStatus.SUCCESS
             }
             known = [one for one in declared if one.orthanc_id in there]
-            same = [*resources.held(tx, known), *(one for one, _ in resources.undecided(tx, known))]
-            other = there - {one.orthanc_id for one in same}
-            arrival = Arrival(declared, len(held), other, told)
+            unknown = {one.orthanc_id for one, _ in resources.undecided(tx, known)}
+            other = there - unknown - {one.orthanc_id for one in resources.held(tx, known)}
+            arrival = Arrival(declared, len(held), other, len(unknown), told)
             self._receipts.keep(tx, self._receipts.make(transfer, arrival, root))
 
         try:

@@ -118,8 +118,12 @@ def _looked_up(ask: type_ask, names: Sequence[ResourceName]) -> set[ManifestInst
     return found
 
 
-def all_there(ask: type_ask, instances: Sequence[ManifestInstance]) -> bool:
+def all_there(ask: type_ask, instances: Sequence[ManifestInstance], dialect: str) -> bool:
     """Whether a peer has every instance, with the right digest."""
+    if dialect == WHERRY:
+        body = BytesBody(protocol.render_inventory(instances), _JSON, digest=True)
+        answer = ask(Request("POST", "/transfers/inventory", "ask what is there", body))
+        return not protocol.read_missing(answer, len(instances))
     for start in range(0, len(instances), _ASKED_AT_ONCE):
         portion = tuple(instances[start : start + _ASKED_AT_ONCE])
         names = [ResourceName(Level.INSTANCE, one.orthanc_id) for one in portion]

@@ -161,6 +161,7 @@ class _Pull:
         return self._fresh_plan(instances)
 
     def _fresh_plan(self, instances: Sequence[ManifestInstance]) -> tuple[Manifest, set[int]]:
+        self._reception.compare(instances, self._control.check)
         held = self._reception.held(instances)
         missing = {place for place, one in enumerate(instances) if one not in held}
         return self._manifest(instances, missing), missing

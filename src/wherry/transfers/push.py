@@ -298,10 +298,11 @@ class _Push:
         )
 
         def look_up(question: Request) -> bytes:
-            any_digest = {protocol.DIGESTS: protocol.BLAKE3} if self._plan.wherry else {}
-            headers = {**request.headers, **any_digest}
-            wanted = replace(question, headers=headers, timeout_s=request.timeout_s)
+            wanted = replace(question, headers=request.headers, timeout_s=request.timeout_s)
             return self._client.ask(wanted).body
+
+        def there() -> bool:
+            return all_there(look_up, self._manifest.instances, self._plan.dialect)
 
         def commit() -> None:
             nonlocal unanswered
@@ -311,7 +312,7 @@ class _Push:
                 unanswered = True
                 raise
             except Lost:
-                if not (unanswered and all_there(look_up, self._manifest.instances)):
+                if not (unanswered and there()):
                     raise
 
         self._tell(Stage("Committing"))

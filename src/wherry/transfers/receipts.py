@@ -40,6 +40,9 @@ class Arrival:
     """Of these, how many were stored here before and did not travel."""
     kept_other: Collection[str]
     """Orthanc identifiers of those that were stored here before with other bytes, which stayed."""
+    kept_unknown: int = 0
+    """How many were stored here before with a digest that cannot be compared with the declared
+    one, and stayed."""
     extras: Mapping[str, type_json] = field(default_factory=dict)
     """What the receipt says of metadata, labels and attachments, when they were to travel too."""
 
@@ -91,6 +94,8 @@ class Receipts:
         if arrival.kept_other:
             named = sorted(arrival.kept_other)[: limits.RECEIPT_NAMED]
             body |= {"CountKeptOther": len(arrival.kept_other), "KeptOther": named}
+        if arrival.kept_unknown:
+            body["CountKeptUnknown"] = arrival.kept_unknown
         return self.key().sign(body)
 
     def keep(self, tx: Transaction, receipt: SignedReceipt) -> None:
@@ -115,8 +120,9 @@ class Receipts:
         except BadFileFormat as error:
             raise NetworkProtocol(f"The peer's receipt is none: {error}") from None
         body = receipt.body
-        told = (body.get("ID"), body.get("ManifestRoot"), body.get("ExtrasDigest", ""))
-        if not valid or told != (receipt_id, manifest_root(instances), extras_digest):
+        told = [body.get(name, "") for name in ("ID", "ManifestRoot", "BLAKE3", "ExtrasDigest")]
+        sent = [manifest_root(instances), blake3_positions(instances), extras_digest]
+        if not valid or told != [receipt_id, *sent]:
             raise NetworkProtocol("The peer's receipt is not about what it was sent")
         self._index.write(lambda tx: self.keep(tx, receipt))
         return receipt

@@ -106,6 +106,11 @@ class Reception:
         """Those that are stored here, with this size and this digest."""
         return self._ingest.digesting.held(instances)
 
+    def compare(self, instances: Sequence[ManifestInstance], check: Callable[[], None]) -> None:
+        """Take the digests that ``held`` needs, of whatever is stored here; ``check`` raises when
+        the work is interrupted."""
+        self._ingest.digesting.compare(instances, check=check)
+
     def open_push(
         self,
         manifest: Manifest,

@@ -37,6 +37,7 @@ from wherry.transfers.encoding import NAMES, beyond, encoded
 from wherry.transfers.incoming import Incoming
 from wherry.transfers.orders import TransferRequest, parse_transfer
 from wherry.transfers.sealing import SEAL_BYTES, sealed
+from wherry.transfers.source import Holding
 
 _TOKEN = re.compile("[0-9a-f]{1,16}")
 _CUT_OFF = (ClientDisconnect, RequestTimeout)
@@ -70,16 +71,18 @@ async def lookup(request: Request) -> Response:
     """``POST /transfers/lookup``."""
     body = await _intact(request, limits.JSON_BODY_BYTES)
     transfers = services(request).transfers
-    any_digest = request.headers.get(protocol.DIGESTS) == protocol.BLAKE3
 
-    def find() -> bytes:
-        names = protocol.parse_resources(protocol.parse_json(body))
-        holding = transfers.source.find(names)
-        if not any_digest:
-            holding = transfers.source.with_md5(holding)
+    def find() -> Holding:
+        return transfers.source.find(protocol.parse_resources(protocol.parse_json(body)))
+
+    holding = await in_thread(find)
+    if request.headers.get(protocol.DIGESTS) != protocol.BLAKE3 and not holding.has_md5:
+        holding = await transfers.patiently(transfers.source.with_md5, holding)
+
+    def render() -> bytes:
         return protocol.render_lookup(holding.instances, transfers.source.originator())
 
-    return _told(await in_thread(find), _CODECS)
+    return _told(await in_thread(render), _CODECS)
 
 
 def chunks(request: Request) -> Response:

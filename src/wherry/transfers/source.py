@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from wherry import clock
+from wherry.digests import is_md5
 from wherry.errors import UnknownResource
 from wherry.index import resources, settings
 from wherry.index.database import Index, Transaction
@@ -31,6 +32,11 @@ class Holding:
     """Sorted by id, distinct."""
     files: dict[str, Attachment]
     """By Orthanc id."""
+
+    @property
+    def has_md5(self) -> bool:
+        """Whether all digests are MD5."""
+        return all(is_md5(one.digest) for one in self.instances)
 
     def ranges(self, bucket: Bucket) -> list[FileRange]:
         """Where the bytes of a bucket are."""
