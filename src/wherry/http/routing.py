@@ -39,7 +39,7 @@ def quick(endpoint: type_quick) -> type_quick:
     return endpoint
 
 
-def quick_when(attempt: type_attempt) -> Callable[[type_slow], type_slow]:
+def quick_when(attempt: Callable[..., Response | None]) -> Callable[[type_slow], type_slow]:
     """Marks a function that is needed only when ``attempt`` answers None; ``attempt`` runs
     on the event loop, as ``quick`` functions do."""
 

@@ -25,7 +25,7 @@ from wherry.http.answers import (
     literal_json,
     text_answer,
 )
-from wherry.http.routing import quick
+from wherry.http.routing import quick_when
 from wherry.http.services import services
 from wherry.index import attachments
 from wherry.model import DICOM_CONTENT, Attachment, Compression, Level
@@ -106,18 +106,36 @@ def listing(request: Request, level: Level) -> Response:
     return json_answer(names if flag(request, "full") else list(names))
 
 
-@quick
-def operations(request: Request, level: Level) -> Response:
+def _told(render: Callable[..., Response]) -> Callable[..., Response]:
+    """The endpoint that tells something of an attachment: on the event loop when its MD5, of which
+    entity tags are made, is known, else in a worker thread, which takes it."""
+
+    def attempt(request: Request, level: Level, **more: str) -> Response | None:
+        found = _known(request, level)
+        shown = services(request).config.store_md5_for_attachments
+        if shown and not (found.uncompressed_md5 and found.compressed_md5):
+            return None
+        return render(request, found, **more)
+
+    @quick_when(attempt)
+    def endpoint(request: Request, level: Level, **more: str) -> Response:
+        return render(request, _found(request, level), **more)
+
+    return endpoint
+
+
+@_told
+def operations(request: Request, found: Attachment) -> Response:
     """GET …/attachments/{name}: what can be asked about it."""
-    found = _known(request, level)
     hidden = () if services(request).config.store_md5_for_attachments else _NEED_MD5
     shown = [name for name in _OPERATIONS if name not in hidden]
     return _unless_known(request, found, lambda: json_answer(shown))
 
 
-def info(request: Request, level: Level) -> Response:
+@_told
+def info(request: Request, found: Attachment) -> Response:
     """GET …/attachments/{name}/info."""
-    found, config = _found(request, level), services(request).config
+    config = services(request).config
     members = {
         "Uuid": found.uuid,
         "ContentType": found.content_type,
@@ -129,10 +147,9 @@ def info(request: Request, level: Level) -> Response:
     return _unless_known(request, found, lambda: json_answer(members))
 
 
-@quick
-def text(request: Request, level: Level, name: str) -> Response:
+@_told
+def text(request: Request, found: Attachment, name: str) -> Response:
     """GET …/attachments/{name}/{size, …}: one value."""
-    found = _known(request, level)
     return _unless_known(request, found, lambda: text_answer(_TEXTS[name](found)))
 
 
@@ -260,7 +277,7 @@ def _content(
 
 
 def _unless_known(request: Request, found: Attachment, answer: Callable[[], Response]) -> Response:
-    """``answer`` with its entity tag, or 304; no tag as long as nobody has asked for the MD5."""
+    """``answer`` with its entity tag, or 304; no tag where the MD5 cannot be taken."""
     config = services(request).config
     if config.store_md5_for_attachments and not found.uncompressed_md5:
         return answer()
