@@ -176,9 +176,9 @@ def test_who_asks_meanwhile_waits_for_the_first(
     waiting, take = threading.Event(), store.digesting._take
 
     class Noted(Future[Attachment]):
-        def result(self, timeout: float | None = None) -> Attachment:
+        def exception(self, timeout: float | None = None) -> BaseException | None:
             waiting.set()
-            return super().result(timeout)
+            return super().exception(timeout)
 
     def wait(*args: Any) -> Attachment:
         reads.append(args)

@@ -13,7 +13,6 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -140,9 +139,9 @@ class Digesting:
                     mine = self._under_way[file.uuid, kind] = Future[Attachment]()
             if other is None:
                 break
-            with suppress(BaseException):  # it was interrupted, or cannot: we shall see
+            if other.exception() is None:
                 return other.result()
-            check()
+            check()  # it was interrupted, or the file cannot be read: we shall see
         try:
             with self._turns:
                 found = self._take(file, kind, check)
