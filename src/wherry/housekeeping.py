@@ -68,7 +68,8 @@ class Housekeeping:
         seize(index, gone)
         lost = [*dead, *logs_left.difference(self._presence.known())]
         # First what was acknowledged, and needs nobody else; then what is in the way.
-        restored = sum(restore(index, storage, process_id) for process_id in lost)
+        insert = self._parts.ingest.keep_promised
+        restored = sum(restore(index, storage, process_id, insert) for process_id in lost)
         removed = sweep(index, storage)
         for process_id in dead:
             self._presence.bury(process_id)

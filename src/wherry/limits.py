@@ -898,6 +898,9 @@ SMALL_RECORD_BYTES: Final = 1 * MIB
 SMALL_ENTRY_BYTES: Final = 192
 """More than a file costs in a record beside its bytes: its entry, and what encryption adds."""
 
+SMALL_NOTE_BYTES: Final = 512
+"""What is noted beside a file in that log: who brought it, and when."""
+
 SMALL_FILES: Final = 32
 """Small instances that are stored in one go."""
 

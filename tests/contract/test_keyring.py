@@ -199,7 +199,7 @@ def test_ten_thousand_files_and_another_master_key(
     names, places = [*files], []
     for start in range(0, len(names), 32):
         some = names[start : start + 32]
-        places += storage.put([SmallFile(name, files[name], "0" * 32) for name in some])
+        places += storage.put([SmallFile(name, files[name], "0" * 32) for name in some]).places
 
     def stored() -> str:
         digest = hashlib.sha256()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import struct
 import threading
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,16 @@ from blake3 import blake3
 
 from tests.support.storages import MAKERS, SHARING, made
 from wherry import limits
-from wherry.errors import CannotWriteFile, MissingFile, ParameterOutOfRange
-from wherry.storage.base import ANYWHERE, SmallFile, StorageArea
+from wherry.errors import (
+    CannotWriteFile,
+    DatabaseUnavailable,
+    MissingFile,
+    ParameterOutOfRange,
+    StorageFull,
+)
+from wherry.storage.base import ANYWHERE, Logged, SmallFile, StorageArea
 from wherry.storage.filesystem import FilesystemStorage
+from wherry.storage.submitted import Submitter, Writing
 
 
 def name(prefix: str = "") -> str:
@@ -315,7 +323,7 @@ def small(data: bytes, uuid_: str | None = None) -> SmallFile:
 
 def test_small_files_are_there_at_once(storage: StorageArea) -> None:
     files = [small(b"one"), small(b""), small(bytes(limits.SMALL_FILE_BYTES))]
-    places = storage.put(files)
+    places = storage.put(files).places
     assert [get(storage, file.uuid) for file in files] == [file.data for file in files]
     for file, place in zip(files, places, strict=True):
         assert get(storage, file.uuid, place) == file.data
@@ -335,12 +343,15 @@ def test_small_files_are_all_there_or_none(storage: StorageArea) -> None:
 def test_the_log_gives_back_what_was_put(tmp_path: Path) -> None:
     storage = FilesystemStorage(tmp_path, "me")
     files = [[small(bytes([n]) * (n * 700 + k)) for k in range(5)] for n in range(40)]
-    for handful in files:
-        storage.put(handful)
+    for number, handful in enumerate(files, 1):
+        put = storage.put(handful)
+        assert put.record == number
+    put.wait()
     other = FilesystemStorage(tmp_path, "heir")
     assert set(other.logs()) == {"me"}
-    found = {file.uuid: file for file in other.logged("me")}
-    assert all(found[file.uuid] == file for handful in files for file in handful)
+    assert [(one.record, one.file) for one in other.logged("me")] == [
+        (number, file) for number, handful in enumerate(files, 1) for file in handful
+    ]
     other.drop_log("me")
     assert not other.logs()
     assert list(other.logged("me")) == []
@@ -352,10 +363,19 @@ def test_a_full_log_goes_on_in_its_other_half(
     monkeypatch.setattr(limits, "SMALL_LOG_BYTES", limits.MIB)
     monkeypatch.setattr(limits, "SMALL_LOG_MOST_BYTES", 2 * limits.MIB)
     storage = FilesystemStorage(tmp_path, "me")
+    secured: list[int] = []
+    newest = 0
+    storage.before_forgetting(lambda: secured.append(newest))
     files = [small(bytes([n]) * 100_000) for n in range(100)]
     for file in files:
-        storage.put([file])
-    assert {file.uuid for file in storage.logged("me")} >= {file.uuid for file in files[-5:]}
+        put = storage.put([file])
+        put.wait()
+        newest = put.record
+    found = list(storage.logged("me"))
+    assert [one.file for one in found][-5:] == files[-5:]
+    numbers = [one.record for one in found]
+    assert numbers == list(range(numbers[0], 101))
+    assert numbers[0] <= max(secured) + 1  # what is forgotten was secured before
     assert sum(path.stat().st_size for path in tmp_path.glob("*/me.*")) <= 4 * limits.MIB
     assert [get(storage, file.uuid) for file in files] == [file.data for file in files]
 
@@ -376,28 +396,111 @@ def test_a_torn_or_damaged_log_gives_what_is_whole(tmp_path: Path, at: int) -> N
     storage = FilesystemStorage(tmp_path, "me")
     files = [small(bytes([n]) * 1000) for n in range(3)]
     for file in files:
-        storage.put([file])
+        storage.put([file]).wait()
     with next(tmp_path.glob("*/me.0")).open("r+b") as log:
         log.seek(at)
         log.write(b"\xff" * 8)
-    found = list(storage.logged("me"))
+    found = [one.file for one in storage.logged("me")]
     assert all(file in files for file in found)
     lost = 3 if at < 100 else 1
     assert len(found) == 3 - lost
 
 
-def test_a_log_of_the_first_version_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("magic", "digest_bytes"), [(b"WherryL1", 16), (b"WherryL2", 32)])
+def test_a_log_of_an_earlier_version_is_read(
+    tmp_path: Path, magic: bytes, digest_bytes: int
+) -> None:
     files = [SmallFile(name(), data, hashlib.md5(data).hexdigest()) for data in (b"one", b"two")]
     entries = b"".join(
-        struct.pack("<36s16sI", one.uuid.encode(), bytes.fromhex(one.digest), len(one.data))
+        struct.pack(
+            f"<36s{digest_bytes}sI", one.uuid.encode(), bytes.fromhex(one.digest), len(one.data)
+        )
         for one in files
     )
     total = 20 + len(entries) + 6
-    head = struct.pack("<8sIII", b"WherryL1", 2, total, zlib.crc32(entries))
+    head = struct.pack("<8sIII", magic, 2, total, zlib.crc32(entries))
     log = tmp_path / "small-files-log" / "me.0"
     log.parent.mkdir()
     log.write_bytes((head + entries + b"onetwo").ljust(8192, b"\0"))
-    assert list(FilesystemStorage(tmp_path).logged("me")) == files
+    assert list(FilesystemStorage(tmp_path).logged("me")) == [Logged(0, file) for file in files]
+
+
+def test_notes_are_kept_beside_the_files(tmp_path: Path) -> None:
+    storage = FilesystemStorage(tmp_path, "me")
+    files = [small(b"one")._replace(note=b"first"), small(b""), small(b"x")._replace(note=b"\0")]
+    storage.put(files).wait()
+    assert [one.file for one in storage.logged("me")] == files
+
+
+def test_what_lies_behind_the_newest_record_is_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A half that is used again holds older records behind the newest."""
+    monkeypatch.setattr(limits, "SMALL_LOG_BYTES", limits.MIB)
+    monkeypatch.setattr(limits, "SMALL_LOG_MOST_BYTES", limits.MIB)
+    storage = FilesystemStorage(tmp_path, "me")
+    for n in range(25):  # ten of them fill a half
+        storage.put([small(bytes([n]) * 100_000)]).wait()
+    assert [one.record for one in storage.logged("me")] == list(range(11, 26))
+
+
+def test_what_cannot_be_secured_is_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SMALL_LOG_BYTES", limits.MIB)
+    monkeypatch.setattr(limits, "SMALL_LOG_MOST_BYTES", limits.MIB)
+    storage = FilesystemStorage(tmp_path, "me")
+    trouble: list[Exception] = [DatabaseUnavailable("not now")]
+
+    def secure() -> None:
+        if trouble:
+            raise trouble[0]
+
+    storage.before_forgetting(secure)
+    files = [small(bytes([n]) * 100_000) for n in range(20)]
+    for file in files:
+        storage.put([file]).wait()
+    with pytest.raises(DatabaseUnavailable):
+        storage.put([small(bytes(100_000))])
+    assert [one.file for one in storage.logged("me")] == files
+    trouble.clear()
+    storage.put([small(bytes(100_000))]).wait()
+    assert [one.file for one in storage.logged("me")][:10] == files[10:]
+
+
+@pytest.mark.parametrize("submits", [True, False])
+def test_a_record_that_the_disk_refuses_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, submits: bool
+) -> None:
+    """Neither its files nor a gap in the log, behind which nothing would be found."""
+    storage = FilesystemStorage(tmp_path, "me")
+    first = small(b"first")
+    storage.put([first]).wait()
+    if not submits:
+        monkeypatch.setattr(Submitter, "begin", write_at_once)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    lost = small(b"lost")
+    with monkeypatch.context() as patch:
+        patch.setattr(Submitter, "_collect", full)
+        patch.setattr("wherry.storage.smalllog.write_all", full)
+        with pytest.raises(StorageFull):
+            put = storage.put([lost])
+            put.wait()
+    with pytest.raises(MissingFile):
+        storage.open(lost.uuid)
+    last = small(b"last")
+    storage.put([last]).wait()
+    assert [one.file for one in storage.logged("me")] == [first, last]
+
+
+def write_at_once(
+    _: Submitter, fd: int, size: int, offset: int, again: Callable[[], None]
+) -> Writing:
+    again()
+    return Writing(None)
 
 
 def test_as_many_small_files_as_fit_in_a_record(storage: StorageArea) -> None:
@@ -406,7 +509,7 @@ def test_as_many_small_files_as_fit_in_a_record(storage: StorageArea) -> None:
     size = limits.SMALL_RECORD_BYTES // count - limits.SMALL_ENTRY_BYTES
     some = [bytes([number]) * size for number in range(count)]
     files = [SmallFile(name(), data, hashlib.md5(data).hexdigest()) for data in some]
-    places = storage.put(files)
+    places = storage.put(files).places
     for file, place, data in zip(files, places, some, strict=True):
         reader = storage.open(file.uuid, place)
         assert reader.read_at(0, size + 1) == data

@@ -42,10 +42,19 @@ from wherry.index.opening import IndexSettings, open_index
 from wherry.index.recycling import Bounds
 from wherry.ingest.ingest import Ingest
 from wherry.ingest.recovery import Janitor, reclaim, restore
-from wherry.model import Bucket, Chunk, Compression, Level, Manifest, ManifestInstance
+from wherry.model import (
+    Bucket,
+    Chunk,
+    Compression,
+    Level,
+    Manifest,
+    ManifestInstance,
+    StagedInstance,
+)
 from wherry.storage.base import SmallFile
 from wherry.storage.content import open_content
-from wherry.storage.smalllog import SmallLog
+from wherry.storage.smalllog import Record, SmallLog
+from wherry.storage.submitted import Writing
 from wherry.transfers import buckets as layout
 from wherry.transfers import incoming
 from wherry.transfers.declaring import Quota
@@ -305,10 +314,15 @@ def test_an_acknowledged_bucket_survives_a_power_cut(
         fsync(fd)
         note(fd)
 
-    def log(smalllog: SmallLog, files: Sequence[SmallFile]) -> None:
-        append(smalllog, files)
-        for file in files:
-            note(area.folder / file.uuid[:2] / file.uuid[2:4] / file.uuid)
+    def log(smalllog: SmallLog, files: Sequence[SmallFile]) -> Record:
+        number, writing = append(smalllog, files)
+
+        def finish() -> None:
+            writing.wait()
+            for file in files:
+                note(area.folder / file.uuid[:2] / file.uuid[2:4] / file.uuid)
+
+        return Record(number, Writing(finish))
 
     def check(work: Callable[[Any], Any]) -> Any:
         for path in area.folder.glob("??/**"):
@@ -328,6 +342,11 @@ def test_an_acknowledged_bucket_survives_a_power_cut(
     assert house.bare()
 
 
+def nothing_promised(tx: Transaction, batch: Sequence[StagedInstance]) -> None:
+    """Transfers promise nothing: the index has what was acknowledged."""
+    raise AssertionError("nothing was promised")
+
+
 @in_a_folder
 @pytest.mark.parametrize("ended", ["committed", "open"])
 def test_small_files_come_back_from_the_log(
@@ -342,7 +361,7 @@ def test_small_files_come_back_from_the_log(
     for path in area.folder.glob("??/*/*"):
         path.unlink()
     reclaim(other.index, other.storage, ["process-1"])
-    assert restore(other.index, other.storage, "process-1") == len(study.files)
+    assert restore(other.index, other.storage, "process-1", nothing_promised) == len(study.files)
     other.reception.commit(transfer)
     assert other.content() == study.files
     assert other.bare()
@@ -365,7 +384,8 @@ def test_who_was_taken_for_dead_does_not_acknowledge_what_only_its_log_has(
     put_all(house, study, transfer)
     house.reception.commit(transfer)
     assert house.content() == study.files
-    assert restore(other.index, other.storage, "process-1") == 0
+    house.storage.close()
+    assert restore(other.index, other.storage, "process-1", nothing_promised) == 0
 
 
 def test_a_second_commit_is_answered_like_the_first(house: House) -> None:

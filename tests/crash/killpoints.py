@@ -12,6 +12,7 @@ import os
 import shutil
 import struct
 import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,14 @@ def build(folder: Path) -> Path:
     return target
 
 
+_SPOILED: Sequence[Callable[[Path], object]] = (
+    Path.unlink,
+    lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    lambda path: path.write_bytes(path.read_bytes()[:100]),
+)
+"""What is left of a file that was not synced: nothing, its length, a part of it."""
+
+
 class KillPoints:
     """The shared counters of one server process."""
 
@@ -43,6 +52,29 @@ class KillPoints:
         descriptor = os.open(path, os.O_RDWR)
         self._shared = mmap.mmap(descriptor, _SIZE)
         os.close(descriptor)
+        self._durable = folder / "durable"
+        self._durable.mkdir(exist_ok=True)
+
+    def watch_the_disk(self) -> None:
+        """A server that is started now notes what a power cut would leave of its files."""
+        self.environ["KILLPOINT_DURABLE"] = str(self._durable)
+
+    def cut_the_power(self, index: Path, storage: Path) -> None:
+        """Of a server that was killed, take away what a power cut may take: what was written to its
+        index since the last sync, and files that were never synced by themselves."""
+        for suffix in ("", "-wal"):
+            kept = self._durable / f"wherry.db{suffix}"
+            target = index / kept.name
+            if kept.exists():
+                shutil.copyfile(kept, target)
+            else:
+                target.unlink(missing_ok=True)
+        (index / "wherry.db-shm").unlink(missing_ok=True)
+        synced = set((self._durable / "synced").read_text().split("\n"))
+        all_at = max((int(one[1:]) for one in synced if one.startswith("*")), default=0)
+        for number, path in enumerate(sorted(storage.glob("??/*/*"))):
+            if str(path) not in synced and path.stat().st_mtime_ns >= all_at:
+                _SPOILED[number % len(_SPOILED)](path)
 
     def slow_down(self, sync_us: int) -> None:
         """From now on every sync takes so many microseconds longer."""

@@ -17,7 +17,7 @@ from pydicom import dcmread
 
 from tests.crash.killing import DEAD, STRIDE
 from tests.crash.scenarios import check_files, visible
-from tests.crash.test_kill_points import kill_everywhere
+from tests.crash.test_kill_points import kill_everywhere, power
 from tests.support.dicom_files import make_instance
 from tests.support.dimse import dicom_server, store, target, travelling
 from tests.support.jobs import eventually
@@ -76,8 +76,11 @@ def data_sets(server: Server) -> dict[str, bytes]:
     return found
 
 
-def test_receiver(tmp_path: Path, shim: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    kill_everywhere(tmp_path, shim, Store, capsys)
+@power
+def test_receiver(
+    tmp_path: Path, shim: Path, capsys: pytest.CaptureFixture[str], with_power: bool
+) -> None:
+    kill_everywhere(tmp_path, shim, Store, capsys, with_power=with_power)
 
 
 def test_senders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

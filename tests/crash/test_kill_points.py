@@ -29,6 +29,8 @@ from tests.support.server import Server, running
 
 pytestmark = pytest.mark.crash
 
+power = pytest.mark.parametrize("with_power", [False, True], ids=["killed", "cut"])
+
 CONFIG = {"Transfers": {"BucketSize": 8, "Threads": 2}, "StableAge": 3600}
 
 
@@ -51,10 +53,15 @@ def sender(
         yield server, server.json("GET", "/studies")[0], sent
 
 
-def run(folder: Path, shim: Path, scenario: Scenario, number: int) -> tuple[int, str]:
-    """One life, death and return of a receiver: calls made, and the fatal one."""
+def run(
+    folder: Path, shim: Path, scenario: Scenario, number: int, *, with_power: bool = False
+) -> tuple[int, str]:
+    """One life, death and return of a receiver: calls made, and the fatal one. ``with_power``: the
+    power goes too."""
     folder.mkdir(parents=True)
     points = KillPoints(folder, shim)
+    if with_power:
+        points.watch_the_disk()
     config = CONFIG | getattr(scenario, "config", {})
     receiver = Server(folder, config, environ=points.environ)
     with running(receiver):
@@ -63,6 +70,8 @@ def run(folder: Path, shim: Path, scenario: Scenario, number: int) -> tuple[int,
         end(receiver, points)
         count = points.count
         receiver.environ = {}
+        if with_power and points.fatal:
+            points.cut_the_power(receiver.folder / "index", receiver.storage)
         try:
             receiver.start()
             scenario.check(receiver)
@@ -75,55 +84,85 @@ def run(folder: Path, shim: Path, scenario: Scenario, number: int) -> tuple[int,
 
 
 def kill_everywhere(
-    tmp_path: Path, shim: Path, make: Callable[[], Scenario], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    shim: Path,
+    make: Callable[[], Scenario],
+    capsys: pytest.CaptureFixture[str],
+    *,
+    with_power: bool = False,
 ) -> None:
-    """Find the number of calls, then die at each of them."""
+    """Find the number of calls, then die at each of them. ``with_power``: see ``run``."""
     count, fatal = run(tmp_path / "count", shim, make(), 0)
     assert fatal == ""
     assert count > INSTANCES
     numbers = some(range(1, count + 1))
-    results = everywhere(lambda number: run(tmp_path / str(number), shim, make(), number), numbers)
+    results = everywhere(
+        lambda number: run(tmp_path / str(number), shim, make(), number, with_power=with_power),
+        numbers,
+    )
     kinds = Counter(fatal for _, fatal in results if fatal)
     with capsys.disabled():
         print(
-            f"\n{make().name}: {count} durable calls, killed at {kinds.total()} "
+            f"\n{make().name}{', with the power' * with_power}: "
+            f"{count} durable calls, killed at {kinds.total()} "
             f"({', '.join(f'{kind} {number}' for kind, number in sorted(kinds.items()))})"
         )
     assert kinds.total() >= len(numbers) * 0.9, "most points must really kill"
 
 
+@power
 def test_single_ingest(
-    tmp_path: Path, shim: Path, instances: list[bytes], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    shim: Path,
+    instances: list[bytes],
+    capsys: pytest.CaptureFixture[str],
+    with_power: bool,
 ) -> None:
-    kill_everywhere(tmp_path, shim, lambda: SingleIngest(instances[:6]), capsys)
+    kill_everywhere(
+        tmp_path, shim, lambda: SingleIngest(instances[:6]), capsys, with_power=with_power
+    )
 
 
+@power
 def test_attachments(
-    tmp_path: Path, shim: Path, instances: list[bytes], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    shim: Path,
+    instances: list[bytes],
+    capsys: pytest.CaptureFixture[str],
+    with_power: bool,
 ) -> None:
-    kill_everywhere(tmp_path, shim, lambda: Attachments(instances[0]), capsys)
+    kill_everywhere(
+        tmp_path, shim, lambda: Attachments(instances[0]), capsys, with_power=with_power
+    )
 
 
-def test_recycling(tmp_path: Path, shim: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@power
+def test_recycling(
+    tmp_path: Path, shim: Path, capsys: pytest.CaptureFixture[str], with_power: bool
+) -> None:
     patients = [
         [make_instance(patient_id=name, number=number) for number in range(1, 4)] for name in "ABC"
     ]
-    kill_everywhere(tmp_path, shim, lambda: Recycling(patients), capsys)
+    kill_everywhere(tmp_path, shim, lambda: Recycling(patients), capsys, with_power=with_power)
 
 
+@power
 def test_push(
     tmp_path: Path,
     shim: Path,
     sender: tuple[Server, str, dict[str, bytes]],
     capsys: pytest.CaptureFixture[str],
+    with_power: bool,
 ) -> None:
-    kill_everywhere(tmp_path, shim, lambda: Push(*sender), capsys)
+    kill_everywhere(tmp_path, shim, lambda: Push(*sender), capsys, with_power=with_power)
 
 
+@power
 def test_pull(
     tmp_path: Path,
     shim: Path,
     sender: tuple[Server, str, dict[str, bytes]],
     capsys: pytest.CaptureFixture[str],
+    with_power: bool,
 ) -> None:
-    kill_everywhere(tmp_path, shim, lambda: Pull(*sender), capsys)
+    kill_everywhere(tmp_path, shim, lambda: Pull(*sender), capsys, with_power=with_power)

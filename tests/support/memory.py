@@ -7,13 +7,22 @@ work on the same ``files`` see the same.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from wherry import limits
 from wherry.errors import BadSequenceOfCalls, CannotWriteFile, MissingFile, ParameterOutOfRange
 from wherry.model import DICOM_CONTENT
-from wherry.storage.base import ANYWHERE, FileReader, FileWriter, SmallFile, type_buffer
+from wherry.storage.base import (
+    ANYWHERE,
+    FileReader,
+    FileWriter,
+    Logged,
+    Put,
+    SmallFile,
+    nothing_to_wait_for,
+    type_buffer,
+)
 from wherry.storage.places import OBJECT_STORAGE, Place
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -36,7 +45,7 @@ class MemoryStorage:
     def create(self, uuid: str, content_type: int = DICOM_CONTENT) -> FileWriter:
         return _Writer(self.files, _checked(uuid))
 
-    def put(self, files: Sequence[SmallFile]) -> list[str]:
+    def put(self, files: Sequence[SmallFile]) -> Put:
         writers = [_Writer(self.files, _checked(file.uuid)) for file in files]
         for done, (writer, file) in enumerate(zip(writers, files, strict=True)):
             try:
@@ -46,12 +55,15 @@ class MemoryStorage:
                 for earlier in writers[:done]:
                     self.delete(earlier.uuid)
                 raise
-        return [PLACE] * len(files)
+        return Put([PLACE] * len(files), 0, nothing_to_wait_for)
+
+    def before_forgetting(self, secure: Callable[[], None]) -> None:
+        pass
 
     def logs(self) -> Iterable[str]:
         return ()
 
-    def logged(self, owner: str) -> Iterator[SmallFile]:
+    def logged(self, owner: str) -> Iterator[Logged]:
         return iter(())
 
     def restore(self, file: SmallFile) -> bool:

@@ -12,7 +12,14 @@ from pathlib import Path
 
 from wherry.errors import MissingFile, Unavailable, WherryError
 from wherry.model import DICOM_CONTENT
-from wherry.storage.base import ANYWHERE, FileReader, FileWriter, SmallFile
+from wherry.storage.base import (
+    ANYWHERE,
+    FileReader,
+    FileWriter,
+    Put,
+    SmallFile,
+    nothing_to_wait_for,
+)
 from wherry.storage.filesystem import FilesystemStorage
 from wherry.storage.places import OBJECT_STORAGE, Place
 
@@ -47,10 +54,11 @@ class FakeObjects(FilesystemStorage):
         writer.place = place  # type: ignore[misc]
         return writer
 
-    def put(self, files: Sequence[SmallFile]) -> list[str]:
+    def put(self, files: Sequence[SmallFile]) -> Put:
         self._called("put")
         self._put_synced(files)
-        return [self.place_for(DICOM_CONTENT)] * len(files)
+        places = [self.place_for(DICOM_CONTENT)] * len(files)
+        return Put(places, 0, nothing_to_wait_for)
 
     def open(self, uuid: str, place: str = ANYWHERE) -> FileReader:
         self._called("open", uuid)

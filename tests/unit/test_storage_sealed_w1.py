@@ -81,16 +81,16 @@ def test_no_two_files_have_a_key_in_common(tmp_path: Path) -> None:
 def test_a_small_file_comes_back_from_the_log_as_it_was(tmp_path: Path) -> None:
     """Byte for byte: the index remembers which one it was."""
     storage = SealedStorage(FilesystemStorage(tmp_path, "me"), sealed_keys())
-    (place,) = storage.put([SmallFile(NAME, PLAIN, hashlib.md5(PLAIN).hexdigest())])
+    (place,) = storage.put([SmallFile(NAME, PLAIN, hashlib.md5(PLAIN).hexdigest())]).places
     path = next(tmp_path.glob("??/*/*"))
     blob = path.read_bytes()
     (logged,) = storage.logged("me")
-    assert storage.restore(logged) is False
+    assert storage.restore(logged.file) is False
     path.write_bytes(blob[:-1])
-    assert storage.restore(logged) is True
+    assert storage.restore(logged.file) is True
     assert path.read_bytes() == blob
     path.unlink()
-    assert storage.restore(logged) is True
+    assert storage.restore(logged.file) is True
     reader = storage.open(NAME, place)
     assert reader.read_at(0, 1000) == PLAIN
     reader.close()

@@ -219,8 +219,9 @@ class Making:
         with self._lock:
             self.standings.add(standing)
         files = [SmallFile(self._name(one.position), one.data, one.digest) for one in some]
-        places = self._storage.put(files)
-        for one, file, place in zip(some, files, places, strict=True):
+        put = self._storage.put(files)
+        put.wait()
+        for one, file, place in zip(some, files, put.places, strict=True):
             made[one.position] = Made(
                 one.position,
                 staged_instance(

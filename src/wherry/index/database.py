@@ -93,6 +93,10 @@ class Connection(Transaction):
         when the database has none."""
         return None
 
+    def relax(self, promised: bool) -> None:
+        """Between two transactions: if ``promised``, a power cut may undo the next ones, the newest
+        first, as long as none that is not promised has followed them."""
+
     @property
     @abstractmethod
     def usable(self) -> bool:
@@ -124,15 +128,17 @@ class Backend(ABC):
 class _Work(Generic[T]):
     """One entry of the writer's queue."""
 
-    __slots__ = ("done", "function")
+    __slots__ = ("done", "function", "promised")
 
     def __init__(
         self,
         function: Callable[[Transaction], T],
         done: Callable[[T | None, BaseException | None], None],
+        promised: bool = False,
     ) -> None:
         self.function = function
         self.done = done
+        self.promised = promised
 
     def finish(self, result: T | None, error: BaseException | None) -> None:
         try:
@@ -260,8 +266,12 @@ class Index:
 
     # --- writing ---------------------------------------------------------------------------
 
-    def write(self, work: Callable[[Transaction], T]) -> T:
-        """Run ``work`` and return its result once it is durable; raise what it raised."""
+    def write(self, work: Callable[[Transaction], T], *, promised: bool = False) -> T:
+        """Run ``work`` and return its result once it is durable; raise what it raised.
+
+        ``promised``: what it writes can be written again after a power cut (``ingest.promises``),
+        so an embedded database need not sync it. The next work that is not promised makes it
+        durable too."""
         if threading.get_ident() == self._holder:
             raise BadSequenceOfCalls("The index writer cannot wait for itself")
         waiter: Waiter[T] = Waiter()
@@ -270,11 +280,11 @@ class Index:
             # Nobody is writing or waiting to: two switches between threads are saved.
             try:
                 self._check_open()
-                self._run_group([_Work(work, waiter)])
+                self._run_group([_Work(work, waiter, promised)])
             finally:
                 self._turn.release()
         else:
-            self.submit(work, waiter)
+            self._submit(_Work(work, waiter, promised))
         return waiter.wait()
 
     def submit(
@@ -284,11 +294,14 @@ class Index:
     ) -> None:
         """Like ``write`` without waiting: ``done(result, error)`` runs on the writer thread after
         the durable commit. Raises ``Unavailable`` when too many works wait already."""
+        self._submit(_Work(work, done))
+
+    def _submit(self, work: _Work[Any]) -> None:
         if self._queue.qsize() >= limits.INDEX_QUEUE_WORKS:
             raise Unavailable("Too many changes of the index are waiting")
         with self._closing:
             self._check_open()
-            self._queue.put(_Work(work, done))
+            self._queue.put(work)
 
     def close(self) -> None:
         """Finish the works that were submitted, then release everything. Safe to call twice."""
@@ -344,7 +357,7 @@ class Index:
 
     def _settle_group(self, group: list[_Work[Any]]) -> None:
         try:
-            results = self._commit([work.function for work in group])
+            results = self._commit(group)
         except BaseException as error:
             if len(group) == 1 or isinstance(error, DatabaseUnavailable):
                 for work in group:
@@ -356,27 +369,28 @@ class Index:
             for work, result in zip(group, results, strict=True):
                 work.finish(result, None)
 
-    def _commit(self, functions: list[Callable[[Transaction], Any]]) -> list[Any]:
-        """Run ``functions`` in one transaction; again, a bounded number of times, when the
+    def _commit(self, group: list[_Work[Any]]) -> list[Any]:
+        """Run a group in one transaction; again, a bounded number of times, when the
         database says that it may help."""
         for attempt in range(limits.INDEX_RETRIES):
             if attempt:
                 time.sleep(limits.INDEX_RETRY_S * 2 ** (attempt - 1))
             try:
-                return self._attempt(functions)
+                return self._attempt(group)
             except Transient as error:
                 reason = error.details
         raise DatabaseUnavailable(reason)
 
-    def _attempt(self, functions: list[Callable[[Transaction], Any]]) -> list[Any]:
+    def _attempt(self, group: list[_Work[Any]]) -> list[Any]:
         if self._writer is None or not self._writer.usable:
             self._writer = self._backend.writer()
         writer = self._writer
         try:
+            writer.relax(all(work.promised for work in group))
             writer.begin()
-            results = [function(writer) for function in functions]
+            results = [work.function(writer) for work in group]
             writer.commit()
-            log.debug("Committed a group of %d changes", len(functions))
+            log.debug("Committed a group of %d changes", len(group))
         except BaseException:
             writer.rollback()
             raise

@@ -15,7 +15,7 @@ from importlib import resources
 
 from wherry.index.database import Transaction
 
-VERSION = "0015"
+VERSION = "0016"
 """The version that this program reads and writes: the number of the last migration."""
 
 _WORDS = {

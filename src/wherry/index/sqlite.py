@@ -1,8 +1,9 @@
 """SQLite under the index: one file, one process or a few on the same machine.
 
 WAL, so that readers and the writer do not wait for each other; ``synchronous=FULL``, so that a
-commit that was answered survives a power cut. The measured reasons are in
-``docs/decisions/sqlite-driver.md``.
+commit that was answered survives a power cut, but for commits that are promised elsewhere: of these
+a power cut takes the newest, and leaves the index whole (``synchronous=NORMAL``). The measured
+reasons are in ``docs/decisions/sqlite-driver.md``.
 
 Not here: the schema, and when to commit.
 """
@@ -102,6 +103,7 @@ class SqliteConnection(Connection):
         self._raw: sqlite3.Connection | None = raw
         self._cursor = raw.cursor()
         self._begin = "BEGIN IMMEDIATE"
+        self._relaxed = False
 
     # --- Transaction -------------------------------------------------------------------------
 
@@ -170,6 +172,11 @@ class SqliteConnection(Connection):
 
     def begin(self) -> None:
         self._execute(self._begin, ())
+
+    def relax(self, promised: bool) -> None:
+        if promised is not self._relaxed:
+            self._execute(f"PRAGMA synchronous = {'NORMAL' if promised else 'FULL'}", ())
+            self._relaxed = promised
 
     def commit(self) -> None:
         self._execute("COMMIT", ())

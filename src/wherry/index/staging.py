@@ -50,6 +50,45 @@ def owned(tx: Transaction, prefixes: Collection[str], owner: str) -> bool:
     return row == (len(set(prefixes)),)
 
 
+def note_logged(tx: Transaction, prefix: str, owner: str, record: int) -> bool:
+    """What the log promises is committed up to this record, in this transaction; False when the
+    block that stands for the log is not open or not its owner's."""
+    return (
+        tx.run(
+            "UPDATE staging_blocks SET logged = ? WHERE prefix = ? AND owner = ?",
+            (record, prefix, owner),
+        )
+        > 0
+    )
+
+
+def secure(tx: Transaction, prefix: str) -> None:
+    """Change something if anything was ``note_logged`` since the last time: a commit without
+    changes would not sync those before it."""
+    tx.run(
+        "UPDATE staging_blocks SET secured = logged WHERE prefix = ? AND secured <> logged",
+        (prefix,),
+    )
+
+
+def logged(tx: Transaction, prefix: str) -> int | None:
+    """The last record that was ``note_logged``, whoever owns the block now; None when it is closed:
+    then nothing is promised any more."""
+    row = tx.one("SELECT logged FROM staging_blocks WHERE prefix = ?", (prefix,))
+    return row[0] if row else None
+
+
+def keep_promise(tx: Transaction, prefix: str, record: int) -> bool:
+    """An heir has committed what this record promises; False when somebody else has already."""
+    return (
+        tx.run(
+            "UPDATE staging_blocks SET logged = ? WHERE prefix = ? AND logged < ?",
+            (record, prefix, record),
+        )
+        > 0
+    )
+
+
 def ownerless(tx: Transaction) -> list[str]:
     """Processes that own blocks, and are no more."""
     rows = tx.all(

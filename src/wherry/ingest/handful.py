@@ -15,23 +15,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-from wherry import limits
+from wherry import clock, limits
 from wherry.dicom.scan import scan
 from wherry.digests import digest_of
 from wherry.errors import StorageFull, StorageUnavailable, TooLarge
 from wherry.index.database import Waiter
 from wherry.ingest.group import type_done
 from wherry.ingest.names import NameBlocks
+from wherry.ingest.promises import Promise, block_of
 from wherry.ingest.staging import staged_instance
 from wherry.model import Origin, StagedInstance, Stored, Summary
-from wherry.storage.base import ANYWHERE, SmallFile, StorageArea, type_buffer
+from wherry.storage.base import ANYWHERE, Put, SmallFile, StorageArea, type_buffer
 
 log = logging.getLogger(__name__)
 
 type_check = Callable[[Summary], None]
 """Raises when an instance is not the one that was announced."""
-type_commit = Callable[[Sequence[StagedInstance], str], list[Stored]]
-"""Makes a batch visible if the process still stands as it did (``NewFiles.standing``)."""
+type_commit = Callable[[Sequence[StagedInstance], Put, str, bool], list[Stored]]
+"""Makes a batch visible if the process still stands as it did (``NewFiles.standing``); the last
+argument: whether the notes beside the files promise it (``promises``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +54,16 @@ class Handfuls:
         standing: Callable[[], str],
         commit: type_commit,
         max_bytes: int,
+        *,
+        promises: bool = False,
     ) -> None:
-        """``standing``: see ``NewFiles``."""
+        """``standing``: see ``NewFiles``; ``promises``: whether commits may rely on the log."""
         self._storage = storage
         self._names = names
         self._standing = standing
         self._commit = commit
         self._max_bytes = max_bytes
+        self._promises = promises
         self._queue: SimpleQueue[_Arrival | None] = SimpleQueue()
         self._turn = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
@@ -164,8 +169,12 @@ class Handfuls:
         self, handful: list[_Arrival], files: list[SmallFile], summaries: list[Summary]
     ) -> list[Stored]:
         standing = self._standing()
+        date = clock.orthanc_date(clock.now())
+        notes = self._notes(handful, standing, date)
         try:
-            places = self._storage.put(files)
+            put = self._storage.put(
+                [file._replace(note=note) for file, note in zip(files, notes, strict=True)]
+            )
         except BaseException as error:
             if isinstance(error, StorageUnavailable) and not error.nothing_done:
                 self._names.leave([(file.uuid, ANYWHERE) for file in files])
@@ -173,21 +182,25 @@ class Handfuls:
                 for file in files:
                     self._names.settle(file.uuid)
             raise
-        return self._commit(
-            [
-                staged_instance(
-                    file.uuid, place, len(file.data), file.digest, summary, arrival.origin
-                )
-                for arrival, file, summary, place in zip(
-                    handful, files, summaries, places, strict=True
-                )
-            ],
-            standing,
-        )
+        batch = [
+            staged_instance(
+                file.uuid, place, len(file.data), file.digest, summary, arrival.origin, date
+            )
+            for arrival, file, summary, place in zip(
+                handful, files, summaries, put.places, strict=True
+            )
+        ]
+        return self._commit(batch, put, standing, all(notes))
+
+    def _notes(self, handful: list[_Arrival], standing: str, date: str) -> list[bytes]:
+        if not self._promises:
+            return [b""] * len(handful)
+        block = block_of(standing)
+        return [Promise(block, date, arrival.origin).note() for arrival in handful]
 
 
 def _cost(arrival: _Arrival) -> int:
-    return len(arrival.data) + limits.SMALL_ENTRY_BYTES
+    return len(arrival.data) + limits.SMALL_ENTRY_BYTES + limits.SMALL_NOTE_BYTES
 
 
 _NOTHING = _Arrival(b"", Origin(), lambda _stored, _error: None)

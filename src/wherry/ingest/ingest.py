@@ -32,7 +32,7 @@ from wherry.ingest.recovery import Janitor
 from wherry.ingest.staging import Staging
 from wherry.model import Compression, Level, Origin, StagedInstance, Stored, StoreStatus
 from wherry.storage.ahead import in_order
-from wherry.storage.base import StorageArea, type_buffer
+from wherry.storage.base import Put, StorageArea, type_buffer
 
 T = TypeVar("T")
 
@@ -73,6 +73,7 @@ class Ingest:
         self._recoding = recoding
         self._takes_small = compression is Compression.NONE and recoding is None
         self._files = NewFiles(index, storage, owner=owner)
+        storage.before_forgetting(self._files.secure)
         self.attachments = Attaching(
             index,
             storage,
@@ -92,7 +93,12 @@ class Ingest:
         self._pool: ThreadPoolExecutor | None = None
         self._group = GroupCommit(index, self._add_group, self._settle_group)
         self._handfuls = Handfuls(
-            storage, self._files.names, self._files.standing, self.commit, max_instance_bytes
+            storage,
+            self._files.names,
+            self._files.standing,
+            self._commit_put,
+            max_instance_bytes,
+            promises=index.embedded and not overwrite and bounds is None,
         )
 
     def store(
@@ -165,16 +171,42 @@ class Ingest:
             [staged] = self._all_recoded([staged])
         self._group.submit(staged, done)
 
-    def commit(self, batch: Sequence[StagedInstance], standing: str = "") -> list[Stored]:
+    def commit(self, batch: Sequence[StagedInstance]) -> list[Stored]:
         """Make a batch visible, wholly or not at all; answers in the order of ``batch``.
-        ``standing``: what ``NewFiles.standing`` said before small files were ``put``.
 
         When it raises, nothing is visible and the files are gone.
         """
         if self._recoding is not None:
             batch = self._all_recoded(batch)
+        return self._commit(batch, lambda tx: self._add(tx, batch))
+
+    def _commit_put(
+        self, batch: Sequence[StagedInstance], put: Put, standing: str, promised: bool
+    ) -> list[Stored]:
+        """``commit`` of small files. ``standing``: what ``NewFiles.standing`` said before they were
+        ``put``; ``promised``: if there is a log, it holds what it takes to do this again."""
+        promised = promised and put.record > 0
+
+        def work(tx: Transaction) -> list[Stored]:
+            if promised:
+                self._files.note_logged(tx, standing, put.record)
+            else:
+                self._files.check_owned(tx, [*_uuids(batch), standing])
+            stored = self._insert(tx, batch)
+            put.wait()  # the disk had all this time for it; nothing is visible before it
+            return stored
+
+        return self._commit(batch, work, promised=promised)
+
+    def _commit(
+        self,
+        batch: Sequence[StagedInstance],
+        work: Callable[[Transaction], list[Stored]],
+        *,
+        promised: bool = False,
+    ) -> list[Stored]:
         try:
-            stored = self._index.write(lambda tx: self._add(tx, batch, standing))
+            stored = self._index.write(work, promised=promised)
         except BaseException:
             self._files.give_up([staged.attachment for staged in batch])
             raise
@@ -232,6 +264,11 @@ class Ingest:
         visible (``then`` of ``commit_block``); see ``index.extras.put``."""
         return extras.put(tx, brought, instances, overwrite=self.overwrite, bounds=self._bounds)
 
+    def keep_promised(self, tx: Transaction, batch: Sequence[StagedInstance]) -> None:
+        """Put instances into the index that the log of a dead process promises, whatever has been
+        configured since."""
+        resources.add_instances(tx, batch, overwrite=False, signatures=self._signatures)
+
     def standing(self) -> str:
         """To be asked before small files of somebody else's block are ``put`` in the storage area,
         and checked in the transaction that relies on them."""
@@ -258,11 +295,9 @@ class Ingest:
             self._pool.shutdown()
         self._files.close()
 
-    def _add(
-        self, tx: Transaction, batch: Sequence[StagedInstance], standing: str = ""
-    ) -> list[Stored]:
+    def _add(self, tx: Transaction, batch: Sequence[StagedInstance]) -> list[Stored]:
         """Put a batch into the index, if the names of its files are still this process's."""
-        self._files.check_owned(tx, [*_uuids(batch), standing] if standing else _uuids(batch))
+        self._files.check_owned(tx, _uuids(batch))
         return self._insert(tx, batch)
 
     def _insert(

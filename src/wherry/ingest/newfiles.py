@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from wherry.errors import BadSequenceOfCalls, StorageUnavailable, WherryError
 from wherry.index import staging
@@ -49,13 +50,29 @@ class NewFiles:
         """
         prefixes = {uuid[:PREFIX_LENGTH] for uuid in uuids}
         if not staging.owned(tx, prefixes, self._owner):
-            self.names.abandon()
-            self._standing = None
-            self._storage.stop_logging()
-            raise BadSequenceOfCalls("This process was taken for dead; send it again")
+            self._give_way()
+
+    def note_logged(self, tx: Transaction, standing: str, record: int) -> None:
+        """Part of a commit that the log promises: the index has it up to this record. The same as
+        ``check_owned``, since whoever takes one block of a process takes all."""
+        if not staging.note_logged(tx, standing[:PREFIX_LENGTH], self._owner, record):
+            self._give_way()
+
+    def _give_way(self) -> NoReturn:
+        self.names.abandon()
+        self._standing = None
+        self._storage.stop_logging()
+        raise BadSequenceOfCalls("This process was taken for dead; send it again")
+
+    def secure(self) -> None:
+        """What the log promises is in the index, and synced."""
+        standing = self._standing
+        if standing is not None:
+            self._index.write(lambda tx: staging.secure(tx, standing[:PREFIX_LENGTH]))
 
     def close(self) -> None:
         """A clean stop, after the last commit."""
+        self.secure()
         if self._standing is not None:
             self.names.settle(self._standing)
         self.names.close()

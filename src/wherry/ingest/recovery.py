@@ -12,13 +12,14 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
 
 from wherry import clock, limits
 from wherry.errors import CannotWriteFile, MissingFile, WherryError
 from wherry.index import deletions, moves, staging
 from wherry.index.database import Index
-from wherry.storage.base import ANYWHERE, SmallFile, StorageArea
+from wherry.ingest import promises
+from wherry.ingest.promises import type_insert
+from wherry.storage.base import ANYWHERE, Logged, StorageArea
 
 log = logging.getLogger(__name__)
 
@@ -61,27 +62,40 @@ def _remove(storage: StorageArea, file: deletions.type_file) -> bool:
     return True
 
 
-def restore(index: Index, storage: StorageArea, owner: str) -> int:
-    """Give back the small files of a dead process that a power cut took from the file system,
-    then drop its log: those that somebody can see, or that a transfer or a job may still commit.
-    Others are left to ``reclaim``. Returns the number of files restored.
+def restore(index: Index, storage: StorageArea, owner: str, insert: type_insert) -> int:
+    """Give back the small files of a dead process that a power cut took from the file system: those
+    that somebody can see, that a transfer or a job may still commit, or that the index has lost
+    although they were promised (``promises``): these ``insert`` puts there again. Then drop its
+    log. Others are left to ``reclaim``. Returns the number of files restored.
     """
     restored = []
-    for portion in _portions(storage.logged(owner), _RESTORE_PORTION):
+    for portion in _portions(storage.logged(owner)):
         with index.read() as tx:
-            awaited = staging.awaited(tx, [file.uuid for file in portion])
-        for file in portion:
-            if file.uuid in awaited and storage.restore(file):
-                restored.append(file.uuid)
+            promised = promises.unkept(tx, portion)
+            wanted = staging.awaited(tx, [one.file.uuid for one in portion])
+        wanted.update(one.file.uuid for one in promised)
+        for one in portion:
+            if one.file.uuid in wanted and storage.restore(one.file):
+                restored.append(one.file.uuid)
         # The others came back by themselves, but perhaps only into memory.
-        storage.sync(file.uuid for file in portion if file.uuid in awaited)
+        storage.sync(one.file.uuid for one in portion if one.file.uuid in wanted)
+        if promised:
+            promises.keep(index, storage, promised, insert)
     storage.drop_log(owner)
     return len(restored)
 
 
-def _portions(files: Iterable[SmallFile], size: int) -> Iterator[list[SmallFile]]:
-    iterator = iter(files)
-    while portion := list(islice(iterator, size)):
+def _portions(found: Iterable[Logged]) -> Iterator[list[Logged]]:
+    """Of some size each, and whole records; those of an earlier version have no numbers."""
+    portion: list[Logged] = []
+    for one in found:
+        if len(portion) >= _RESTORE_PORTION and (
+            not one.record or one.record != portion[-1].record
+        ):
+            yield portion
+            portion = []
+        portion.append(one)
+    if portion:
         yield portion
 
 

@@ -100,13 +100,24 @@ def _bytes(data: type_buffer) -> bytes | memoryview:
     return memoryview(data) if isinstance(data, bytearray) else data
 
 
-def staged_file(attachment: Attachment, summary: Summary, origin: Origin) -> StagedInstance:
-    """A verified file as the index wants to know it, with what it holds."""
-    return StagedInstance(summary, attachment, origin, clock.orthanc_date(clock.now()))
+def staged_file(
+    attachment: Attachment, summary: Summary, origin: Origin, reception_date: str = ""
+) -> StagedInstance:
+    """A verified file as the index wants to know it, with what it holds. ``reception_date``: of now
+    if it is not given."""
+    return StagedInstance(
+        summary, attachment, origin, reception_date or clock.orthanc_date(clock.now())
+    )
 
 
 def staged_instance(
-    uuid: str, place: str, size: int, digest: str, summary: Summary, origin: Origin
+    uuid: str,
+    place: str,
+    size: int,
+    digest: str,
+    summary: Summary,
+    origin: Origin,
+    reception_date: str = "",
 ) -> StagedInstance:
     """``staged_file`` of one that is not compressed."""
     md5, blake3 = split(digest)
@@ -121,4 +132,4 @@ def staged_instance(
         uncompressed_blake3=blake3,
         compressed_blake3=blake3,
     )
-    return staged_file(attachment, summary, origin)
+    return staged_file(attachment, summary, origin, reception_date)

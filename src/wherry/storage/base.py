@@ -33,6 +33,31 @@ class SmallFile(NamedTuple):
     data: type_buffer
     digest: str
     """Of these bytes (``digests``)."""
+    note: bytes = b""
+    """What a log, if there is one, keeps beside the file for whoever reads it."""
+
+
+class Logged(NamedTuple):
+    """A file that was found in a log."""
+
+    record: int
+    """The number of its record; 0 in a log of an earlier version."""
+    file: SmallFile
+
+
+class Put(NamedTuple):
+    """Small files that are there, and about to survive a power cut."""
+
+    places: list[str]
+    record: int
+    """The number of their record in the log; 0 when they do not need one."""
+    wait: Callable[[], None]
+    """Returns when they survive a power cut; may be called again. Raises as ``put`` does: then none
+    of them is there."""
+
+
+def nothing_to_wait_for() -> None:
+    """``Put.wait`` of files that survive a power cut already."""
 
 
 class FileWriter(Protocol):
@@ -124,16 +149,22 @@ class StorageArea(Protocol):
         """Open a new, empty file. ``content_type`` of the attachment that it will be. Raises
         ``CannotWriteFile`` when the name is taken, here or by ``FileWriter.sync``."""
 
-    def put(self, files: Sequence[SmallFile]) -> list[str]:
+    def put(self, files: Sequence[SmallFile]) -> Put:
         """Create small DICOM files, together at most ``limits.SMALL_RECORD_BYTES`` with their
-        names; their places. They survive a power cut, if need be by way of a log. When it raises
-        (``StorageFull``, ``CannotWriteFile``), none of them is there."""
+        notes and ``limits.SMALL_ENTRY_BYTES`` for each, and begin to make them survive a power cut,
+        if need be by way of a log. When it raises (``StorageFull``, ``CannotWriteFile``), none of
+        them is there."""
+
+    def before_forgetting(self, secure: Callable[[], None]) -> None:
+        """``secure`` is called before records of the log of this process are forgotten, from any
+        thread: it makes durable what relies on them. What it raises, a later ``put`` raises."""
 
     def logs(self) -> Iterable[str]:
         """Processes that left a log of small files, and those that are writing one."""
 
-    def logged(self, owner: str) -> Iterator[SmallFile]:
-        """The files in the log of a process that has ended. They may be there, damaged or gone."""
+    def logged(self, owner: str) -> Iterator[Logged]:
+        """The files in the log of a process that has ended, in the order of their records. They may
+        be there, damaged or gone."""
 
     def restore(self, file: SmallFile) -> bool:
         """Make a file of a log whole again, byte for byte as it was put; False when it is whole
@@ -143,7 +174,8 @@ class StorageArea(Protocol):
         """Everything in this log that is needed lies in synced files."""
 
     def stop_logging(self) -> None:
-        """Others may have taken the log of this process away: ``put`` works without from now."""
+        """Others may have taken the log of this process away: ``put`` works without from now. Does
+        not wait for what happens to the log."""
 
     def reopen(self, uuid: str, offset: int = 0) -> FileWriter:
         """Only where ``shares_files``. Open a file for ``write_at``, or for ``write`` from

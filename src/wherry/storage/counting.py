@@ -6,7 +6,7 @@ sends straight from a file, are seen by nobody and not counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
 from wherry import clock
@@ -16,6 +16,8 @@ from wherry.storage.base import (
     ANYWHERE,
     FileReader,
     FileWriter,
+    Logged,
+    Put,
     SmallFile,
     StorageArea,
     type_buffer,
@@ -44,17 +46,20 @@ class CountingStorage:
         writer = self._inner.create(uuid, content_type)
         return _Writer(writer, self._metrics, clock.monotonic() - started)
 
-    def put(self, files: Sequence[SmallFile]) -> list[str]:
+    def put(self, files: Sequence[SmallFile]) -> Put:
         started = clock.monotonic()
-        places = self._inner.put(files)
+        put = self._inner.put(files)
         self._metrics.observe(CREATE, (clock.monotonic() - started) * 1000)
         self._metrics.add(WRITTEN_BYTES, sum(len(file.data) for file in files))
-        return places
+        return put
+
+    def before_forgetting(self, secure: Callable[[], None]) -> None:
+        self._inner.before_forgetting(secure)
 
     def logs(self) -> Iterable[str]:
         return self._inner.logs()
 
-    def logged(self, owner: str) -> Iterator[SmallFile]:
+    def logged(self, owner: str) -> Iterator[Logged]:
         return self._inner.logged(owner)
 
     def restore(self, file: SmallFile) -> bool:

@@ -21,11 +21,20 @@ from wherry import clock
 from wherry.digests import digest_like, digest_of
 from wherry.errors import CannotWriteFile, MissingFile, ParameterOutOfRange, StorageFull
 from wherry.model import DICOM_CONTENT
-from wherry.storage import smalllog
-from wherry.storage.base import ANYWHERE, FileReader, FileWriter, SmallFile, type_buffer
+from wherry.storage import logrecords, smalllog
+from wherry.storage.base import (
+    ANYWHERE,
+    FileReader,
+    FileWriter,
+    Logged,
+    Put,
+    SmallFile,
+    nothing_to_wait_for,
+    type_buffer,
+)
 from wherry.storage.direct import Buffers, Stream, start_writeback, write_all
 from wherry.storage.mapping import mapped
-from wherry.storage.smalllog import SmallLog
+from wherry.storage.smalllog import Record, SmallLog
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _PREFIX = re.compile(r"[0-9a-f]{4}[0-9a-f-]{0,32}")
@@ -176,6 +185,7 @@ class FilesystemStorage:
         self._buffers = Buffers()
         self._mine = threading.local()
         self._log_folder = f"{self._root}/small-files-log"
+        self._stopping: threading.Thread | None = None
         self._log: SmallLog | None = SmallLog(self._log_folder, owner or clock.new_uuid())
 
     def create(self, uuid: str, content_type: int = DICOM_CONTENT) -> FileWriter:
@@ -192,15 +202,29 @@ class FilesystemStorage:
     def give_back(self, buffer: memoryview) -> None:
         self._buffers.give_back(buffer)
 
-    def put(self, files: Sequence[SmallFile]) -> list[str]:
-        log = self._log
+    def put(self, files: Sequence[SmallFile]) -> Put:
+        log, places = self._log, [PLACE] * len(files)
         if log is None:
             self._put_synced(files)
-        else:
-            self._put_logged(files, log)
-        return [PLACE] * len(files)
+            return Put(places, 0, nothing_to_wait_for)
+        record = self._put_logged(files, log)
+        return Put(
+            places, record.number, partial(self._wait, record, [file.uuid for file in files])
+        )
 
-    def _put_logged(self, files: Sequence[SmallFile], log: SmallLog) -> None:
+    def before_forgetting(self, secure: Callable[[], None]) -> None:
+        if self._log is not None:
+            self._log.secure = secure
+
+    def _wait(self, record: Record, uuids: Sequence[str]) -> None:
+        try:
+            record.writing.wait()
+        except OSError as error:
+            for uuid in uuids:
+                self.delete(uuid)
+            raise _write_error(error) from error
+
+    def _put_logged(self, files: Sequence[SmallFile], log: SmallLog) -> Record:
         made = []
         try:
             for file in files:
@@ -210,7 +234,7 @@ class FilesystemStorage:
                     write_all(fd, file.data, 0)
                 finally:
                     os.close(fd)
-            log.append(files)
+            return log.append(files)
         except BaseException as error:
             for uuid in made:
                 self.delete(uuid)
@@ -237,8 +261,8 @@ class FilesystemStorage:
     def logs(self) -> Iterable[str]:
         return smalllog.owners(self._log_folder)
 
-    def logged(self, owner: str) -> Iterator[SmallFile]:
-        return smalllog.read(self._log_folder, owner)
+    def logged(self, owner: str) -> Iterator[Logged]:
+        return logrecords.read(self._log_folder, owner)
 
     def restore(self, file: SmallFile) -> bool:
         if self._is_whole(file):
@@ -263,15 +287,21 @@ class FilesystemStorage:
 
     def stop_logging(self) -> None:
         log, self._log = self._log, None
+        if log is not None:
+            # In a thread: what it waits for may wait for its caller.
+            self._stopping = threading.Thread(target=log.close, name="small-log", daemon=True)
+            self._stopping.start()
+
+    def close(self) -> None:
+        if self._stopping is not None:
+            self._stopping.join()
+        log, self._log = self._log, None
         if log is None:
             return
         try:
             log.close()
         except OSError as error:
             raise _write_error(error) from error
-
-    def close(self) -> None:
-        self.stop_logging()
 
     def _open(self, uuid: str, flags: int) -> int:
         path = self._path(uuid)

@@ -23,6 +23,8 @@ from wherry.storage.base import (
     ANYWHERE,
     FileReader,
     FileWriter,
+    Logged,
+    Put,
     SmallFile,
     StorageArea,
 )
@@ -78,8 +80,11 @@ class HybridStorage:
     def create(self, uuid: str, content_type: int = DICOM_CONTENT) -> FileWriter:
         return self._new.create(uuid, content_type)
 
-    def put(self, files: Sequence[SmallFile]) -> list[str]:
+    def put(self, files: Sequence[SmallFile]) -> Put:
         return self._new.put(files)
+
+    def before_forgetting(self, secure: Callable[[], None]) -> None:
+        self._local.before_forgetting(secure)
 
     def reopen(self, uuid: str, offset: int = 0) -> FileWriter:
         return self._new.reopen(uuid, offset)
@@ -107,7 +112,7 @@ class HybridStorage:
     def logs(self) -> Iterable[str]:
         return self._local.logs()
 
-    def logged(self, owner: str) -> Iterator[SmallFile]:
+    def logged(self, owner: str) -> Iterator[Logged]:
         return self._local.logged(owner)
 
     def restore(self, file: SmallFile) -> bool:

@@ -7,11 +7,11 @@ page cache. When the log is full, the file system is synced once for all that is
 log's other half goes on.
 
 After a power cut the log gives back what the file system has lost; whoever starts then asks the
-index which of the files somebody can see (``ingest.recovery``). A record is a head of
-``_HEAD`` and ``_ENTRY`` with a checksum, then the bytes of its files, each with its digest; records
-begin at multiples of a block, so that a torn one is the last that is read.
+index which of the files somebody can see (``ingest.recovery``). With a file goes a note, which the
+log keeps too; so it may also stand for a commit of the index that is not synced by itself
+(``ingest.promises``). Such commits must be durable before the log forgets: ``secure`` sees to it.
 
-Not here: names, what a file means.
+Not here: what a record looks like (``logrecords``), names, what a file or a note means.
 """
 
 from __future__ import annotations
@@ -20,28 +20,30 @@ import ctypes
 import mmap
 import os
 import re
-import struct
 import threading
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from wherry import limits
-from wherry.digests import digest_like, digest_of
+from wherry.errors import WherryError
+from wherry.storage import logrecords as records
 from wherry.storage.base import SmallFile
-from wherry.storage.direct import ALIGNMENT_BYTES, set_direct, write_all
+from wherry.storage.direct import set_direct, write_all
+from wherry.storage.logrecords import padded
+from wherry.storage.submitted import Submitter, Writing
 
-_HEAD = struct.Struct("<8sIII")
-"""Magic, number of files, bytes of the record without its padding, CRC-32 of the entries."""
-_ENTRY = struct.Struct("<36s32sI")
-"""UUID, digest (an MD5 is filled up with zeros), size."""
-_MAGIC = b"WherryL2"
-_ENTRIES = {b"WherryL1": struct.Struct("<36s16sI"), _MAGIC: _ENTRY}
-"""Before the second version every digest was an MD5."""
-_MD5_BYTES = 16
 _NAME = re.compile(r"(.+)\.[01]")
+
+
+class Record(NamedTuple):
+    """A record that is being written."""
+
+    number: int
+    writing: Writing
+    """Its files survive a power cut when this is over."""
 
 
 class SmallLog:
@@ -51,28 +53,52 @@ class SmallLog:
         self._folder = folder
         self._owner = owner
         self._lock = threading.Lock()
-        self._buffer = memoryview(mmap.mmap(-1, _padded(limits.SMALL_RECORD_BYTES)))
+        self._buffer = memoryview(mmap.mmap(-1, padded(limits.SMALL_RECORD_BYTES)))
+        self._submitter = Submitter(self._buffer)
         self._halves: list[_Half] = []
         self._active = 0
+        self._number = 0
+        self._last: tuple[Writing, int] | None = None
+        """The newest record, and where it begins."""
+        self.secure: Callable[[], None] = _nothing
+        """Makes everything durable that relies on a record; called before records are forgotten,
+        from a thread of the log. What it raises, the next ``append`` raises."""
 
-    def append(self, files: Sequence[SmallFile]) -> None:
-        """Make ``files`` durable, together at most ``limits.SMALL_RECORD_BYTES`` with 72 bytes for
-        each. Raises ``OSError``."""
+    def append(self, files: Sequence[SmallFile]) -> Record:
+        """Begin to make ``files`` durable, together at most ``limits.SMALL_RECORD_BYTES`` with
+        their notes and ``limits.SMALL_ENTRY_BYTES`` for each. Raises ``OSError``."""
         with self._lock:
-            size = self._fill(files)
+            self._end_last()
             if not self._halves:
                 self._begin()
+            size = self._fill(files)
             half = self._halves[self._active]
             if half.position + size > half.size:
-                half.start_settling()
-                self._active = 1 - self._active
-                half = self._halves[self._active]
-                half.wait_settled()
-            half.write(self._buffer[:size])
+                half.start_settling(self.secure)
+                other = self._halves[1 - self._active]
+                other.wait_settled()
+                half, self._active = other, 1 - self._active
+            at = half.position
+            writing = half.write(self._submitter, self._buffer[:size])
+            self._number += 1
+            self._last = writing, at
+            return Record(self._number, writing)
+
+    def _end_last(self) -> None:
+        """The record before this one is whole, or this one takes its place: what lies behind a
+        torn one is not read."""
+        if self._last is not None:
+            (writing, at), self._last = self._last, None
+            try:
+                writing.wait()
+            except OSError:  # its owner is told, who waits for it too
+                self._halves[self._active].position = at
 
     def close(self) -> None:
         """Make the files themselves durable and remove the log."""
         with self._lock:
+            self._end_last()
+            self._submitter.close()
             halves, self._halves = self._halves, []
             for half in halves:
                 half.wait_settled()
@@ -95,18 +121,14 @@ class SmallLog:
 
     def _fill(self, files: Sequence[SmallFile]) -> int:
         """Lay the record out in the buffer; its size with the padding."""
-        entries = b"".join(
-            _ENTRY.pack(file.uuid.encode("ascii"), bytes.fromhex(file.digest), len(file.data))
-            for file in files
-        )
-        at = _HEAD.size + len(entries)
-        total = at + sum(len(file.data) for file in files)
+        head = records.head(files, self._number + 1)
+        at = len(head)
         buffer = self._buffer
-        buffer[:at] = _HEAD.pack(_MAGIC, len(files), total, zlib.crc32(entries)) + entries
+        buffer[:at] = head
         for file in files:
             buffer[at : at + len(file.data)] = file.data
             at += len(file.data)
-        return _padded(total)
+        return padded(at)
 
 
 class _Half:
@@ -125,26 +147,42 @@ class _Half:
         self.position = 0
         self._direct = set_direct(self._fd, on=True)
         self._settling: threading.Thread | None = None
-        self._error: OSError | None = None
+        self._secure: Callable[[], None] = _nothing
+        self._error: Exception | None = None
         self._grow(limits.SMALL_LOG_BYTES)
 
-    def write(self, record: memoryview) -> None:
+    def write(self, submitter: Submitter, record: memoryview) -> Writing:
+        """Begin to write what the buffer of ``submitter`` begins with."""
+        again = partial(self._write, record, self.position)
+        if self._direct:
+            writing = submitter.begin(self._fd, len(record), self.position, again)
+        else:
+            again()
+            writing = Writing(None)
+        self.position += len(record)
+        return writing
+
+    def _write(self, record: memoryview, at: int) -> None:
         try:
-            write_all(self._fd, record, self.position)
+            write_all(self._fd, record, at)
         except OSError:
             if not self._direct:
                 raise
             self._direct = not set_direct(self._fd, on=False)  # it only said that it could
-            write_all(self._fd, record, self.position)
-        self.position += len(record)
+            write_all(self._fd, record, at)
 
-    def start_settling(self) -> None:
-        """It is full: make its files durable, in a thread, and then use it again."""
+    def start_settling(self, secure: Callable[[], None]) -> None:
+        """It is full: make its files and what relies on its records durable, in a thread, and then
+        use it again."""
+        if self._settling is not None:
+            return
+        self._secure = secure
         self._settling = threading.Thread(target=self._settle, name="small-log", daemon=True)
         self._settling.start()
 
     def wait_settled(self) -> None:
-        """Raises the ``OSError`` of the file system that could not be synced."""
+        """Raises the ``OSError`` of the file system that could not be synced, or what ``secure``
+        raised."""
         if self._settling is None:
             return
         self._settling.join()
@@ -171,7 +209,8 @@ class _Half:
     def _settle(self) -> None:
         try:
             _sync_file_system(self._folder_fd)
-        except OSError as error:
+            self._secure()
+        except (OSError, WherryError) as error:
             self._error = error
             return
         self.position = 0
@@ -187,7 +226,7 @@ class _Half:
             self.size += len(zeros)
 
 
-# --- reading a log that somebody left ----------------------------------------------------------
+# --- a log that somebody left --------------------------------------------------------------------
 def owners(folder: str) -> set[str]:
     """Whose logs lie here."""
     with suppress(FileNotFoundError):
@@ -197,43 +236,6 @@ def owners(folder: str) -> set[str]:
     return set()
 
 
-def read(folder: str, owner: str) -> Iterator[SmallFile]:
-    """The files of a log whose process has ended, each verified; one that is damaged is left
-    out, and a torn record is the last."""
-    for number in (0, 1):
-        with suppress(FileNotFoundError):
-            yield from _read_half(f"{folder}/{owner}.{number}")
-
-
-def _read_half(path: str) -> Iterator[SmallFile]:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        at = 0
-        while len(head := os.pread(fd, _HEAD.size, at)) == _HEAD.size:
-            magic, number, total, checksum = _HEAD.unpack(head)
-            entry = _ENTRIES.get(magic)
-            if not entry or total > limits.SMALL_RECORD_BYTES or number * entry.size > total:
-                return
-            record = os.pread(fd, total, at)
-            entries = record[_HEAD.size : _HEAD.size + number * entry.size]
-            if zlib.crc32(entries) != checksum:
-                return
-            yield from _files(entry.iter_unpack(entries), record[_HEAD.size + len(entries) :])
-            at += _padded(total)
-    finally:
-        os.close(fd)
-
-
-def _files(entries: Iterable[tuple[bytes, bytes, int]], data: bytes) -> Iterator[SmallFile]:
-    at = 0
-    for uuid, padded, size in entries:
-        content = data[at : at + size]
-        at += size
-        digest = (padded if any(padded[_MD5_BYTES:]) else padded[:_MD5_BYTES]).hex()
-        if digest_of(content, partial(digest_like, digest)) == digest:
-            yield SmallFile(uuid.decode("ascii", "replace"), content, digest)
-
-
 def remove(folder: str, owner: str) -> None:
     """Forget a log. Its files are durable by themselves, or nobody needs them."""
     for number in (0, 1):
@@ -241,8 +243,8 @@ def remove(folder: str, owner: str) -> None:
             os.unlink(f"{folder}/{owner}.{number}")  # noqa: PTH108
 
 
-def _padded(size: int) -> int:
-    return -(-size // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+def _nothing() -> None:
+    """Nothing relies on the log but its files."""
 
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -119,8 +119,9 @@ class Ground:
         """New files of small instances, which survive by way of the log: names and places."""
         files = [SmallFile(name_in(self._block), data, one.digest) for one, data in instances]
         self.landed.standing = self.landed.standing or self._standing()
-        places = self.storage.put(files)
-        stored = [(file.uuid, place) for file, place in zip(files, places, strict=True)]
+        put = self.storage.put(files)
+        put.wait()
+        stored = [(file.uuid, place) for file, place in zip(files, put.places, strict=True)]
         self._own.update(stored)
         return stored
 

@@ -7,7 +7,7 @@ it (encryption, a file system beside it).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import wait
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,16 @@ from obstore import Bytes
 from wherry import limits
 from wherry.errors import BadSequenceOfCalls, MissingFile, StorageUnavailable
 from wherry.model import DICOM_CONTENT
-from wherry.storage.base import ANYWHERE, FileReader, FileWriter, SmallFile, type_buffer
+from wherry.storage.base import (
+    ANYWHERE,
+    FileReader,
+    FileWriter,
+    Logged,
+    Put,
+    SmallFile,
+    nothing_to_wait_for,
+    type_buffer,
+)
 from wherry.storage.direct import Buffers
 from wherry.storage.objects.client import Client
 from wherry.storage.objects.names import Names, uuid_of
@@ -64,14 +73,17 @@ class ObjectStorage:
         else:
             self._client.put_large(key, memoryview(data), replace=replace)
 
-    def put(self, files: Sequence[SmallFile]) -> list[str]:
+    def put(self, files: Sequence[SmallFile]) -> Put:
         name = self._names.name(DICOM_CONTENT)
         keys = [self._names.key(file.uuid, name) for file in files]
         if len(files) == 1:
             self._client.put(keys[0], files[0].data)
         else:
             self._put_all(files, keys)
-        return [_place(name)] * len(files)
+        return Put([_place(name)] * len(files), 0, nothing_to_wait_for)
+
+    def before_forgetting(self, secure: Callable[[], None]) -> None:
+        pass  # there is no log
 
     def _put_all(self, files: Sequence[SmallFile], keys: Sequence[str]) -> None:
         work = [
@@ -95,7 +107,7 @@ class ObjectStorage:
     def logs(self) -> Iterable[str]:
         return ()
 
-    def logged(self, owner: str) -> Iterator[SmallFile]:
+    def logged(self, owner: str) -> Iterator[Logged]:
         return iter(())
 
     def restore(self, file: SmallFile) -> bool:

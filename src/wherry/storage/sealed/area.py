@@ -14,7 +14,7 @@ from wherry import limits
 from wherry.digests import digest_of
 from wherry.errors import BadSequenceOfCalls, CorruptedFile
 from wherry.model import DICOM_CONTENT
-from wherry.storage.base import ANYWHERE, FileReader, FileWriter, SmallFile, StorageArea
+from wherry.storage.base import ANYWHERE, FileReader, FileWriter, Put, SmallFile, StorageArea
 from wherry.storage.places import Place
 from wherry.storage.sealed import a1, w1
 from wherry.storage.sealed.keys import Keys
@@ -35,6 +35,7 @@ class SealedStorage:
         self._inner = inner
         self._keys = keys
         self._chunk_bytes = chunk_bytes
+        self.before_forgetting = inner.before_forgetting
         self.logs = inner.logs
         self.logged = inner.logged
         self.restore = inner.restore
@@ -64,17 +65,18 @@ class SealedStorage:
             raise BadSequenceOfCalls("A sealed file has one writer")
         return self._inner.reopen(uuid, offset)
 
-    def put(self, files: Sequence[SmallFile]) -> list[str]:
+    def put(self, files: Sequence[SmallFile]) -> Put:
         if not self._keys.container:
             return self._inner.put(files)
         sealed, seals = [], []
         for file in files:
             sealer = self._sealer(file.uuid)
             data = sealed_whole(sealer, file.data)
-            sealed.append(SmallFile(file.uuid, data, digest_of(data)))
+            sealed.append(SmallFile(file.uuid, data, digest_of(data), file.note))
             seals.append(self._seal(sealer))
-        places = self._inner.put(sealed)
-        return [_with_seal(place, seal) for place, seal in zip(places, seals, strict=True)]
+        put = self._inner.put(sealed)
+        places = [_with_seal(place, seal) for place, seal in zip(put.places, seals, strict=True)]
+        return put._replace(places=places)
 
     def open(self, uuid: str, place: str = ANYWHERE) -> FileReader:
         if place == ANYWHERE:

@@ -1,0 +1,314 @@
+"""Commits that the log of small files promises: a power cut takes them from the index, and the next
+start has them again, once and as they were."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.dicom_files import make_instance
+from wherry import limits
+from wherry.errors import BadSequenceOfCalls, CannotWriteFile
+from wherry.index import changes, resources, staging
+from wherry.index.database import Index
+from wherry.index.opening import IndexSettings, open_index
+from wherry.index.recycling import Bounds
+from wherry.ingest.ingest import Ingest
+from wherry.ingest.promises import Promise
+from wherry.ingest.recovery import Janitor, reclaim, restore, seize
+from wherry.model import Level, Origin, StoreStatus, Summary
+from wherry.storage.filesystem import FilesystemStorage
+from wherry.storage.submitted import Writing
+
+FIRST, HEIR = "process-1", "process-2"
+ORIGIN = Origin("DicomProtocol", "10.0.0.1", "somebody", "CT1", "WHERRY")
+
+
+def anything(_: Summary) -> None:
+    """Every instance is the one that was announced."""
+
+
+@dataclass
+class House:
+    """One process: its index, its files, its ingest."""
+
+    index: Index
+    storage: FilesystemStorage
+    janitor: Janitor
+    ingest: Ingest
+    owner: str
+
+    def store(self, number: int, origin: Origin = ORIGIN) -> StoreStatus:
+        data = bytearray(make_instance(1, 1, number))
+        return self.ingest.store_now(data, origin, anything).status
+
+    def instances(self) -> list[str]:
+        with self.index.read() as tx:
+            return resources.list_ids(tx, Level.INSTANCE)
+
+    def log(self) -> list[tuple[int, str, str]]:
+        with self.index.read() as tx:
+            return [
+                (one.seq, str(one.change_type), one.orthanc_id)
+                for one in changes.page(tx, 0, 1000).changes
+            ]
+
+    def received(self) -> list[tuple[str, Origin]]:
+        with self.index.read() as tx:
+            rows = tx.all(
+                "SELECT reception_date, origin, remote_ip, username, remote_aet, called_aet"
+                " FROM instances ORDER BY id"
+            )
+        return [(date, Origin(*origin)) for date, *origin in rows]
+
+    def recover(self, dead: str = FIRST) -> int:
+        seize(self.index, [dead])
+        restored = restore(self.index, self.storage, dead, self.ingest.keep_promised)
+        reclaim(self.index, self.storage, [])
+        return restored
+
+
+class Home:
+    """Where processes live one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.database = folder / "wherry.db"
+
+    @contextmanager
+    def process(
+        self, owner: str, *, overwrite: bool = False, bounds: Bounds | None = None
+    ) -> Iterator[House]:
+        index = open_index(IndexSettings(sqlite_path=self.database, postgresql=None))
+        storage = FilesystemStorage(self.folder / "storage", owner)
+        janitor = Janitor(index, storage)
+        ingest = Ingest(
+            index,
+            storage,
+            janitor,
+            owner=owner,
+            overwrite=overwrite,
+            bounds=bounds,
+            max_instance_bytes=1_000_000,
+        )
+        try:
+            yield House(index, storage, janitor, ingest, owner)
+        finally:
+            index.close()
+
+    def keep(self) -> None:
+        """The disk has the index as it is now."""
+        copy = self.folder / "durable"
+        copy.mkdir(exist_ok=True)
+        for suffix in ("", "-wal"):
+            shutil.copyfile(f"{self.database}{suffix}", copy / f"wherry.db{suffix}")
+
+    def cut(self, spoil: Callable[[Path], object] = Path.unlink) -> None:
+        """The power: the index is as it was kept, files that were not synced are spoiled."""
+        for suffix in ("-shm", "-wal", ""):
+            Path(f"{self.database}{suffix}").unlink(missing_ok=True)
+        for path in (self.folder / "durable").iterdir():
+            shutil.copyfile(path, self.folder / path.name)
+        for path in (self.folder / "storage").glob("??/*/*"):
+            spoil(path)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def test_what_was_answered_is_there_again_and_as_it_was(home: Home) -> None:
+    with home.process(FIRST) as house:
+        house.store(1)
+        home.keep()
+        for number in range(2, 80):
+            assert house.store(number) is StoreStatus.SUCCESS
+        before = house.instances(), house.log(), house.received()
+    home.cut()
+    with home.process(HEIR) as heir:
+        assert heir.instances() == before[0][:1]
+        assert heir.recover() == 79
+        assert (heir.instances(), heir.log(), heir.received()) == before
+        assert heir.received()[1][1] == ORIGIN
+        assert heir.recover() == 0
+        assert heir.instances() == before[0]
+        with heir.index.read() as tx:
+            assert staging.owners(tx) == []
+        assert not heir.storage.logs()
+
+
+def test_what_was_deleted_stays_away(home: Home) -> None:
+    with home.process(FIRST) as house:
+        house.store(1)
+        house.store(2)
+        [first, second] = house.instances()
+        house.store(3)
+        house.index.write(lambda tx: resources.delete(tx, Level.INSTANCE, second))
+        home.keep()
+        third = house.instances()[-1]
+        house.store(4)
+        fourth = house.instances()[-1]
+    home.cut()
+    with home.process(HEIR) as heir:
+        heir.recover()
+        assert heir.instances() == [first, third, fourth]
+
+
+def test_a_commit_that_is_not_promised_keeps_those_before_it(home: Home) -> None:
+    """What SQLite syncs, it syncs with all that came before."""
+    with home.process(FIRST) as house:
+        house.store(1)
+        writer = house.index._writer
+        assert writer is not None
+
+        def level() -> object:
+            return writer.one("PRAGMA synchronous")
+
+        assert level() == (1,)
+        house.index.write(lambda tx: tx.run("UPDATE totals SET export_seq = export_seq + 1"))
+        assert level() == (2,)
+        house.store(2)
+        assert level() == (1,)
+
+
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_recovery_may_be_interrupted(home: Home, times: int) -> None:
+    """After any of its commits; another one goes on."""
+    with home.process(FIRST) as house:
+        house.store(1)
+        home.keep()
+        for number in range(2, 200):
+            house.store(number)
+        before = house.instances(), house.log()
+    home.cut()
+    with home.process(HEIR) as heir:
+        seize(heir.index, [FIRST])
+        left = times
+
+        def insert_some(*given: object) -> None:
+            nonlocal left
+            if not left:
+                raise CannotWriteFile("stopped")
+            left -= 1
+            heir.ingest.keep_promised(*given)  # type: ignore[arg-type]
+
+        with pytest.raises(CannotWriteFile):
+            restore(heir.index, heir.storage, FIRST, insert_some)
+        heir.recover()
+        assert (heir.instances(), heir.log()) == before
+
+
+def test_the_first_of_two_that_are_the_same_counts(home: Home) -> None:
+    with home.process(FIRST) as house:
+        house.store(1)
+        home.keep()
+        house.store(2)
+        assert house.store(2) is StoreStatus.ALREADY_STORED
+        house.store(3)
+        before = house.instances(), house.log()
+    home.cut()
+    with home.process(HEIR) as heir:
+        heir.recover()
+        assert (heir.instances(), heir.log()) == before
+        assert len(list((home.folder / "storage").glob("??/*/*"))) == 3
+
+
+def test_the_log_forgets_nothing_that_is_not_synced(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes through its halves again and again; the index was synced each time before."""
+    monkeypatch.setattr(limits, "SMALL_LOG_BYTES", limits.MIB)
+    monkeypatch.setattr(limits, "SMALL_LOG_MOST_BYTES", limits.MIB)
+    with home.process(FIRST) as house:
+        secure = house.ingest._files.secure
+
+        def secure_and_keep() -> None:
+            secure()
+            house.index.write(lambda tx: home.keep())  # nobody else writes meanwhile
+
+        house.storage.before_forgetting(secure_and_keep)
+        house.store(1)
+        home.keep()
+        number = 1
+        for number in range(2, 700):
+            house.store(number)
+        before = house.instances(), house.log()
+        assert len(before[0]) == number
+    home.cut(lambda path: None)
+    with home.process(HEIR) as heir:
+        assert 1 < len(heir.instances()) < number
+        heir.recover()
+        assert (heir.instances(), heir.log()) == before
+
+
+def test_a_clean_stop_leaves_no_promise(home: Home) -> None:
+    with home.process(FIRST) as house:
+        for number in range(5):
+            house.store(number)
+        house.ingest.close()
+        home.keep()
+        house.storage.close()
+    home.cut(lambda path: None)
+    with home.process(HEIR) as heir:
+        assert not heir.storage.logs()
+        assert len(heir.instances()) == 5
+
+
+def test_nothing_is_promised_where_a_commit_takes_something_away(home: Home) -> None:
+    """The file of what it takes away would go, and a power cut would bring the row back."""
+    for settings in ({"overwrite": True}, {"bounds": Bounds(maximum_patients=1)}):
+        with home.process(FIRST, **settings) as house:  # type: ignore[arg-type]
+            house.store(1)
+            assert not any(one.file.note for one in house.storage.logged(FIRST))
+            assert house.index._writer is not None
+            assert house.index._writer.one("PRAGMA synchronous") == (2,)
+
+
+def test_a_note_that_is_too_long_is_no_promise(home: Home) -> None:
+    with home.process(FIRST) as house:
+        house.store(1, Origin("RestApi", username="x" * limits.SMALL_NOTE_BYTES))
+        home.keep()
+    home.cut()
+    with home.process(HEIR) as heir:
+        heir.recover()
+        assert len(heir.instances()) == 1
+
+
+def test_who_was_taken_for_dead_promises_nothing_more(home: Home) -> None:
+    with home.process(FIRST) as house:
+        house.store(1)
+        with home.process(HEIR) as heir:
+            heir.recover()
+            with pytest.raises(BadSequenceOfCalls):
+                house.store(2)
+            assert house.store(2) is StoreStatus.SUCCESS  # synced by itself, in new blocks
+            assert len(heir.instances()) == 2
+
+
+def test_nothing_is_visible_before_the_record_is_durable(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with home.process(FIRST) as house:
+        seen: list[int] = []
+        wait = Writing.wait
+
+        def look(writing: Writing) -> None:
+            seen.append(len(house.instances()))
+            wait(writing)
+
+        house.store(1)
+        monkeypatch.setattr(Writing, "wait", look)
+        house.store(2)
+        assert set(seen) == {1}
+        assert len(house.instances()) == 2
+
+
+def test_a_note_says_who_brought_it() -> None:
+    promise = Promise("abcd1234-5678", "20261129T120000", ORIGIN)
+    assert Promise.of(promise.note()) == promise
