@@ -10,6 +10,7 @@ import os
 import time
 import uuid
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def now() -> datetime:
@@ -59,6 +60,11 @@ def random_share() -> float:
 
 def orthanc_date(moment: datetime) -> str:
     """``YYYYMMDDTHHMMSS`` in UTC, Orthanc's date format."""
+    return _date_of_second(moment.replace(microsecond=0))
+
+
+@lru_cache(maxsize=16)
+def _date_of_second(moment: datetime) -> str:
     utc = moment.astimezone(UTC)
     return (
         f"{utc.year:04d}{utc.month:02d}{utc.day:02d}T{utc.hour:02d}{utc.minute:02d}{utc.second:02d}"

@@ -65,14 +65,13 @@ class Writing:
 
     def wait(self) -> None:
         """Until the bytes are where they belong. Raises ``OSError``, each time."""
-        if self._finish is not None:
-            with self._lock:
-                finish, self._finish = self._finish, None
+        with self._lock:
+            if self._finish is not None:
                 try:
-                    if finish is not None:
-                        finish()
+                    self._finish()
                 except OSError as error:
                     self._error = error
+                self._finish = None
         if self._error is not None:
             raise self._error
 
