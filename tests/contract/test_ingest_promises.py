@@ -4,7 +4,7 @@ start has them again, once and as they were."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +13,16 @@ import pytest
 
 from tests.support.dicom_files import make_instance
 from wherry import limits
-from wherry.errors import BadSequenceOfCalls, CannotWriteFile
+from wherry.errors import BadSequenceOfCalls, CannotWriteFile, ParameterOutOfRange
 from wherry.index import changes, resources, staging
-from wherry.index.database import Index
+from wherry.index.database import Index, Transaction
 from wherry.index.opening import IndexSettings, open_index
 from wherry.index.recycling import Bounds
+from wherry.ingest.handful import _Arrival
 from wherry.ingest.ingest import Ingest
 from wherry.ingest.promises import Promise
 from wherry.ingest.recovery import Janitor, reclaim, restore, seize
-from wherry.model import Level, Origin, StoreStatus, Summary
+from wherry.model import Level, Origin, StagedInstance, Stored, StoreStatus, Summary
 from wherry.storage.filesystem import FilesystemStorage
 from wherry.storage.submitted import Writing
 
@@ -202,6 +203,40 @@ def test_recovery_may_be_interrupted(home: Home, times: int) -> None:
             restore(heir.index, heir.storage, FIRST, insert_some)
         heir.recover()
         assert (heir.instances(), heir.log()) == before
+
+
+def test_what_the_index_refused_keeps_nothing_else_away(home: Home) -> None:
+    """It was in a handful that the power cut met before it was stored one by one."""
+    with home.process(FIRST) as house:
+        house.store(1)
+        home.keep()
+        done: list[Stored | None] = []
+        house.ingest._handfuls._store(
+            [
+                _Arrival(
+                    bytearray(make_instance(1, 1, number)),
+                    ORIGIN,
+                    lambda stored, error: done.append(stored),
+                )
+                for number in range(2, 6)
+            ]
+        )
+        assert len([one for one in done if one is not None]) == 4
+        assert {one.record for one in house.storage.logged(FIRST)} == {1, 2}
+        before = house.instances()
+    home.cut()
+    with home.process(HEIR) as heir:
+        seize(heir.index, [FIRST])
+
+        def insert(tx: Transaction, batch: Sequence[StagedInstance]) -> None:
+            if any(one.summary.identifiers.instance == before[2] for one in batch):
+                raise ParameterOutOfRange("A value cannot be represented in the index")
+            heir.ingest.keep_promised(tx, batch)
+
+        restore(heir.index, heir.storage, FIRST, insert)
+        assert heir.instances() == [*before[:2], *before[3:]]
+        heir.recover()
+        assert heir.instances() == [*before[:2], *before[3:]]
 
 
 def test_the_first_of_two_that_are_the_same_counts(home: Home) -> None:

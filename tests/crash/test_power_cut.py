@@ -7,10 +7,14 @@ storage area what a power cut may take: the bytes of files that were never synce
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.crash.killpoints import KillPoints
 from tests.support.dicom_files import make_instance
 from tests.support.sealed import MASTER, key_file
 from tests.support.server import Server, running
@@ -51,6 +55,39 @@ def test_small_instances_come_back(tmp_path: Path, sealed: bool) -> None:
         assert len(server.files()) == len(sent)
         assert server.get(f"/instances/{gone}")[0] == 404
         assert "39 files restored" in server.log()
+
+
+def changes(server: Server) -> list[tuple[int, str, str]]:
+    found = server.json("GET", "/changes?limit=1000")["Changes"]
+    return [(one["Seq"], one["ChangeType"], one["ID"]) for one in found]
+
+
+@pytest.mark.parametrize("section", ["plain", "sealed"])
+def test_the_index_has_again_what_was_answered(tmp_path: Path, shim: Path, section: str) -> None:
+    """It was never synced with these instances: the log promises them."""
+    sections: dict[str, Any] = {
+        "plain": {},
+        "sealed": {"StorageEncryption": {"MasterKey": key_file(tmp_path, MASTER)}},
+    }
+    points = KillPoints(tmp_path, shim)
+    points.watch_the_disk()
+    server = Server(tmp_path, {"Wherry": sections[section]}, environ=points.environ)
+    with running(server):
+        sent = {}
+        for number in range(COUNT):
+            data = make_instance(1, 1, number + 1)
+            sent[json.loads(server.request("POST", "/instances", data)[1])["ID"]] = data
+        log = changes(server)
+        server.kill()
+        points.cut_the_power(server.folder / "index", server.storage)
+        with closing(sqlite3.connect(server.folder / "index" / "wherry.db")) as index:
+            assert index.execute("SELECT count(*) FROM instances").fetchone()[0] < COUNT
+        server.environ = {}
+        server.start()
+        for orthanc_id, data in sent.items():
+            assert server.get(f"/instances/{orthanc_id}/file") == (200, data)
+        assert changes(server)[: len(log)] == log
+        assert len(server.files()) == COUNT
 
 
 @pytest.mark.parametrize("signal", ["kill", "stop"])

@@ -17,6 +17,8 @@ Not here: the log (``storage.smalllog``), files without a promise (``recovery``)
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
@@ -25,6 +27,7 @@ import orjson
 from wherry import limits
 from wherry.dicom.scan import scan
 from wherry.digests import digest_of
+from wherry.errors import Refused
 from wherry.index import staging
 from wherry.index.database import Index, Transaction
 from wherry.index.staging import PREFIX_LENGTH
@@ -81,13 +84,31 @@ def unkept(tx: Transaction, found: Sequence[Logged]) -> list[Logged]:
 def keep(index: Index, storage: StorageArea, found: Sequence[Logged], insert: type_insert) -> None:
     """Commit whole records whose files are there and synced. May be done again."""
     staged = [(one.record, *_staged(storage, one)) for one in found]
+    for (record, block), some in groupby(staged, lambda one: one[:2]):
+        batch = [one[2] for one in some]
+        try:
+            index.write(partial(_keep_record, record, block, batch, insert))
+        except Refused:
+            # The index refused one of them before, too: nobody was told that it is stored.
+            for one in batch:
+                with suppress(Refused):
+                    index.write(partial(_insert_one, one, insert))
+            index.write(partial(_keep_record, record, block, [], insert))
 
-    def work(tx: Transaction) -> None:
-        for (record, block), some in groupby(staged, lambda one: one[:2]):
-            if staging.keep_promise(tx, block, record):
-                insert(tx, [one[2] for one in some])
 
-    index.write(work)
+def _keep_record(
+    record: int,
+    block: str,
+    batch: Sequence[StagedInstance],
+    insert: type_insert,
+    tx: Transaction,
+) -> None:
+    if staging.keep_promise(tx, block, record) and batch:
+        insert(tx, batch)
+
+
+def _insert_one(one: StagedInstance, insert: type_insert, tx: Transaction) -> None:
+    insert(tx, [one])
 
 
 def _staged(storage: StorageArea, found: Logged) -> tuple[str, StagedInstance]:
