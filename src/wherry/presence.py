@@ -3,7 +3,8 @@
 A process writes a row when it starts and renews it while it lives. Everything a process holds
 (jobs, blocks of file names) names the process, so one lease stands for all. On the same host a
 dead process is known at once, by its process id and start time; elsewhere by a row that has not
-changed for ``limits.LEASE_S`` of *our* clock, so that clocks need not agree.
+changed for ``limits.LEASE_S`` of *our* clock, so that clocks need not agree. An embedded index is
+for one machine: whoever began before the machine did is dead.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ class Presence:
     def _is_dead(self, row: ProcessRow) -> bool:
         if row.host == _host():
             return _started(row.pid) != row.started
+        if self._index.embedded and not row.host.startswith(_boot()):
+            return True
         now = clock.monotonic()
         heartbeat, since = self._seen.get(row.id, (None, now))
         if heartbeat != row.heartbeat_at:
@@ -80,8 +83,11 @@ class Presence:
 
 def _host() -> str:
     """This boot of this machine, and this process namespace: where a process id means something."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+    return f"{_boot()}{Path('/proc/self/ns/pid').readlink()}"
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + "/"
 
 
 def _started(pid: int) -> str | None:

@@ -3,17 +3,25 @@ start has them again, once and as they were."""
 
 from __future__ import annotations
 
+import errno
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.dicom_files import make_instance
 from wherry import limits
-from wherry.errors import BadSequenceOfCalls, CannotWriteFile, ParameterOutOfRange
+from wherry.errors import (
+    BadSequenceOfCalls,
+    CannotWriteFile,
+    DatabaseUnavailable,
+    ParameterOutOfRange,
+)
 from wherry.index import changes, resources, staging
 from wherry.index.database import Index, Transaction
 from wherry.index.opening import IndexSettings, open_index
@@ -23,6 +31,7 @@ from wherry.ingest.ingest import Ingest
 from wherry.ingest.promises import Promise
 from wherry.ingest.recovery import Janitor, reclaim, restore, seize
 from wherry.model import Level, Origin, StagedInstance, Stored, StoreStatus, Summary
+from wherry.storage import smalllog
 from wherry.storage.filesystem import FilesystemStorage
 from wherry.storage.submitted import Writing
 
@@ -178,6 +187,20 @@ def test_a_commit_that_is_not_promised_keeps_those_before_it(home: Home) -> None
         assert level() == (1,)
 
 
+def test_to_secure_is_to_sync(home: Home) -> None:
+    """A commit that changes nothing would not be synced, so it changes something."""
+    with home.process(FIRST) as house:
+        house.store(1)
+        writer = house.index._writer
+        assert writer is not None
+        for _ in range(2):
+            house.store(2)
+            before = writer._raw.total_changes  # type: ignore[attr-defined]
+            house.ingest._files.secure()
+            assert writer.one("PRAGMA synchronous") == (2,)
+            assert writer._raw.total_changes > before  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("times", [1, 2, 5])
 def test_recovery_may_be_interrupted(home: Home, times: int) -> None:
     """After any of its commits; another one goes on."""
@@ -329,19 +352,144 @@ def test_who_was_taken_for_dead_promises_nothing_more(home: Home) -> None:
 def test_nothing_is_visible_before_the_record_is_durable(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    started, go_on = threading.Event(), threading.Event()
+    write = smalllog._Half.write
+
+    def slow(half: smalllog._Half, *given: Any) -> Writing:
+        writing = write(half, *given)
+
+        def finish() -> None:
+            started.set()
+            assert go_on.wait(10)
+            writing.wait()
+
+        return Writing(finish)
+
     with home.process(FIRST) as house:
-        seen: list[int] = []
-        wait = Writing.wait
-
-        def look(writing: Writing) -> None:
-            seen.append(len(house.instances()))
-            wait(writing)
-
         house.store(1)
-        monkeypatch.setattr(Writing, "wait", look)
-        house.store(2)
-        assert set(seen) == {1}
+        monkeypatch.setattr(smalllog._Half, "write", slow)
+        told: list[StoreStatus] = []
+        thread = threading.Thread(target=lambda: told.append(house.store(2)))
+        thread.start()
+        assert started.wait(10)
+        assert len(house.instances()) == 1
+        assert not told
+        go_on.set()
+        thread.join()
+        assert told == [StoreStatus.SUCCESS]
         assert len(house.instances()) == 2
+
+
+def test_a_record_that_the_disk_refuses_is_not_committed(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise OSError(errno.EIO, "no")
+
+    with home.process(FIRST) as house:
+        house.store(1)
+        with monkeypatch.context() as patch:
+            patch.setattr(smalllog._Half, "write", lambda half, *given: Writing(refuse))
+            with pytest.raises(CannotWriteFile):
+                house.store(2)
+        assert len(house.instances()) == 1
+        assert len(list((home.folder / "storage").glob("??/*/*"))) == 1
+        assert house.store(2) is StoreStatus.SUCCESS
+
+
+def test_a_commit_that_failed_is_not_made_after_all(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sender sent it elsewhere, where it was deleted; then the process dies."""
+    with home.process(FIRST) as house:
+        house.store(1)
+        with monkeypatch.context() as patch:
+
+            def locked(*_: object) -> None:
+                raise DatabaseUnavailable("not now")
+
+            patch.setattr(house.ingest, "_insert", locked)
+            with pytest.raises(DatabaseUnavailable):
+                house.store(2)
+        assert len(list(house.storage.logged(FIRST))) == 2
+    with home.process(HEIR) as heir:
+        heir.recover()
+        assert len(heir.instances()) == 1
+        assert len(list((home.folder / "storage").glob("??/*/*"))) == 1
+
+
+def test_who_is_refused_as_dead_leaves_its_heir_the_files(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose promise it keeps: the record was there when the log was read."""
+    with home.process(FIRST) as house, home.process(HEIR) as heir:
+        house.store(1)
+        write = house.index.write
+
+        def late(work: Callable[[Transaction], Any], *, promised: bool = False) -> Any:
+            if promised:
+                monkeypatch.setattr(house.index, "write", write)
+                heir.recover()
+            return write(work, promised=promised)
+
+        monkeypatch.setattr(house.index, "write", late)
+        with pytest.raises(BadSequenceOfCalls):
+            house.store(2)
+        assert len(heir.instances()) == 2
+        assert len(list((home.folder / "storage").glob("??/*/*"))) == 2
+
+
+def test_names_of_a_block_that_was_seized_are_not_committed(home: Home) -> None:
+    """Although the log stands in a block that is newer."""
+    with home.process(FIRST) as house, home.process(HEIR) as heir:
+        house.ingest._files.names.take()  # of this thread
+        seize(heir.index, [FIRST])
+        standing: list[str] = []
+        thread = threading.Thread(target=lambda: standing.append(house.ingest.standing()))
+        thread.start()
+        thread.join()
+        with pytest.raises(BadSequenceOfCalls):
+            house.store(1)
+        assert heir.instances() == []
+
+
+def test_no_block_is_swept_before_its_log_is_read(home: Home) -> None:
+    """The heir died while it read, and who follows does not know yet that the first is dead."""
+    with home.process(FIRST) as house:
+        house.store(1)
+        home.keep()
+        for number in range(2, 100):
+            house.store(number)
+        before = house.instances(), house.log()
+    home.cut()
+    with home.process(HEIR) as heir:
+        seize(heir.index, [FIRST])
+
+        def stop(*_: object) -> None:
+            raise CannotWriteFile("stopped")
+
+        with pytest.raises(CannotWriteFile):
+            restore(heir.index, heir.storage, FIRST, stop)
+    with home.process("process-3") as third:
+        assert reclaim(third.index, third.storage, [HEIR]) == 0
+        third.recover()
+        assert (third.instances(), third.log()) == before
+        with third.index.read() as tx:
+            assert staging.owners(tx) == []
+
+
+def test_a_handful_is_promised_wholly_or_not_at_all(home: Home) -> None:
+    with home.process(FIRST) as house:
+        house.store(1)
+        long = Origin("RestApi", username="x" * limits.SMALL_NOTE_BYTES)
+        house.ingest._handfuls._store(
+            [
+                _Arrival(bytearray(make_instance(1, 1, n)), origin, lambda stored, error: None)
+                for n, origin in ((2, ORIGIN), (3, long))
+            ]
+        )
+        assert len(house.instances()) == 3
+        assert [bool(one.file.note) for one in house.storage.logged(FIRST)] == [True, False, False]
 
 
 def test_a_note_says_who_brought_it() -> None:

@@ -23,8 +23,10 @@ from wherry.errors import (
     ParameterOutOfRange,
     StorageFull,
 )
+from wherry.storage import logrecords
 from wherry.storage.base import ANYWHERE, Logged, SmallFile, StorageArea
 from wherry.storage.filesystem import FilesystemStorage
+from wherry.storage.smalllog import SmallLog
 from wherry.storage.submitted import Submitter, Writing
 
 
@@ -391,8 +393,11 @@ def test_a_clean_end_leaves_no_log(tmp_path: Path) -> None:
     assert get(storage, file.uuid) == b"one"
 
 
-@pytest.mark.parametrize("at", [0, 30, 200, 4096 + 200])
-def test_a_torn_or_damaged_log_gives_what_is_whole(tmp_path: Path, at: int) -> None:
+@pytest.mark.parametrize(
+    ("at", "lost"),
+    [(0, 3), (30, 3), (200, 0), (4096 + 8, 3), (4096 + 200, 1), (8192 + 8, 2), (12288 + 40, 1)],
+)
+def test_a_torn_or_damaged_log_gives_what_is_whole(tmp_path: Path, at: int, lost: int) -> None:
     storage = FilesystemStorage(tmp_path, "me")
     files = [small(bytes([n]) * 1000) for n in range(3)]
     for file in files:
@@ -402,7 +407,6 @@ def test_a_torn_or_damaged_log_gives_what_is_whole(tmp_path: Path, at: int) -> N
         log.write(b"\xff" * 8)
     found = [one.file for one in storage.logged("me")]
     assert all(file in files for file in found)
-    lost = 3 if at < 100 else 1
     assert len(found) == 3 - lost
 
 
@@ -444,6 +448,64 @@ def test_what_lies_behind_the_newest_record_is_old(
     assert [one.record for one in storage.logged("me")] == list(range(11, 26))
 
 
+def test_bytes_of_a_file_do_not_pose_as_a_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They lie where a record would begin, behind the newest one in a half that is used again."""
+    monkeypatch.setattr(limits, "SMALL_LOG_BYTES", limits.MIB)
+    monkeypatch.setattr(limits, "SMALL_LOG_MOST_BYTES", limits.MIB)
+    storage = FilesystemStorage(tmp_path, "me")
+    mine = small(b"what somebody would like to be here")
+    forged = logrecords.head([mine], 2**40, bytes(32)) + bytes(mine.data)
+    before = len(logrecords.head([mine], 1, bytes(32)))  # of a record of one file
+    hostile = small((b"x" * (4096 - before) + forged).ljust(100_000, b"\0"))
+    for file in (hostile, *(small(bytes([n]) * 100_000) for n in range(19)), small(b"short")):
+        storage.put([file]).wait()
+    log = (tmp_path / "small-files-log" / "me.0").read_bytes()
+    assert log[8192:].startswith(forged)
+    found = [one.file for one in storage.logged("me")]
+    assert mine not in found
+    assert found[-1].data == b"short"
+
+
+def test_a_record_is_kept_until_its_promise_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SMALL_LOG_BYTES", limits.MIB)
+    monkeypatch.setattr(limits, "SMALL_LOG_MOST_BYTES", limits.MIB)
+    storage = FilesystemStorage(tmp_path, "me")
+    secured = threading.Event()
+    storage.before_forgetting(secured.set)
+    promised = storage.put([small(bytes(100_000))._replace(note=b"a promise")])
+    promised.wait()
+    for n in range(12):
+        storage.put([small(bytes([n]) * 100_000)]).wait()
+    assert not secured.wait(0.2)
+    promised.done()
+    assert secured.wait(10)
+
+
+def test_a_log_that_somebody_drops_meanwhile_has_an_end(tmp_path: Path) -> None:
+    storage = FilesystemStorage(tmp_path, "me")
+    files = [small(bytes([n]) * 1000) for n in range(3)]
+    for file in files:
+        storage.put([file]).wait()
+    reading = storage.logged("me")
+    assert next(reading).file == files[0]
+    storage.drop_log("me")
+    assert [one.file for one in reading] == files[1:]  # of the file that is open
+    assert list(storage.logged("me")) == []
+
+
+def test_a_log_that_was_closed_takes_nothing_more(tmp_path: Path) -> None:
+    log = SmallLog(str(tmp_path), "me")
+    log.append([small(b"one")]).writing.wait()
+    log.close()
+    with pytest.raises(OSError, match="Stale"):
+        log.append([small(b"two")])
+    assert not list(tmp_path.glob("me.*"))
+
+
 def test_what_cannot_be_secured_is_not_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -462,6 +524,8 @@ def test_what_cannot_be_secured_is_not_forgotten(
         storage.put([file]).wait()
     with pytest.raises(DatabaseUnavailable):
         storage.put([small(bytes(100_000))])
+    with pytest.raises(DatabaseUnavailable):  # where it would fit is about to be used again
+        storage.put([small(b"little")])
     assert [one.file for one in storage.logged("me")] == files
     trouble.clear()
     storage.put([small(bytes(100_000))]).wait()

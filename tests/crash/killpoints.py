@@ -10,9 +10,11 @@ from __future__ import annotations
 import mmap
 import os
 import shutil
+import sqlite3
 import struct
 import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,9 @@ class KillPoints:
             else:
                 target.unlink(missing_ok=True)
         (index / "wherry.db-shm").unlink(missing_ok=True)
+        with closing(sqlite3.connect(index / "wherry.db")) as database:
+            database.execute("UPDATE processes SET host = 'before the machine began'")
+            database.commit()
         synced = set((self._durable / "synced").read_text().split("\n"))
         all_at = max((int(one[1:]) for one in synced if one.startswith("*")), default=0)
         for number, path in enumerate(sorted(storage.glob("??/*/*"))):

@@ -20,7 +20,7 @@ from wherry.storage.base import (
     Logged,
     Put,
     SmallFile,
-    nothing_to_wait_for,
+    in_place,
     type_buffer,
 )
 from wherry.storage.places import OBJECT_STORAGE, Place
@@ -55,7 +55,7 @@ class MemoryStorage:
                 for earlier in writers[:done]:
                     self.delete(earlier.uuid)
                 raise
-        return Put([PLACE] * len(files), 0, nothing_to_wait_for)
+        return in_place([PLACE] * len(files))
 
     def before_forgetting(self, secure: Callable[[], None]) -> None:
         pass

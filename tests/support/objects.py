@@ -18,7 +18,7 @@ from wherry.storage.base import (
     FileWriter,
     Put,
     SmallFile,
-    nothing_to_wait_for,
+    in_place,
 )
 from wherry.storage.filesystem import FilesystemStorage
 from wherry.storage.places import OBJECT_STORAGE, Place
@@ -58,7 +58,7 @@ class FakeObjects(FilesystemStorage):
         self._called("put")
         self._put_synced(files)
         places = [self.place_for(DICOM_CONTENT)] * len(files)
-        return Put(places, 0, nothing_to_wait_for)
+        return in_place(places)
 
     def open(self, uuid: str, place: str = ANYWHERE) -> FileReader:
         self._called("open", uuid)

@@ -82,7 +82,8 @@ class Connection(Transaction):
 
     @abstractmethod
     def commit(self) -> None:
-        """Make it durable. An exception says that it is undone."""
+        """Make it durable, unless ``relax`` has said otherwise. An exception says that it is
+        undone."""
 
     @abstractmethod
     def rollback(self) -> None:

@@ -10,7 +10,7 @@ for the first time or the last.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
+from typing import Final, NamedTuple
 
 from wherry.index.database import Transaction
 
@@ -50,13 +50,18 @@ def owned(tx: Transaction, prefixes: Collection[str], owner: str) -> bool:
     return row == (len(set(prefixes)),)
 
 
-def note_logged(tx: Transaction, prefix: str, owner: str, record: int) -> bool:
-    """What the log promises is committed up to this record, in this transaction; False when the
-    block that stands for the log is not open or not its owner's."""
+def note_logged(
+    tx: Transaction, prefix: str, owner: str, record: int, prefixes: Collection[str] = ()
+) -> bool:
+    """Nothing up to this record of the log is promised any more: it is committed in this
+    transaction, or given up. False when the block that stands for the log, or one of ``prefixes``,
+    is not open or not its owner's."""
+    blocks = {prefix, *prefixes}
     return (
         tx.run(
-            "UPDATE staging_blocks SET logged = ? WHERE prefix = ? AND owner = ?",
-            (record, prefix, owner),
+            "UPDATE staging_blocks SET logged = ? WHERE prefix = ? AND"
+            " (SELECT count(*) FROM staging_blocks WHERE prefix IN ? AND owner = ?) = ?",
+            (record, prefix, list(blocks), owner, len(blocks)),
         )
         > 0
     )
@@ -102,7 +107,7 @@ def seize(tx: Transaction, owners: Collection[str], at: float) -> None:
     """Nobody may commit a file of their blocks any more; these are to be swept from that epoch
     second on."""
     tx.run(
-        "UPDATE staging_blocks SET owner = ? WHERE owner IN ?",
+        "UPDATE staging_blocks SET former_owner = owner, owner = ? WHERE owner IN ?",
         (f"{_DEAD}:{int(at)}", list(owners)),
     )
 
@@ -112,14 +117,23 @@ def abandon(tx: Transaction, prefix: str, at: float) -> None:
     tx.run("UPDATE staging_blocks SET owner = ? WHERE prefix = ?", (f"{_DEAD}:{int(at)}", prefix))
 
 
-def to_sweep(tx: Transaction, now: float) -> list[tuple[str, bool]]:
-    """The blocks that are to be swept, and whether it is for the last time."""
+class Sweep(NamedTuple):
+    """A block that is to be swept."""
+
+    prefix: str
+    last: bool
+    """Whether it is for the last time."""
+    former_owner: str
+
+
+def to_sweep(tx: Transaction, now: float) -> list[Sweep]:
+    """The blocks that are due."""
     rows = tx.all(
-        "SELECT prefix, owner FROM staging_blocks WHERE owner LIKE ? OR owner LIKE ?",
+        "SELECT prefix, owner, former_owner FROM staging_blocks WHERE owner LIKE ? OR owner LIKE ?",
         (f"{_DEAD}:%", f"{_SWEPT}:%"),
     )
-    found = [(prefix, *owner.split(":")) for prefix, owner in rows]
-    return [(prefix, kind == _SWEPT) for prefix, kind, at in found if float(at) <= now]
+    found = [(Sweep(prefix, False, former), *owner.split(":")) for prefix, owner, former in rows]
+    return [block._replace(last=kind == _SWEPT) for block, kind, at in found if float(at) <= now]
 
 
 def sweep_again(tx: Transaction, prefix: str, at: float) -> None:

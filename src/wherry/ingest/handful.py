@@ -182,21 +182,27 @@ class Handfuls:
                 for file in files:
                     self._names.settle(file.uuid)
             raise
-        batch = [
-            staged_instance(
-                file.uuid, place, len(file.data), file.digest, summary, arrival.origin, date
-            )
-            for arrival, file, summary, place in zip(
-                handful, files, summaries, put.places, strict=True
-            )
-        ]
-        return self._commit(batch, put, standing, all(notes))
+        try:
+            batch = [
+                staged_instance(
+                    file.uuid, place, len(file.data), file.digest, summary, arrival.origin, date
+                )
+                for arrival, file, summary, place in zip(
+                    handful, files, summaries, put.places, strict=True
+                )
+            ]
+            return self._commit(batch, put, standing, notes[0] != b"")
+        finally:
+            put.done()
 
     def _notes(self, handful: list[_Arrival], standing: str, date: str) -> list[bytes]:
+        """For all of them or for none."""
+        none = [b""] * len(handful)
         if not self._promises:
-            return [b""] * len(handful)
+            return none
         block = block_of(standing)
-        return [Promise(block, date, arrival.origin).note() for arrival in handful]
+        notes = [Promise(block, date, arrival.origin).note() for arrival in handful]
+        return notes if all(notes) else none
 
 
 def _cost(arrival: _Arrival) -> int:

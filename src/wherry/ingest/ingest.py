@@ -178,7 +178,13 @@ class Ingest:
         """
         if self._recoding is not None:
             batch = self._all_recoded(batch)
-        return self._commit(batch, lambda tx: self._add(tx, batch))
+        try:
+            stored = self._index.write(lambda tx: self._add(tx, batch))
+        except BaseException:
+            self._files.give_up([staged.attachment for staged in batch])
+            raise
+        self._settle(batch, stored)
+        return stored
 
     def _commit_put(
         self, batch: Sequence[StagedInstance], put: Put, standing: str, promised: bool
@@ -186,29 +192,25 @@ class Ingest:
         """``commit`` of small files. ``standing``: what ``NewFiles.standing`` said before they were
         ``put``; ``promised``: if there is a log, it holds what it takes to do this again."""
         promised = promised and put.record > 0
+        uuids = _uuids(batch)
 
         def work(tx: Transaction) -> list[Stored]:
             if promised:
-                self._files.note_logged(tx, standing, put.record)
+                self._files.note_logged(tx, standing, put.record, uuids)
             else:
-                self._files.check_owned(tx, [*_uuids(batch), standing])
+                self._files.check_owned(tx, [*uuids, standing])
             stored = self._insert(tx, batch)
             put.wait()  # the disk had all this time for it; nothing is visible before it
             return stored
 
-        return self._commit(batch, work, promised=promised)
-
-    def _commit(
-        self,
-        batch: Sequence[StagedInstance],
-        work: Callable[[Transaction], list[Stored]],
-        *,
-        promised: bool = False,
-    ) -> list[Stored]:
         try:
             stored = self._index.write(work, promised=promised)
         except BaseException:
-            self._files.give_up([staged.attachment for staged in batch])
+            attachments = [staged.attachment for staged in batch]
+            if promised:
+                self._files.break_promise(standing, put.record, attachments)
+            else:
+                self._files.give_up(attachments)
             raise
         self._settle(batch, stored)
         return stored

@@ -52,11 +52,29 @@ class NewFiles:
         if not staging.owned(tx, prefixes, self._owner):
             self._give_way()
 
-    def note_logged(self, tx: Transaction, standing: str, record: int) -> None:
-        """Part of a commit that the log promises: the index has it up to this record. The same as
-        ``check_owned``, since whoever takes one block of a process takes all."""
-        if not staging.note_logged(tx, standing[:PREFIX_LENGTH], self._owner, record):
+    def note_logged(
+        self, tx: Transaction, standing: str, record: int, uuids: Iterable[str]
+    ) -> None:
+        """``check_owned`` as part of a commit that the log promises: the index has it up to this
+        record."""
+        prefixes = {uuid[:PREFIX_LENGTH] for uuid in uuids}
+        if not staging.note_logged(tx, standing[:PREFIX_LENGTH], self._owner, record, prefixes):
             self._give_way()
+
+    def break_promise(self, standing: str, record: int, files: Collection[Attachment]) -> None:
+        """``give_up`` after a commit that this record of the log promises, so that nobody makes it
+        after all. When others have taken this process for dead, they may: the files are theirs."""
+        prefix, uuids = standing[:PREFIX_LENGTH], [file.uuid for file in files]
+
+        def work(tx: Transaction) -> set[str] | None:
+            if not staging.note_logged(tx, prefix, self._owner, record):
+                return None
+            return staging.attached(tx, uuids)
+
+        with left_to_next_start():
+            attached = self._index.write(work)
+            if attached is not None:
+                self._settle_or_remove(files, attached)
 
     def _give_way(self) -> NoReturn:
         self.names.abandon()
@@ -99,11 +117,14 @@ class NewFiles:
         with left_to_next_start():
             with self._index.read() as tx:
                 attached = staging.attached(tx, [file.uuid for file in files])
-            for file in files:
-                if file.uuid in attached:
-                    self.settle(file.uuid)
-                else:
-                    self.remove(file)
+            self._settle_or_remove(files, attached)
+
+    def _settle_or_remove(self, files: Iterable[Attachment], attached: Collection[str]) -> None:
+        for file in files:
+            if file.uuid in attached:
+                self.settle(file.uuid)
+            else:
+                self.remove(file)
 
 
 @contextmanager

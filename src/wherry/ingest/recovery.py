@@ -123,8 +123,13 @@ def sweep(index: Index, storage: StorageArea) -> int:
     now = clock.timestamp()
     with index.read() as tx:
         blocks = staging.to_sweep(tx, now)
+    # Looked at after the blocks: a log that is not there now was read to its end, or is of a
+    # process that had lost its blocks before.
+    to_be_read = set(storage.logs())
     removed = 0
-    for prefix, last in blocks:
+    for prefix, last, former_owner in blocks:
+        if former_owner in to_be_read:
+            continue  # it tells which of these files were promised
         if last or storage.shares_files:
             removed += sweep_block(index, storage, prefix)
         else:

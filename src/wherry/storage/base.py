@@ -54,10 +54,18 @@ class Put(NamedTuple):
     wait: Callable[[], None]
     """Returns when they survive a power cut; may be called again. Raises as ``put`` does: then none
     of them is there."""
+    done: Callable[[], None]
+    """To be called once when there were notes and what they promise is done, or given up: the log
+    keeps the record until then."""
 
 
-def nothing_to_wait_for() -> None:
-    """``Put.wait`` of files that survive a power cut already."""
+def in_place(places: list[str]) -> Put:
+    """Files that survive a power cut already."""
+    return Put(places, 0, _nothing, _nothing)
+
+
+def _nothing() -> None:
+    """Nothing is to be waited for."""
 
 
 class FileWriter(Protocol):
@@ -152,8 +160,8 @@ class StorageArea(Protocol):
     def put(self, files: Sequence[SmallFile]) -> Put:
         """Create small DICOM files, together at most ``limits.SMALL_RECORD_BYTES`` with their
         notes and ``limits.SMALL_ENTRY_BYTES`` for each, and begin to make them survive a power cut,
-        if need be by way of a log. When it raises (``StorageFull``, ``CannotWriteFile``), none of
-        them is there."""
+        if need be by way of a log. When it raises (``StorageFull``, ``CannotWriteFile``, what
+        ``before_forgetting`` tells of), none of them is there."""
 
     def before_forgetting(self, secure: Callable[[], None]) -> None:
         """``secure`` is called before records of the log of this process are forgotten, from any

@@ -49,9 +49,15 @@ class CountingStorage:
     def put(self, files: Sequence[SmallFile]) -> Put:
         started = clock.monotonic()
         put = self._inner.put(files)
-        self._metrics.observe(CREATE, (clock.monotonic() - started) * 1000)
+        spent_s = clock.monotonic() - started
         self._metrics.add(WRITTEN_BYTES, sum(len(file.data) for file in files))
-        return put
+
+        def wait() -> None:
+            started = clock.monotonic()
+            put.wait()
+            self._metrics.observe(CREATE, (spent_s + clock.monotonic() - started) * 1000)
+
+        return put._replace(wait=wait)
 
     def before_forgetting(self, secure: Callable[[], None]) -> None:
         self._inner.before_forgetting(secure)

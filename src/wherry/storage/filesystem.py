@@ -29,7 +29,7 @@ from wherry.storage.base import (
     Logged,
     Put,
     SmallFile,
-    nothing_to_wait_for,
+    in_place,
     type_buffer,
 )
 from wherry.storage.direct import Buffers, Stream, start_writeback, write_all
@@ -206,11 +206,10 @@ class FilesystemStorage:
         log, places = self._log, [PLACE] * len(files)
         if log is None:
             self._put_synced(files)
-            return Put(places, 0, nothing_to_wait_for)
+            return in_place(places)
         record = self._put_logged(files, log)
-        return Put(
-            places, record.number, partial(self._wait, record, [file.uuid for file in files])
-        )
+        wait = partial(self._wait, record, [file.uuid for file in files])
+        return Put(places, record.number, wait, record.done)
 
     def before_forgetting(self, secure: Callable[[], None]) -> None:
         if self._log is not None:

@@ -9,7 +9,8 @@ log's other half goes on.
 After a power cut the log gives back what the file system has lost; whoever starts then asks the
 index which of the files somebody can see (``ingest.recovery``). With a file goes a note, which the
 log keeps too; so it may also stand for a commit of the index that is not synced by itself
-(``ingest.promises``). Such commits must be durable before the log forgets: ``secure`` sees to it.
+(``ingest.promises``). Such commits must be made, and durable, before the log forgets: it waits for
+``Record.done``, and ``secure`` sees to the rest.
 
 Not here: what a record looks like (``logrecords``), names, what a file or a note means.
 """
@@ -17,6 +18,7 @@ Not here: what a record looks like (``logrecords``), names, what a file or a not
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
 import re
@@ -28,7 +30,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wherry import limits
-from wherry.errors import WherryError
 from wherry.storage import logrecords as records
 from wherry.storage.base import SmallFile
 from wherry.storage.direct import set_direct, write_all
@@ -44,6 +45,8 @@ class Record(NamedTuple):
     number: int
     writing: Writing
     """Its files survive a power cut when this is over."""
+    done: Callable[[], None]
+    """To be called once, when what its notes promise is committed, or never will be."""
 
 
 class SmallLog:
@@ -53,13 +56,15 @@ class SmallLog:
         self._folder = folder
         self._owner = owner
         self._lock = threading.Lock()
+        self._key = records.new_key()
         self._buffer = memoryview(mmap.mmap(-1, padded(limits.SMALL_RECORD_BYTES)))
-        self._submitter = Submitter(self._buffer)
+        self._submitter: Submitter | None = None
         self._halves: list[_Half] = []
         self._active = 0
         self._number = 0
         self._last: tuple[Writing, int] | None = None
         """The newest record, and where it begins."""
+        self._closed = False
         self.secure: Callable[[], None] = _nothing
         """Makes everything durable that relies on a record; called before records are forgotten,
         from a thread of the log. What it raises, the next ``append`` raises."""
@@ -68,12 +73,15 @@ class SmallLog:
         """Begin to make ``files`` durable, together at most ``limits.SMALL_RECORD_BYTES`` with
         their notes and ``limits.SMALL_ENTRY_BYTES`` for each. Raises ``OSError``."""
         with self._lock:
+            if self._closed:
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
             self._end_last()
-            if not self._halves:
+            if self._submitter is None:
                 self._begin()
+                self._submitter = Submitter(self._buffer)
             size = self._fill(files)
             half = self._halves[self._active]
-            if half.position + size > half.size:
+            if not half.has_room(size):
                 half.start_settling(self.secure)
                 other = self._halves[1 - self._active]
                 other.wait_settled()
@@ -82,7 +90,8 @@ class SmallLog:
             writing = half.write(self._submitter, self._buffer[:size])
             self._number += 1
             self._last = writing, at
-            return Record(self._number, writing)
+            promises = any(file.note for file in files)
+            return Record(self._number, writing, half.promise() if promises else _nothing)
 
     def _end_last(self) -> None:
         """The record before this one is whole, or this one takes its place: what lies behind a
@@ -97,8 +106,10 @@ class SmallLog:
     def close(self) -> None:
         """Make the files themselves durable and remove the log."""
         with self._lock:
+            self._closed = True
             self._end_last()
-            self._submitter.close()
+            if self._submitter is not None:
+                self._submitter.close()
             halves, self._halves = self._halves, []
             for half in halves:
                 half.wait_settled()
@@ -108,8 +119,7 @@ class SmallLog:
 
     def _begin(self) -> None:
         os.makedirs(self._folder, exist_ok=True)  # noqa: PTH103
-        for number in (0, 1):
-            self._halves.append(_Half(self._folder, f"{self._owner}.{number}"))
+        halves = [_Half(self._folder, f"{self._owner}.{n}", self._key) for n in (0, 1)]
         folder = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
         parent = os.open(os.path.dirname(self._folder), os.O_RDONLY | os.O_CLOEXEC)  # noqa: PTH120
         try:
@@ -118,10 +128,11 @@ class SmallLog:
         finally:
             os.close(folder)
             os.close(parent)
+        self._halves = halves
 
     def _fill(self, files: Sequence[SmallFile]) -> int:
         """Lay the record out in the buffer; its size with the padding."""
-        head = records.head(files, self._number + 1)
+        head = records.head(files, self._number + 1, self._key)
         at = len(head)
         buffer = self._buffer
         buffer[:at] = head
@@ -134,7 +145,7 @@ class SmallLog:
 class _Half:
     """One file of the log, laid out with zeros so that a write changes nothing but its bytes."""
 
-    def __init__(self, folder: str, name: str) -> None:
+    def __init__(self, folder: str, name: str, key: bytes) -> None:
         path = f"{folder}/{name}"
         # Opened before any file is written: syncfs tells an error of writing only to descriptors
         # that were there when it happened.
@@ -144,12 +155,32 @@ class _Half:
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_DSYNC
         self._fd = os.open(path, flags, 0o600)
         self.size = 0
-        self.position = 0
+        self.position = records.FIRST_RECORD
+        self._promised = 0
+        self._kept = threading.Condition()
         self._direct = set_direct(self._fd, on=True)
         self._settling: threading.Thread | None = None
         self._secure: Callable[[], None] = _nothing
         self._error: Exception | None = None
         self._grow(limits.SMALL_LOG_BYTES)
+        block = memoryview(mmap.mmap(-1, records.FIRST_RECORD))
+        block[:] = records.first_block(key)
+        write_all(self._fd, block, 0)
+
+    def has_room(self, size: int) -> bool:
+        """Whether a record of this size may be written here now."""
+        return self._settling is None and self.position + size <= self.size
+
+    def promise(self) -> Callable[[], None]:
+        """A record here is not to be forgotten before the result is called."""
+        with self._kept:
+            self._promised += 1
+        return self._keep
+
+    def _keep(self) -> None:
+        with self._kept:
+            self._promised -= 1
+            self._kept.notify_all()
 
     def write(self, submitter: Submitter, record: memoryview) -> Writing:
         """Begin to write what the buffer of ``submitter`` begins with."""
@@ -207,13 +238,15 @@ class _Half:
         self._release()
 
     def _settle(self) -> None:
+        with self._kept:
+            self._kept.wait_for(lambda: not self._promised)
         try:
             _sync_file_system(self._folder_fd)
             self._secure()
-        except (OSError, WherryError) as error:
+        except Exception as error:  # whatever it is, nothing may be forgotten
             self._error = error
             return
-        self.position = 0
+        self.position = records.FIRST_RECORD
         self._error = None
         if self.size < limits.SMALL_LOG_MOST_BYTES:
             with suppress(OSError):  # a full disk: it goes on as small as it is

@@ -10,6 +10,7 @@ Not here: what is written, and where.
 from __future__ import annotations
 
 import ctypes
+import errno
 import platform
 import sys
 import threading
@@ -115,10 +116,11 @@ class Submitter:
         return self._call(0, ctypes.c_uint(1), ctypes.byref(self._context)) == 0
 
     def _collect(self, size: int, again: type_again) -> None:
-        # A signal may interrupt it; nothing else is under way, so the one event is ours.
-        while self._call(2, self._context, _ONE, _ONE, ctypes.byref(self._event), None) != 1:
-            pass
-        if self._event.result != size:
+        event, one_event = ctypes.byref(self._event), (_ONE, _ONE)
+        while (found := self._call(2, self._context, *one_event, event, None)) != 1:
+            if found < 0 and ctypes.get_errno() != errno.EINTR:  # a signal, nothing else, may be
+                break
+        if found != 1 or self._event.result != size:
             again()
 
     def _call(self, which: int, *arguments: object) -> int:
@@ -127,4 +129,4 @@ class Submitter:
 
 
 _ONE = ctypes.c_long(1)
-_syscall = ctypes.CDLL(None).syscall
+_syscall = ctypes.CDLL(None, use_errno=True).syscall

@@ -24,7 +24,7 @@ from wherry.storage.base import (
     Logged,
     Put,
     SmallFile,
-    nothing_to_wait_for,
+    in_place,
     type_buffer,
 )
 from wherry.storage.direct import Buffers
@@ -80,7 +80,7 @@ class ObjectStorage:
             self._client.put(keys[0], files[0].data)
         else:
             self._put_all(files, keys)
-        return Put([_place(name)] * len(files), 0, nothing_to_wait_for)
+        return in_place([_place(name)] * len(files))
 
     def before_forgetting(self, secure: Callable[[], None]) -> None:
         pass  # there is no log
