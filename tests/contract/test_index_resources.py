@@ -415,11 +415,11 @@ def test_the_journal_of_names_knows_what_is_attached(index: Index) -> None:
     with index.read() as tx:
         assert staging.blocks(tx, "me") == []
         assert staging.to_sweep(tx, 99.0) == []
-        assert staging.to_sweep(tx, 100.0) == [("abcd1234-0000", False)]
+        assert staging.to_sweep(tx, 100.0) == [("abcd1234-0000", False, "me")]
     index.write(lambda tx: staging.sweep_again(tx, "abcd1234-0000", 200.0))
     with index.read() as tx:
         assert staging.to_sweep(tx, 199.0) == []
-        assert staging.to_sweep(tx, 200.0) == [("abcd1234-0000", True)]
+        assert staging.to_sweep(tx, 200.0) == [("abcd1234-0000", True, "me")]
 
 
 def test_blocks_of_processes_that_are_no_more(index: Index) -> None:

@@ -68,7 +68,8 @@ def test_elsewhere_a_row_that_does_not_change_for_a_lease_is_dead(
     monkeypatch.setattr(clock, "monotonic", lambda: now)
     me = Presence(index)
     me.register()
-    row = register(index)
+    boot = my_row(index, me).host.partition("/")[0]
+    row = register(index, host=f"{boot}/pid:[1]")
     assert me.dead() == []
     now += limits.LEASE_S - 1
     assert me.dead() == []
@@ -77,6 +78,15 @@ def test_elsewhere_a_row_that_does_not_change_for_a_lease_is_dead(
     assert me.dead() == []
     now += limits.LEASE_S + 1
     assert me.dead() == ["other"]
+
+
+def test_who_began_before_the_machine_did_is_dead_where_the_index_is_of_one_machine(
+    index: Index,
+) -> None:
+    me = Presence(index)
+    me.register()
+    register(index)
+    assert me.dead() == (["other"] if index.embedded else [])
 
 
 def test_one_that_was_buried_alive_comes_back(index: Index) -> None:

@@ -315,14 +315,14 @@ def test_an_acknowledged_bucket_survives_a_power_cut(
         note(fd)
 
     def log(smalllog: SmallLog, files: Sequence[SmallFile]) -> Record:
-        number, writing = append(smalllog, files)
+        record = append(smalllog, files)
 
         def finish() -> None:
-            writing.wait()
+            record.writing.wait()
             for file in files:
                 note(area.folder / file.uuid[:2] / file.uuid[2:4] / file.uuid)
 
-        return Record(number, Writing(finish))
+        return record._replace(writing=Writing(finish))
 
     def check(work: Callable[[Any], Any]) -> Any:
         for path in area.folder.glob("??/**"):
