@@ -56,15 +56,12 @@ def note_logged(
     """Nothing up to this record of the log is promised any more: it is committed in this
     transaction, or given up. False when the block that stands for the log, or one of ``prefixes``,
     is not open or not its owner's."""
-    blocks = {prefix, *prefixes}
-    return (
-        tx.run(
-            "UPDATE staging_blocks SET logged = ? WHERE prefix = ? AND"
-            " (SELECT count(*) FROM staging_blocks WHERE prefix IN ? AND owner = ?) = ?",
-            (record, prefix, list(blocks), owner, len(blocks)),
-        )
-        > 0
+    changed = tx.run(
+        "UPDATE staging_blocks SET logged = ? WHERE prefix = ? AND owner = ? AND"
+        " (SELECT count(*) FROM staging_blocks WHERE prefix IN ? AND owner = ?) = ?",
+        (record, prefix, owner, list(prefixes), owner, len(prefixes)),
     )
+    return changed > 0
 
 
 def secure(tx: Transaction, prefix: str) -> None:
@@ -85,13 +82,11 @@ def logged(tx: Transaction, prefix: str) -> int | None:
 
 def keep_promise(tx: Transaction, prefix: str, record: int) -> bool:
     """An heir has committed what this record promises; False when somebody else has already."""
-    return (
-        tx.run(
-            "UPDATE staging_blocks SET logged = ? WHERE prefix = ? AND logged < ?",
-            (record, prefix, record),
-        )
-        > 0
+    changed = tx.run(
+        "UPDATE staging_blocks SET logged = ? WHERE prefix = ? AND logged < ?",
+        (record, prefix, record),
     )
+    return changed > 0
 
 
 def ownerless(tx: Transaction) -> list[str]:
