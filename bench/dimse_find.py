@@ -35,7 +35,8 @@ from wherry.dicom.preamble import EXPLICIT
 from wherry.dicom.tags import tag_of
 from wherry.dicom.wire.commands import Command, CommandField
 from wherry.dimse.question import STUDY_ROOT
-from wherry.modalities.association import Association, Target
+from wherry.modalities.associations.association import Association
+from wherry.modalities.associations.connection import Target
 
 ROOT: Final = "1.2.826.0.1.3680043.10.77."
 MODALITIES: Final = ("CT", "MR", "CR", "US")

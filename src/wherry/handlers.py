@@ -21,10 +21,10 @@ from wherry.ingest.ingest import Ingest
 from wherry.ingest.recovery import Janitor
 from wherry.jobs.shop import Rules
 from wherry.modalities import ModalityBook
-from wherry.modalities.commitment import ask_to_commit
-from wherry.modalities.pool import AssociationPool
-from wherry.modalities.store import MOVE_TYPE, ModalityStore
-from wherry.modalities.store import TYPE as STORE_TYPE
+from wherry.modalities.associations.pool import AssociationPool
+from wherry.modalities.commitment.requesting import ask_to_commit
+from wherry.modalities.sending.store import MOVE_TYPE, ModalityStore
+from wherry.modalities.sending.store import TYPE as STORE_TYPE
 from wherry.moving.job import StorageMoves
 from wherry.moving.order import MOVE, POLICY
 from wherry.storage.base import StorageArea

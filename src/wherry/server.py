@@ -44,9 +44,9 @@ from wherry.ingest.recovery import Janitor
 from wherry.jobs.engine import JobEngine
 from wherry.metrics import Metrics
 from wherry.modalities import ModalityBook
-from wherry.modalities.commitment_scp import CommitmentScp
-from wherry.modalities.pool import AssociationPool
-from wherry.modalities.retrieving import GetJobs, MoveJobs
+from wherry.modalities.associations.pool import AssociationPool
+from wherry.modalities.commitment.scp import CommitmentScp
+from wherry.modalities.retrieving.job import GetJobs, MoveJobs
 from wherry.model import Level
 from wherry.moving.policy import Policy
 from wherry.moving.reads import ReadNotes

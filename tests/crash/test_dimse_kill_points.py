@@ -24,7 +24,7 @@ from tests.support.jobs import eventually
 from tests.support.server import Server, free_port
 from wherry.dicom.preamble import read_preamble
 from wherry.errors import NetworkProtocol
-from wherry.modalities.association import Association
+from wherry.modalities.associations.association import Association
 
 pytestmark = pytest.mark.crash
 

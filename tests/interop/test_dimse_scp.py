@@ -19,7 +19,7 @@ from wherry.dicom.codecs.syntaxes import BASELINE, J2K
 from wherry.dicom.preamble import read_preamble
 from wherry.dicom.wire.commands import Command, CommandField
 from wherry.errors import NetworkProtocol
-from wherry.modalities.association import Association
+from wherry.modalities.associations.association import Association
 
 VERIFICATION = "1.2.840.10008.1.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"

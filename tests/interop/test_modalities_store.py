@@ -24,7 +24,7 @@ from wherry.dicom.codecs.image import Image
 from wherry.dicom.codecs.syntaxes import LOSSLESS_SV1
 from wherry.dicom.preamble import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
 from wherry.errors import BadFileFormat, WherryError
-from wherry.modalities.outgoing import read
+from wherry.modalities.sending.outgoing import read
 
 NATIVE = {IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED}
 MANY = 120

@@ -12,8 +12,8 @@ from wherry.dicom.attributes import read, write
 from wherry.dicom.plain import from_stored, plain, printed, to_stored
 from wherry.dicom.preamble import EXPLICIT
 from wherry.errors import Refused, UnknownDicomTag, WherryError
-from wherry.modalities.identifiers import identifier, spelled
-from wherry.modalities.levels import level_of
+from wherry.modalities.asking.identifiers import identifier, spelled
+from wherry.modalities.asking.levels import level_of
 from wherry.model import Manufacturer
 from wherry.rest.query_body import parsed, question, worklist_query
 from wherry.rest.retrieving import retrieval_body

@@ -28,7 +28,7 @@ from wherry.dicom.wire.pdu import (
     UserInformation,
 )
 from wherry.dicom.wire.writing import encode
-from wherry.modalities.association import Association
+from wherry.modalities.associations.association import Association
 from wherry.modalities.echo import echo
 
 CT = "1.2.840.10008.5.1.4.1.1.2"

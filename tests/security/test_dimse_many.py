@@ -19,7 +19,7 @@ from tests.support.jobs import eventually
 from tests.support.server import Server
 from wherry.dicom.attributes import Attribute, write
 from wherry.dicom.wire.commands import Command, CommandField
-from wherry.modalities.association import Association
+from wherry.modalities.associations.association import Association
 from wherry.modalities.echo import echo
 
 CALLERS = 64

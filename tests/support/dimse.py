@@ -15,7 +15,8 @@ from wherry.dicom.preamble import read_preamble
 from wherry.dicom.scan import scan
 from wherry.dicom.wire.commands import Command, CommandField
 from wherry.errors import WherryError
-from wherry.modalities.association import Association, Target
+from wherry.modalities.associations.association import Association
+from wherry.modalities.associations.connection import Target
 
 
 @contextmanager

@@ -15,12 +15,8 @@ from wherry.dicom.preamble import EXPLICIT
 from wherry.dicom.wire.commands import Command, CommandField
 from wherry.dicom.wire.pdu import Abort, AssociateReject, ReleaseRequest
 from wherry.errors import NetworkProtocol, NoAcceptableContext, ParameterOutOfRange
-from wherry.modalities.association import (
-    Association,
-    ModalitySilent,
-    ModalityUnavailable,
-    Target,
-)
+from wherry.modalities.associations.association import Association
+from wherry.modalities.associations.connection import ModalitySilent, ModalityUnavailable, Target
 
 CLASS = "1.2.840.10008.5.1.4.1.1.2"
 PROPOSED = [(CLASS, (EXPLICIT,))]
@@ -189,7 +185,7 @@ def test_the_wait_for_a_connection_can_be_ended() -> None:
 
         thread = threading.Thread(target=ask)
         thread.start()
-        eventually(lambda: begun and begun[0]._socket.fileno() >= 0)
+        eventually(lambda: begun and begun[0].connection.fileno() >= 0)
         begun[0].abort()
         thread.join(DEADLINE_S)
         assert not thread.is_alive()
@@ -279,7 +275,7 @@ def test_descriptors_of_any_number(scp: Scp) -> None:
         while not taken or taken[-1] <= 1024:
             taken.append(os.open("/dev/null", os.O_RDONLY))
         with Association(target(scp), PROPOSED) as association:
-            assert association._socket.fileno() > 1024
+            assert association.connection.fileno() > 1024
             assert not association.ready()
     finally:
         for one in taken:

@@ -31,9 +31,10 @@ from wherry.index import commitments, resources
 from wherry.index.commitments import FAILURE, PENDING, SUCCESS, AskedInstance, Commitment
 from wherry.index.database import Index
 from wherry.index.opening import IndexSettings, open_index
-from wherry.modalities import commitment
-from wherry.modalities.association import Association, ModalityUnavailable, Target
-from wherry.modalities.calling import target
+from wherry.modalities.associations.association import Association
+from wherry.modalities.associations.calling import target
+from wherry.modalities.associations.connection import ModalityUnavailable, Target
+from wherry.modalities.commitment import requesting as commitment
 from wherry.model import Modality
 
 A, B = Reference("1.2.4", "1.2.3"), Reference("1.2.4", "1.2.5")

@@ -18,7 +18,7 @@ from wherry.dicom.commitment import (
     Reference,
 )
 from wherry.jobs.handler import Interrupted
-from wherry.modalities.commitment_check import CommitmentCheck
+from wherry.modalities.commitment.check import CommitmentCheck
 from wherry.model import Attachment
 
 CT = "1.2.840.10008.5.1.4.1.1.2"

@@ -29,8 +29,8 @@ from wherry.dicom.wire.pdu import Abort, AssociateReject, ReleaseRequest, Releas
 from wherry.dicom.wire.writing import encode
 from wherry.errors import InexistentItem, NetworkProtocol
 from wherry.jobs.handler import Interrupted
-from wherry.modalities.association import ModalityUnavailable
-from wherry.modalities.commitment_scp import CommitmentOrder, CommitmentScp
+from wherry.modalities.associations.connection import ModalityUnavailable
+from wherry.modalities.commitment.scp import CommitmentOrder, CommitmentScp
 
 A = Reference("1.2.4", "1.2.3")
 REPORT = CommitmentReport("2.25.1", (), (Failure(A, 0x0112),))

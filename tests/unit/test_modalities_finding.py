@@ -35,10 +35,10 @@ from wherry.dicom.wire.messages import message
 from wherry.dicom.wire.pdu import Abort
 from wherry.dicom.wire.writing import encode
 from wherry.errors import FindNotSupported, NetworkProtocol
-from wherry.modalities.association import ModalityUnavailable, Target
-from wherry.modalities.failure import DimseFailure
-from wherry.modalities.finding import Finder
-from wherry.modalities.identifiers import identifier
+from wherry.modalities.asking.finding import Finder
+from wherry.modalities.asking.identifiers import identifier
+from wherry.modalities.associations.connection import ModalityUnavailable, Target
+from wherry.modalities.associations.failure import DimseFailure
 from wherry.model import Level
 
 QUERY = identifier(Level.STUDY, {0x00100010: "Zoé*"})

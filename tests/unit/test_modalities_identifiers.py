@@ -10,14 +10,14 @@ from wherry.dicom import charsets
 from wherry.dicom.attributes import Attribute
 from wherry.dicom.tags import keyword_of, tag_of
 from wherry.errors import BadFileFormat, ParameterOutOfRange
-from wherry.modalities.identifiers import (
+from wherry.modalities.asking.identifiers import (
     adapted,
     applicable_tags,
     identifier,
     retrieval_identifier,
     usual_keys,
 )
-from wherry.modalities.levels import level_of
+from wherry.modalities.asking.levels import level_of
 from wherry.model import Level, Manufacturer
 
 # What Orthanc 1.10.1 sent to a modality that it asked for every tag of groups 0008 to 0054.

@@ -12,8 +12,8 @@ from wherry.config.dimse import DimseConfig
 from wherry.dicom.preamble import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
 from wherry.errors import NoAcceptableContext
 from wherry.imaging.transcoding import Transcoder
-from wherry.modalities.association import Context
-from wherry.modalities.negotiation import Kind, Recoding, proposals, recoding
+from wherry.modalities.associations.association import Context
+from wherry.modalities.associations.negotiation import Kind, Recoding, proposals, recoding
 from wherry.model import Modality
 
 CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"

@@ -13,7 +13,7 @@ import pytest
 from tests.support.dicom_files import make_series
 from tests.support.objects import FakeObjects
 from wherry.errors import BadFileFormat, MissingFile
-from wherry.modalities.cstore import OneByOne
+from wherry.modalities.sending.cstore import OneByOne
 from wherry.model import Attachment
 from wherry.storage.base import ANYWHERE, StorageArea
 from wherry.storage.filesystem import FilesystemStorage

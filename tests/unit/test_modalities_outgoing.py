@@ -15,8 +15,8 @@ from tests.support.pydicom_files import FILES, ROOT
 from wherry import limits
 from wherry.dicom.preamble import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
 from wherry.errors import BadFileFormat, CorruptedFile
-from wherry.modalities.negotiation import Kind
-from wherry.modalities.outgoing import Outgoing, read
+from wherry.modalities.associations.negotiation import Kind
+from wherry.modalities.sending.outgoing import Outgoing, read
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 

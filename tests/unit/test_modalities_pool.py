@@ -12,9 +12,10 @@ from tests.support.scp import Scp, taking
 from wherry import limits
 from wherry.dicom.preamble import EXPLICIT
 from wherry.dicom.wire.pdu import ReleaseRequest
-from wherry.modalities.association import Association, Target
-from wherry.modalities.negotiation import Kind, Proposal, Recoding, proposals
-from wherry.modalities.pool import AssociationPool, Line
+from wherry.modalities.associations.association import Association
+from wherry.modalities.associations.connection import Target
+from wherry.modalities.associations.negotiation import Kind, Proposal, Recoding, proposals
+from wherry.modalities.associations.pool import AssociationPool, Line
 
 CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
 LONG_S = 3600.0
@@ -71,7 +72,7 @@ def test_one_that_is_idle_is_used_again(scp: Scp, pool: AssociationPool) -> None
     assert second.association is first.association
     assert second.reused
     assert known == [second.association]
-    assert second.association._socket.gettimeout() == 7
+    assert second.association.connection.timeout_s == 7
     assert len(scp.requests) == 1
 
 

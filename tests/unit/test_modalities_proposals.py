@@ -9,8 +9,8 @@ import pytest
 from wherry import limits
 from wherry.dicom.preamble import EXPLICIT, IMPLICIT
 from wherry.dicom.uids import TRANSFER_SYNTAXES, storage_classes
-from wherry.modalities import proposals
-from wherry.modalities.proposals import storage_proposals
+from wherry.modalities.retrieving import proposals
+from wherry.modalities.retrieving.proposals import storage_proposals
 
 ALL = list(storage_classes())
 CT, MR, SR = (f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("2", "4", "88.11"))

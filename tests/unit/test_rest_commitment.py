@@ -16,7 +16,7 @@ from wherry import limits
 from wherry.config.dimse import DimseConfig
 from wherry.index import commitments
 from wherry.index.commitments import AskedInstance
-from wherry.modalities import commitment
+from wherry.modalities.commitment import requesting as commitment
 from wherry.model import Modality
 
 CT = "1.2.840.10008.5.1.4.1.1.2"

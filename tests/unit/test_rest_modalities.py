@@ -886,8 +886,8 @@ def test_compressed_storage(tmp_path: Path, scp: Scp, size: int) -> None:
 
 # --- storage commitment -------------------------------------------------------------------------
 def test_the_hook_for_storage_commitment(tmp_path: Path, scp: Scp) -> None:
-    from wherry.modalities.association import Target
-    from wherry.modalities.store import ModalityStore
+    from wherry.modalities.associations.connection import Target
+    from wherry.modalities.sending.store import ModalityStore
 
     asked = []
 

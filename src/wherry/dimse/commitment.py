@@ -21,8 +21,8 @@ from wherry.dicom.wire.refusals import (
 )
 from wherry.dimse.requests import SUCCESS, Request
 from wherry.http.threads import in_thread
-from wherry.modalities.commitment_reports import take_report
-from wherry.modalities.commitment_scp import CommitmentOrder, submit
+from wherry.modalities.commitment.reports import take_report
+from wherry.modalities.commitment.scp import CommitmentOrder, submit
 from wherry.model import Modality
 
 

@@ -21,10 +21,10 @@ from wherry.dimse.retrieving import Suboperations, meant
 from wherry.errors import NetworkProtocol, NoAcceptableContext, WherryError
 from wherry.http.threads import in_thread
 from wherry.index import sending
-from wherry.modalities.cstore import OneByOne, as_taken
-from wherry.modalities.negotiation import Recoding, recoding
-from wherry.modalities.order import Instance, StoreOrder, instances_of
-from wherry.modalities.outgoing import Outgoing
+from wherry.modalities.associations.negotiation import Recoding, recoding
+from wherry.modalities.sending.cstore import OneByOne, as_taken
+from wherry.modalities.sending.order import Instance, StoreOrder, instances_of
+from wherry.modalities.sending.outgoing import Outgoing
 
 log = logging.getLogger(__name__)
 

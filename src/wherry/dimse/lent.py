@@ -29,7 +29,7 @@ from wherry.dimse.requests import response
 from wherry.dimse.services import SERVICES
 from wherry.dimse.storing import file_head, origin
 from wherry.errors import NetworkProtocol, WherryError
-from wherry.modalities.arriving import check_identity
+from wherry.modalities.retrieving.arriving import check_identity
 
 if TYPE_CHECKING:
     from wherry.dimse.negotiation import Agreement

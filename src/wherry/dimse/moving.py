@@ -20,8 +20,8 @@ from wherry.dimse.retrieving import UNKNOWN_DESTINATION, Suboperations, meant
 from wherry.errors import JobCanceled, WherryError
 from wherry.http.threads import in_thread
 from wherry.index import sending
-from wherry.modalities.order import StoreOrder, instances_of
-from wherry.modalities.store import MOVE_TYPE, TYPE
+from wherry.modalities.sending.order import StoreOrder, instances_of
+from wherry.modalities.sending.store import MOVE_TYPE, TYPE
 from wherry.model import Job, JobState, Modality
 
 MOVE_CLASSES: Final = (

@@ -18,7 +18,7 @@ from wherry.errors import BadRequest
 from wherry.index import search
 from wherry.index.database import Transaction
 from wherry.index.search_terms import Criteria
-from wherry.modalities.levels import UNIQUE_KEYS
+from wherry.modalities.asking.levels import UNIQUE_KEYS
 from wherry.model import Level
 
 WARNING: Final = 0xB000

@@ -19,7 +19,7 @@ from wherry.dicom.meta import meta_information
 from wherry.dicom.wire.commands import Command
 from wherry.errors import CorruptedFile
 from wherry.http.threads import in_thread, post, promise, type_settle
-from wherry.modalities.arriving import check_identity
+from wherry.modalities.retrieving.arriving import check_identity
 from wherry.model import Origin
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wherry.logs import WarningCount
     from wherry.metrics import Metrics
     from wherry.modalities import ModalityBook
-    from wherry.modalities.pool import AssociationPool
+    from wherry.modalities.associations.pool import AssociationPool
     from wherry.peers import PeerBook
     from wherry.receiving import Receiving
     from wherry.storage.base import StorageArea

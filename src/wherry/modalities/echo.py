@@ -11,7 +11,8 @@ from wherry.dicom.attributes import of_texts, write
 from wherry.dicom.preamble import EXPLICIT, IMPLICIT
 from wherry.dicom.wire.commands import Command, CommandField
 from wherry.errors import FindNotSupported, NetworkProtocol, NoAcceptableContext
-from wherry.modalities.association import Association, Target
+from wherry.modalities.associations.association import Association
+from wherry.modalities.associations.connection import Target
 
 VERIFICATION: Final = "1.2.840.10008.1.1"
 _STUDY_ROOT_FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"

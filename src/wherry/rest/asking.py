@@ -25,10 +25,10 @@ from wherry.http.body import read_body
 from wherry.http.calls import call
 from wherry.http.services import Services, services
 from wherry.http.threads import in_thread
-from wherry.modalities.finding import Finder
-from wherry.modalities.identifiers import adapted, identifier, spelled, usual_keys
-from wherry.modalities.levels import ACCESSION_NUMBER, PATIENT_ID, SERIES_UID, STUDY_UID
-from wherry.modalities.querying import content, target_of
+from wherry.modalities.asking.finding import Finder
+from wherry.modalities.asking.identifiers import adapted, identifier, spelled, usual_keys
+from wherry.modalities.asking.levels import ACCESSION_NUMBER, PATIENT_ID, SERIES_UID, STUDY_UID
+from wherry.modalities.asking.querying import content, target_of
 from wherry.model import Level, Modality
 from wherry.rest.joborders import read_boolean
 from wherry.rest.queries import answer_question

@@ -22,9 +22,9 @@ from wherry.http.services import Services, services
 from wherry.http.threads import in_thread
 from wherry.index.commitments import PENDING, AskedInstance, Commitment
 from wherry.index.database import Transaction
-from wherry.modalities import commitment
-from wherry.modalities.calling import target
-from wherry.modalities.commitment_removal import known, remove_committed
+from wherry.modalities.associations.calling import target
+from wherry.modalities.commitment import requesting as commitment
+from wherry.modalities.commitment.removal import known, remove_committed
 from wherry.model import type_json
 
 _SHOWN = 64

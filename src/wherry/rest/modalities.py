@@ -30,12 +30,12 @@ from wherry.http.services import Services, services
 from wherry.http.spool import Spool
 from wherry.http.threads import in_thread
 from wherry.index.sending import files_of, log_exports
+from wherry.modalities.associations.calling import target
 from wherry.modalities.book import check_manufacturer
-from wherry.modalities.calling import target
 from wherry.modalities.echo import echo as ask
-from wherry.modalities.order import StoreOrder
-from wherry.modalities.store import TYPE
-from wherry.modalities.straight import store_file
+from wherry.modalities.sending.order import StoreOrder
+from wherry.modalities.sending.store import TYPE
+from wherry.modalities.sending.straight import store_file
 from wherry.model import Modality, type_json
 from wherry.rest.arguments import flag
 from wherry.rest.joborders import JobOrder, answer_job, read_boolean, read_options

@@ -30,8 +30,8 @@ from wherry.http.threads import in_thread
 from wherry.index import queries
 from wherry.index.database import Index
 from wherry.index.queries import Query
-from wherry.modalities.levels import PATIENT_ID, SERIES_UID, STUDY_UID, level_of
-from wherry.modalities.querying import Question, ask
+from wherry.modalities.asking.levels import PATIENT_ID, SERIES_UID, STUDY_UID, level_of
+from wherry.modalities.asking.querying import Question, ask
 from wherry.model import Level
 from wherry.rest.arguments import flag, parsed_number
 from wherry.rest.query_body import query_of, read_object, timeout_of

@@ -14,9 +14,9 @@ from wherry import limits
 from wherry.dicom.attributes import Attribute, vr_of
 from wherry.dicom.tags import tag_of
 from wherry.errors import BadFileFormat, BadParameterType, ParameterOutOfRange, UnknownDicomTag
-from wherry.modalities.identifiers import check_number
-from wherry.modalities.levels import level_of
-from wherry.modalities.querying import Question
+from wherry.modalities.asking.identifiers import check_number
+from wherry.modalities.asking.levels import level_of
+from wherry.modalities.asking.querying import Question
 
 _TIMEOUT_S: Final = 24 * 3600
 

@@ -21,9 +21,9 @@ from wherry.http.services import Services, services
 from wherry.http.threads import in_thread
 from wherry.index import queries
 from wherry.index.queries import Query
-from wherry.modalities.levels import level_of
-from wherry.modalities.querying import target_of
-from wherry.modalities.retrieval import GET, MOVE, Retrieval, kept_of, type_resource
+from wherry.modalities.asking.levels import level_of
+from wherry.modalities.asking.querying import target_of
+from wherry.modalities.retrieving.retrieval import GET, MOVE, Retrieval, kept_of, type_resource
 from wherry.model import Modality, type_json
 from wherry.rest.joborders import JobOrder, answer_job, read_boolean, read_options
 from wherry.rest.queries import answer_at, query_at

@@ -20,15 +20,15 @@ from wherry.index import sending
 from wherry.index.database import Index
 from wherry.jobs.handler import Interrupted, JobControl
 from wherry.jobs.standing import Standing
-from wherry.modalities.association import ModalityUnavailable, Target
+from wherry.modalities.associations.connection import ModalityUnavailable, Target
+from wherry.modalities.associations.lines import Lines
+from wherry.modalities.associations.negotiation import recoding
+from wherry.modalities.associations.pool import AssociationPool
 from wherry.modalities.book import ModalityBook
-from wherry.modalities.commitment import check_count
-from wherry.modalities.cstore import StoreBusy
-from wherry.modalities.lanes import Lanes
-from wherry.modalities.lines import Lines
-from wherry.modalities.negotiation import recoding
-from wherry.modalities.order import Instance, StoreOrder, from_parameters, instances_of
-from wherry.modalities.pool import AssociationPool
+from wherry.modalities.commitment.requesting import check_count
+from wherry.modalities.sending.cstore import StoreBusy
+from wherry.modalities.sending.lanes import Lanes
+from wherry.modalities.sending.order import Instance, StoreOrder, from_parameters, instances_of
 from wherry.model import Job, Modality
 from wherry.storage.base import StorageArea
 

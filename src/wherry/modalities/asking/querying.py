@@ -22,12 +22,12 @@ from wherry.errors import NetworkProtocol, Unavailable
 from wherry.index import queries
 from wherry.index.database import Index, Transaction
 from wherry.index.queries import Query
-from wherry.modalities.association import Target
-from wherry.modalities.calling import target
-from wherry.modalities.finding import Finder
-from wherry.modalities.identifiers import identifier
-from wherry.modalities.levels import QUERY_LEVEL, WORDS, level_of
-from wherry.modalities.operation import type_check, wanted
+from wherry.modalities.asking.finding import Finder
+from wherry.modalities.asking.identifiers import identifier
+from wherry.modalities.asking.levels import QUERY_LEVEL, WORDS, level_of
+from wherry.modalities.associations.calling import target
+from wherry.modalities.associations.connection import Target
+from wherry.modalities.associations.operation import type_check, wanted
 from wherry.model import Level, Modality
 
 if TYPE_CHECKING:

@@ -1,23 +1,18 @@
-"""An association that this server asks for (PS3.8 §7), on a blocking socket: messages out and in.
+"""An association that this server asks for (PS3.8 §7): messages out and in, blocking.
 
-Data sets that are sent are never copied: the kernel takes them from where they lie. Those that
-come in are gathered up to ``limits.QUERY_BYTES``, or go in pieces to whoever wants them.
+Data sets that come in are gathered up to ``limits.QUERY_BYTES``, or go in pieces to whoever wants
+them.
 
-Not here: what the messages say (the other modules of this room).
+Not here: the bytes of the line (``connection``), what the messages say (the other rooms).
 """
 
 from __future__ import annotations
 
-import select
-import socket
-import ssl
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final, NoReturn, Protocol, Self
 
-from wherry import clock, limits
+from wherry import limits
 from wherry.dicom.uids import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION
 from wherry.dicom.wire.commands import Command, encode
 from wherry.dicom.wire.messages import (
@@ -45,12 +40,13 @@ from wherry.dicom.wire.pdu import (
 )
 from wherry.dicom.wire.writing import encode as encode_pdu
 from wherry.errors import NetworkProtocol, NoAcceptableContext, ParameterOutOfRange
+from wherry.modalities.associations.connection import (
+    COPIES_AT_ONCE,
+    Connection,
+    ModalityUnavailable,
+    Target,
+)
 
-_TITLE_CHARACTERS: Final = 16
-_BUFFERS_AT_ONCE: Final = 256
-"""Of one call of ``sendmsg``; systems take 1,024."""
-_COPIES_AT_ONCE: Final = 16
-"""... when they are copies of what is sent: 1 MiB."""
 _REJECTED: Final = {
     (1, 1): "no reason given",
     (1, 2): "application context name not supported",
@@ -62,37 +58,6 @@ _REJECTED: Final = {
     (3, 2): "local limit exceeded",
 }
 """Source and reason of an A-ASSOCIATE-RJ (PS3.8 table 9-21)."""
-
-
-class ModalityUnavailable(NetworkProtocol):
-    """The other system is out of reach or busy; trying again later may help."""
-
-    temporary = True
-
-
-class ModalitySilent(ModalityUnavailable):
-    """... and it took as long as it may to find that out: trying again at once costs the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Whom to call, and as whom."""
-
-    called: str
-    """Application entity titles, at most 16 characters."""
-    calling: str
-    host: str
-    port: int
-    timeout_s: float | None
-    """Longest silence of the other end; None = for ever."""
-    tls: ssl.SSLContext | None = None
-
-    def __post_init__(self) -> None:
-        for title in (self.called, self.calling):
-            if not 0 < len(title.strip()) <= _TITLE_CHARACTERS:
-                raise ParameterOutOfRange(
-                    f"An application entity title has 1 to 16 characters: {title[:64]}"
-                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +112,6 @@ class Association:
         """
         if not 0 < len(proposed) <= limits.PRESENTATION_CONTEXTS:
             raise ParameterOutOfRange(f"{len(proposed)} presentation contexts")
-        self._target = target
         self._messages = Messages(maximum_length)
         self._buffer = memoryview(bytearray(limits.SOCKET_READ_BYTES))
         self._incoming: Iterator[type_pdu | Head | Piece] = iter(())
@@ -155,15 +119,12 @@ class Association:
         self._ahead: type_pdu | Head | Piece | NetworkProtocol | None = None
         """What ``ready`` found there."""
         self._message_id = 0
-        self._ended = False
-        self._socket = socket.socket()
-        self.while_waiting: Callable[[], None] | None = None
-        """Called every ``limits.ASSOCIATION_LOOK_S`` while ``receive`` waits for the other end. It
-        may send; what it raises ends the wait, and nothing more can be received then."""
+        self.connection = Connection(target)
+        """To be asked who is there, and told how long to wait."""
         begun(self)
-        self._connect()
+        self.connection.connect()
         try:
-            accepted = self._associate(proposed, roles, maximum_length)
+            accepted = self._associate(target, proposed, roles, maximum_length)
         except BaseException:
             self.abort()
             raise
@@ -185,7 +146,7 @@ class Association:
             raise NoAcceptableContext(f"{self} accepts none of the presentation contexts")
 
     def __str__(self) -> str:
-        return f'AET "{self._target.called}" at {self._target.host}:{self._target.port}'
+        return str(self.connection)
 
     def __enter__(self) -> Self:
         return self
@@ -197,12 +158,9 @@ class Association:
             self.abort()
 
     @property
-    def remote_ip(self) -> str:
-        """The address of the other end; "" when it is gone."""
-        try:
-            return str(self._socket.getpeername()[0])
-        except OSError:
-            return ""
+    def ended(self) -> bool:
+        """Whether it is of no use any more."""
+        return self.connection.ended
 
     def context_of(self, abstract_syntax: str) -> Context:
         """The first one that was accepted. Raises ``NoAcceptableContext`` when there is none."""
@@ -216,18 +174,9 @@ class Association:
         self._message_id = self._message_id % 0xFFFF + 1
         return self._message_id
 
-    @property
-    def ended(self) -> bool:
-        """Whether it is of no use any more."""
-        return self._ended
-
-    def be_patient(self, timeout_s: float | None) -> None:
-        """From now on, the longest silence of the other end; None = for ever."""
-        self._socket.settimeout(timeout_s)
-
     def send(self, context_id: int, command: Command, data_set: type_buffer = b"") -> None:
         """A whole message. Raises ``ModalityUnavailable``."""
-        self._send_all(
+        self.connection.send(
             fragments(context_id, encode(command), self._maximum_length, is_command=True),
             fragments(context_id, data_set, self._maximum_length)
             if command.has_data_set
@@ -239,10 +188,10 @@ class Association:
         ``ModalityUnavailable``, and whatever ``pieces`` raises: then it is aborted, for a message
         that is not whole has no end."""
         try:
-            self._send_all(
+            self.connection.send(
                 fragments(context_id, encode(command), self._maximum_length, is_command=True),
                 fragments_of_pieces(context_id, pieces, self._maximum_length),
-                at_once=_COPIES_AT_ONCE,
+                at_once=COPIES_AT_ONCE,
             )
         except BaseException:
             self.abort()
@@ -280,76 +229,33 @@ class Association:
                 self._ahead = error
         if self._ahead is not None:
             return True
-        return self._readable(within_s)
+        return self.connection.readable(within_s)
 
     def release(self, within_s: float | None = None) -> None:
         """End it in good order. Never raises: nothing is lost when the other end is gone.
         ``within_s``: longest silence meanwhile, when it is not the usual one."""
-        if self._ended:
+        if self.connection.ended:
             return
         try:
             if within_s is not None:
-                self._socket.settimeout(within_s)
-            self._send_all(iter((encode_pdu(ReleaseRequest()),)))
+                self.connection.be_patient(within_s)
+            self.connection.send(iter((encode_pdu(ReleaseRequest()),)))
             for _ in range(limits.LEFTOVER_MESSAGES):
                 if isinstance(self._next(), ReleaseResponse | ReleaseRequest):
                     break
         except NetworkProtocol:
             pass
         finally:
-            self._close()
+            self.connection.close()
 
     def abort(self) -> None:
         """End it at once. From any thread: a call that waits raises ``ModalityUnavailable``."""
-        if not self._ended:
-            self._ended = True
-            with suppress(OSError, ValueError):  # gone already, or not there yet
-                self._socket.settimeout(0)
-                self._socket.send(encode_pdu(Abort(0, 0)))
-            with suppress(OSError):  # wakes whoever waits for it
-                self._socket.shutdown(socket.SHUT_RDWR)
-        self._close()
+        self.connection.abort(encode_pdu(Abort(0, 0)))
 
     # --- how it begins ----------------------------------------------------------------------
-    def _connect(self) -> None:
-        target = self._target
-        try:
-            self._dial()
-        except OSError as error:
-            self._close()
-            raise _kind(error)(f"{self} cannot be reached: {_cause(error)}") from None
-        except ValueError:  # IDNA
-            self._close()
-            raise NetworkProtocol(f"{self} has no possible host name") from None
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if target.tls is None:
-            return
-        try:
-            self._socket = target.tls.wrap_socket(self._socket, server_hostname=target.host)
-        except OSError as error:
-            self._close()
-            raise _kind(error)(f"{self}: no TLS: {_cause(error)}") from None
-
-    def _dial(self) -> None:
-        """Connect to the first address that answers of those that the name has."""
-        target = self._target
-        problem = OSError("its name has no address")
-        addresses = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-        for family, kind, protocol, _, address in addresses:
-            self._socket.close()
-            self._socket = socket.socket(family, kind, protocol)
-            if self._ended:
-                raise OSError("nobody waits for it any more")
-            try:
-                self._socket.settimeout(target.timeout_s)
-                self._socket.connect(address)
-                return
-            except OSError as error:
-                problem = error
-        raise problem
-
     def _associate(
         self,
+        target: Target,
         proposed: Sequence[tuple[str, Sequence[str]]],
         roles: Sequence[Roles],
         maximum_length: int,
@@ -361,8 +267,8 @@ class Association:
         user = UserInformation(
             maximum_length, IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION, roles=tuple(roles)
         )
-        titles = self._target.called, self._target.calling
-        self._send_all(iter((encode_pdu(AssociateRequest(*titles, contexts, user)),)))
+        request = AssociateRequest(target.called, target.calling, contexts, user)
+        self.connection.send(iter((encode_pdu(request),)))
         answer = self._next()
         if isinstance(answer, AssociateReject):
             reason = _REJECTED.get((answer.source, answer.reason), "unknown reason")
@@ -372,108 +278,36 @@ class Association:
             self._refuse(answer)
         return answer
 
-    # --- bytes ------------------------------------------------------------------------------
-    def _send_all(self, *sources: Iterator[type_buffer], at_once: int = _BUFFERS_AT_ONCE) -> None:
-        buffers = (buffer for source in sources for buffer in source)
-        try:
-            if isinstance(self._socket, ssl.SSLSocket):
-                while some := list(islice(buffers, _COPIES_AT_ONCE)):
-                    self._socket.sendall(b"".join(some))
-                return
-            while some := list(islice(buffers, at_once)):
-                _send_some(self._socket, some)
-        except OSError as error:
-            raise _kind(error)(f"{self} takes nothing more: {_cause(error)}") from None
-
     def _next(self) -> type_pdu | Head | Piece:
         one, self._ahead = self._ahead, None
         try:
             while one is None:
                 one = next(self._incoming, None)
                 if one is None:
-                    self._incoming = self._messages.feed(self._read())
+                    self._incoming = self._messages.feed(self.connection.read(self._buffer))
         except NetworkProtocol as error:
             self._protest(error)
         if isinstance(one, NetworkProtocol):
             self._protest(one)
         return one
 
-    def _read(self) -> memoryview:
-        """The next bytes, at least one."""
-        self._look_meanwhile()
-        try:
-            size = self._socket.recv_into(self._buffer)
-            if not isinstance(self._socket, ssl.SSLSocket):  # some senders wait for it (Nagle)
-                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        except OSError as error:
-            raise _kind(error)(f"{self} does not answer: {_cause(error)}") from None
-        if not size:
-            raise ModalityUnavailable(f"{self} has ended the connection")
-        return self._buffer[:size]
-
-    def _look_meanwhile(self) -> None:
-        """Until there is something to be read, or the other end has been silent for too long."""
-        began = clock.monotonic()
-        while self.while_waiting is not None and not self._readable(limits.ASSOCIATION_LOOK_S):
-            self.while_waiting()
-            timeout_s = self._target.timeout_s
-            if timeout_s is not None and clock.monotonic() - began >= timeout_s:
-                raise _kind(TimeoutError())(f"{self} does not answer: it took too long")
-
-    def _readable(self, within_s: float) -> bool:
-        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
-            return True
-        poll = select.poll()  # not select(): that knows no descriptor beyond 1,023
-        try:
-            poll.register(self._socket, select.POLLIN)
-        except ValueError:  # aborted by another thread: reading finds out
-            return True
-        return bool(poll.poll(within_s * 1000))
-
     def _refuse(self, pdu: type_pdu | Head | Piece) -> NoReturn:
         """What came is not what was to come."""
         if isinstance(pdu, Abort):
-            self._close()
+            self.connection.close()
             raise ModalityUnavailable(f"{self} has aborted the association")
         if isinstance(pdu, ReleaseRequest):
-            self._send_all(iter((encode_pdu(ReleaseResponse()),)))
-            self._close()
+            self.connection.send(iter((encode_pdu(ReleaseResponse()),)))
+            self.connection.close()
             raise ModalityUnavailable(f"{self} has released the association")
         self._protest(BadPdu(f"{self} sends what nobody waits for", AbortReason.UNEXPECTED_PDU))
 
     def _protest(self, error: NetworkProtocol) -> NoReturn:
-        if not self._ended and not isinstance(error, ModalityUnavailable):
+        if not self.connection.ended and not isinstance(error, ModalityUnavailable):
             reason = error.reason if isinstance(error, BadPdu) else AbortReason.NOT_SPECIFIED
             try:
-                self._send_all(iter((encode_pdu(Abort(2, reason)),)))
+                self.connection.send(iter((encode_pdu(Abort(2, reason)),)))
             except NetworkProtocol:
                 pass  # gone already
-            self._close()
+            self.connection.close()
         raise error
-
-    def _close(self) -> None:
-        self._ended = True
-        self._socket.close()
-
-
-def _send_some(connection: socket.socket, buffers: list[type_buffer]) -> None:
-    """All of ``buffers``, with few copies and calls."""
-    while buffers:
-        sent = connection.sendmsg(buffers)
-        done = 0
-        while done < len(buffers) and sent >= len(buffers[done]):
-            sent -= len(buffers[done])
-            done += 1
-        del buffers[:done]
-        if sent:
-            buffers[0] = memoryview(buffers[0])[sent:]
-
-
-def _kind(error: OSError) -> type[ModalityUnavailable]:
-    return ModalitySilent if isinstance(error, TimeoutError) else ModalityUnavailable
-
-
-def _cause(error: OSError) -> str:
-    if isinstance(error, TimeoutError):
-        return "it took too long"
-    return error.strerror or str(error)

@@ -3,8 +3,8 @@
 The checkpoint tells how many are done, so that a later run goes on with the next one; what was
 under way is retrieved again from its beginning.
 
-Not here: what an order says (``retrieval``), how far it is (``retrieval_standing``), its
-associations (``retrieval_lines``).
+Not here: what an order says (``retrieval``), how far it is (``standing``), its
+associations (``lines``).
 """
 
 from __future__ import annotations
@@ -14,14 +14,20 @@ from typing import TYPE_CHECKING
 
 from wherry.errors import CannotWriteFile, DatabaseError, Unavailable, WherryError
 from wherry.jobs.handler import Interrupted, JobControl
-from wherry.modalities.association import Target
+from wherry.modalities.asking.querying import target_of
+from wherry.modalities.associations.connection import Target
+from wherry.modalities.associations.failure import failure
 from wherry.modalities.book import ModalityBook
-from wherry.modalities.failure import failure
-from wherry.modalities.querying import target_of
-from wherry.modalities.retrieval import GET, MOVE, Retrieval, from_parameters, type_resource
-from wherry.modalities.retrieval_lines import GetLines, Line, Lines, MoveLines
-from wherry.modalities.retrieval_standing import Standing
-from wherry.modalities.suboperations import Ending
+from wherry.modalities.retrieving.lines import GetLines, Line, Lines, MoveLines
+from wherry.modalities.retrieving.retrieval import (
+    GET,
+    MOVE,
+    Retrieval,
+    from_parameters,
+    type_resource,
+)
+from wherry.modalities.retrieving.standing import Standing
+from wherry.modalities.retrieving.suboperations import Ending
 from wherry.model import Job
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """What a job is to retrieve from a modality, as its parameters keep it, and what it tells of it.
 
-Not here: the body of the request (``rest``), the work itself (``retrieving``).
+Not here: the body of the request (``rest``), the work itself (``job``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 from wherry.dicom.json import type_form
 from wherry.dicom.plain import printed
-from wherry.modalities.levels import (
+from wherry.modalities.asking.levels import (
     ACCESSION_NUMBER,
     PATIENT_ID,
     QUERY_LEVEL,

@@ -30,7 +30,7 @@ from wherry.dicom.preamble import EXPLICIT
 from wherry.dicom.tags import MAIN_DICOM_TAGS
 from wherry.dicom.values import NUMBER_VRS
 from wherry.errors import BadFileFormat, BadRequest
-from wherry.modalities.levels import (
+from wherry.modalities.asking.levels import (
     ACCESSION_NUMBER,
     PATIENT_ID,
     QUERY_LEVEL,

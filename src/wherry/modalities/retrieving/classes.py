@@ -10,12 +10,12 @@ import logging
 
 from wherry import limits
 from wherry.errors import NetworkProtocol
-from wherry.modalities.association import Target
-from wherry.modalities.finding import Finder
-from wherry.modalities.identifiers import identifier
-from wherry.modalities.levels import PATIENT_ID, STUDY_UID
-from wherry.modalities.operation import type_check
-from wherry.modalities.retrieval import SOP_CLASSES_IN_STUDY, classes_of, type_resource
+from wherry.modalities.asking.finding import Finder
+from wherry.modalities.asking.identifiers import identifier
+from wherry.modalities.asking.levels import PATIENT_ID, STUDY_UID
+from wherry.modalities.associations.connection import Target
+from wherry.modalities.associations.operation import type_check
+from wherry.modalities.retrieving.retrieval import SOP_CLASSES_IN_STUDY, classes_of, type_resource
 from wherry.model import Level
 
 _log = logging.getLogger(__name__)

@@ -20,8 +20,11 @@ from wherry.errors import BadFileFormat, NetworkProtocol, NoAcceptableContext, W
 from wherry.jobs.crew import Crew
 from wherry.jobs.handler import JobControl
 from wherry.jobs.standing import Standing
-from wherry.modalities.association import ModalitySilent, ModalityUnavailable
-from wherry.modalities.cstore import (
+from wherry.modalities.associations.connection import ModalitySilent, ModalityUnavailable
+from wherry.modalities.associations.lines import Lines
+from wherry.modalities.associations.negotiation import Kind, Proposal, Recoding, proposals
+from wherry.modalities.associations.pool import Line
+from wherry.modalities.sending.cstore import (
     Originator,
     StoreBusy,
     Stored,
@@ -29,10 +32,7 @@ from wherry.modalities.cstore import (
     opened,
     store,
 )
-from wherry.modalities.lines import Lines
-from wherry.modalities.negotiation import Kind, Proposal, Recoding, proposals
-from wherry.modalities.order import Instance
-from wherry.modalities.pool import Line
+from wherry.modalities.sending.order import Instance
 from wherry.storage.base import StorageArea
 
 _OF_THE_INSTANCE: Final = (StoreRefused, StoreBusy, NoAcceptableContext, BadFileFormat)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from wherry.errors import BadFileFormat
 from wherry.imaging.transcoding import Transcoder
-from wherry.modalities.association import ModalityUnavailable, Target
-from wherry.modalities.cstore import store
-from wherry.modalities.negotiation import Recoding, proposals, recoding
-from wherry.modalities.outgoing import Outgoing, read
-from wherry.modalities.pool import AssociationPool
+from wherry.modalities.associations.connection import ModalityUnavailable, Target
+from wherry.modalities.associations.negotiation import Recoding, proposals, recoding
+from wherry.modalities.associations.pool import AssociationPool
+from wherry.modalities.sending.cstore import store
+from wherry.modalities.sending.outgoing import Outgoing, read
 from wherry.model import Modality
 
 if TYPE_CHECKING:

@@ -4,22 +4,22 @@ For C-MOVE one does for everything. For C-GET it must have the presentation cont
 come, so it changes when that does.
 
 Not here: the operations (``moving``, ``getting``), when an association is given up
-(``retrieving``).
+(``job``).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from wherry.modalities.association import Target
-from wherry.modalities.classes import ask_classes
-from wherry.modalities.getting import Getter, type_stored
-from wherry.modalities.levels import PATIENT_ID, STUDY_UID
-from wherry.modalities.moving import Mover
-from wherry.modalities.operation import type_check
-from wherry.modalities.proposals import storage_proposals
-from wherry.modalities.retrieval import Retrieval, classes_of, type_resource
-from wherry.modalities.suboperations import Ending, type_progress
+from wherry.modalities.asking.levels import PATIENT_ID, STUDY_UID
+from wherry.modalities.associations.connection import Target
+from wherry.modalities.associations.operation import type_check
+from wherry.modalities.retrieving.classes import ask_classes
+from wherry.modalities.retrieving.getting import Getter, type_stored
+from wherry.modalities.retrieving.moving import Mover
+from wherry.modalities.retrieving.proposals import storage_proposals
+from wherry.modalities.retrieving.retrieval import Retrieval, classes_of, type_resource
+from wherry.modalities.retrieving.suboperations import Ending, type_progress
 from wherry.model import Level
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from typing import Final
 
 from wherry import clock, limits
 from wherry.errors import NetworkProtocol, NoAcceptableContext
-from wherry.modalities.association import Association, Target
-from wherry.modalities.negotiation import Proposal
-from wherry.modalities.pool import AssociationPool, Line
+from wherry.modalities.associations.association import Association
+from wherry.modalities.associations.connection import Target
+from wherry.modalities.associations.negotiation import Proposal
+from wherry.modalities.associations.pool import AssociationPool, Line
 
 _NEVER: Final = float("inf")
 

@@ -3,8 +3,8 @@
 Its report comes later, mostly over an association that it asks for. Some modalities report over the
 association of the request, at once and only there; so that one stays open for a moment.
 
-Not here: what a report means (``commitment_reports``), commitment that others want from us
-(``commitment_scp``).
+Not here: what a report means (``reports``), commitment that others want from us
+(``scp``).
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from wherry.index import commitments, resources, sop_instances
 from wherry.index.commitments import AskedInstance
 from wherry.index.database import Index, Transaction
 from wherry.index.sop_instances import SopInstance
-from wherry.modalities.association import Association, Context, Message, Target
-from wherry.modalities.commitment_reports import take_report
+from wherry.modalities.associations.association import Association, Context, Message
+from wherry.modalities.associations.connection import Target
+from wherry.modalities.commitment.reports import take_report
 from wherry.model import Level, Modality
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from wherry import clock, limits
-from wherry.modalities.association import Association, Target
-from wherry.modalities.negotiation import Proposal
+from wherry.modalities.associations.association import Association
+from wherry.modalities.associations.connection import Target
+from wherry.modalities.associations.negotiation import Proposal
 
 _RELEASE_S: Final = 2.0
 _RELEASE_AT_THE_END_S: Final = 0.5
@@ -74,7 +75,7 @@ class AssociationPool:
             association = Association(target, proposal.contexts, begun=begun)
             return Line(association, proposal, target)
         begun(line.association)
-        line.association.be_patient(target.timeout_s)
+        line.association.connection.be_patient(target.timeout_s)
         line.target = target
         line.reused = True
         return line

@@ -4,7 +4,7 @@ A row of the index proves nothing to somebody who is about to delete the other c
 holds how far that is, for exactly the files that the index names; when those change, in the middle
 or while a report waits for its modality, all are looked at anew.
 
-Not here: what is done with the result (``commitment_scp``).
+Not here: what is done with the result (``scp``).
 """
 
 from __future__ import annotations

@@ -31,9 +31,10 @@ from wherry.errors import (
 )
 from wherry.imaging.pool import Source
 from wherry.imaging.transcoding import Transcoder
-from wherry.modalities.association import Association, ModalityUnavailable
-from wherry.modalities.negotiation import NATIVE, Accepted, Recoding
-from wherry.modalities.outgoing import Outgoing, read
+from wherry.modalities.associations.association import Association
+from wherry.modalities.associations.connection import ModalityUnavailable
+from wherry.modalities.associations.negotiation import NATIVE, Accepted, Recoding
+from wherry.modalities.sending.outgoing import Outgoing, read
 from wherry.model import Attachment
 from wherry.storage import scratch
 from wherry.storage.base import FileReader, StorageArea

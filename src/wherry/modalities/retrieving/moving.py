@@ -12,10 +12,17 @@ from wherry.dicom.attributes import write
 from wherry.dicom.preamble import EXPLICIT, IMPLICIT
 from wherry.dicom.wire.commands import CommandField
 from wherry.errors import MoveNotSupported, NetworkProtocol, NoAcceptableContext
-from wherry.modalities.association import Association, Context, Target
-from wherry.modalities.identifiers import retrieval_identifier
-from wherry.modalities.operation import PENDING, Conversation, Operation, type_check, wanted
-from wherry.modalities.suboperations import Ending, share_of, type_progress
+from wherry.modalities.asking.identifiers import retrieval_identifier
+from wherry.modalities.associations.association import Association, Context
+from wherry.modalities.associations.connection import Target
+from wherry.modalities.associations.operation import (
+    PENDING,
+    Conversation,
+    Operation,
+    type_check,
+    wanted,
+)
+from wherry.modalities.retrieving.suboperations import Ending, share_of, type_progress
 from wherry.model import Level
 
 PATIENT_ROOT: Final = "1.2.840.10008.5.1.4.1.2.1.2"

@@ -1,6 +1,6 @@
 """How far a job is that retrieves: what its checkpoint keeps, and what it tells of itself.
 
-Not here: the order (``retrieval``), the work (``retrieving``).
+Not here: the order (``retrieval``), the work (``job``).
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import Final
 from wherry import limits
 from wherry.errors import WherryError
 from wherry.jobs.handler import JobControl
-from wherry.modalities.failure import DimseFailure
-from wherry.modalities.retrieval import Retrieval
-from wherry.modalities.suboperations import Ending
+from wherry.modalities.associations.failure import DimseFailure
+from wherry.modalities.retrieving.retrieval import Retrieval
+from wherry.modalities.retrieving.suboperations import Ending
 from wherry.model import Stored, type_json
 
 _CHECKPOINTS: Final = 100

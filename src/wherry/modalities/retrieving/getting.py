@@ -27,18 +27,19 @@ from wherry.errors import (
     Unavailable,
     WherryError,
 )
-from wherry.modalities.arriving import Arrival
-from wherry.modalities.association import (
-    Association,
-    Context,
-    Message,
-    Sink,
-    Target,
+from wherry.modalities.asking.identifiers import retrieval_identifier
+from wherry.modalities.associations.association import Association, Context, Message, Sink
+from wherry.modalities.associations.connection import Target
+from wherry.modalities.associations.operation import (
+    PENDING,
+    Conversation,
+    Operation,
+    type_check,
+    wanted,
 )
-from wherry.modalities.identifiers import retrieval_identifier
-from wherry.modalities.operation import PENDING, Conversation, Operation, type_check, wanted
-from wherry.modalities.proposals import type_proposal
-from wherry.modalities.suboperations import Ending, share_of, type_progress
+from wherry.modalities.retrieving.arriving import Arrival
+from wherry.modalities.retrieving.proposals import type_proposal
+from wherry.modalities.retrieving.suboperations import Ending, share_of, type_progress
 from wherry.model import Level, Origin, Stored
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class Getter(Conversation):
     def _origin(self) -> Origin:
         return Origin(
             "DicomProtocol",
-            self._association.remote_ip,
+            self._association.connection.remote_ip,
             remote_aet=self._target.called,
             called_aet=self._target.calling,
         )

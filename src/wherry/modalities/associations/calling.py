@@ -9,7 +9,7 @@ import ssl
 from typing import TYPE_CHECKING
 
 from wherry.errors import ConfigurationError
-from wherry.modalities.association import Target
+from wherry.modalities.associations.connection import Target
 from wherry.model import Modality
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ from wherry.dicom.preamble import (
 from wherry.dicom.reencode import reencode, type_read_at
 from wherry.dicom.tree import Selection
 from wherry.errors import BadFileFormat, CannotWriteFile, CorruptedFile
-from wherry.modalities.negotiation import Kind
+from wherry.modalities.associations.negotiation import Kind
 from wherry.storage.mapping import mapped
 
 _SOP_CLASS: Final = 0x00080016

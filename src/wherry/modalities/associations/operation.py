@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from wherry import clock, limits
 from wherry.dicom.wire.commands import Command, CommandField
 from wherry.errors import NetworkProtocol
-from wherry.modalities.association import Association, Context, Message, type_sinks
+from wherry.modalities.associations.association import Association, Context, Message, type_sinks
 
 PENDING: Final = (0xFF00, 0xFF01)
 """More answers follow (PS3.4 §C.4.1.1.4, §C.4.2.1.5)."""
@@ -92,7 +92,7 @@ class Operation:
 
         Raises what ``check`` raises, after the other end has obeyed, and what ``receive`` raises.
         """
-        self._association.while_waiting = self._look
+        self._association.connection.while_waiting = self._look
         try:
             while True:
                 message = self._association.receive(sinks)
@@ -105,7 +105,7 @@ class Operation:
                 if last:
                     return
         finally:
-            self._association.while_waiting = None
+            self._association.connection.while_waiting = None
 
     def _look(self) -> None:
         if self._reason is not None:

@@ -3,7 +3,7 @@
 An instance is committed when the report says so, and no other one does not: what it does not
 mention is not. A report may be repeated, because its answer got lost; what failed once has failed.
 
-Not here: the request (``commitment``), and over which association the report comes.
+Not here: the request (``requesting``), and over which association the report comes.
 """
 
 from __future__ import annotations

@@ -16,9 +16,16 @@ from wherry.dicom.attributes import Attribute, read, type_attributes, write
 from wherry.dicom.preamble import EXPLICIT, IMPLICIT
 from wherry.dicom.wire.commands import CommandField
 from wherry.errors import BadFileFormat, FindNotSupported, NetworkProtocol, NoAcceptableContext
-from wherry.modalities.association import Association, Context, Message, Target
-from wherry.modalities.failure import failure
-from wherry.modalities.operation import PENDING, Conversation, Operation, type_check, wanted
+from wherry.modalities.associations.association import Association, Context, Message
+from wherry.modalities.associations.connection import Target
+from wherry.modalities.associations.failure import failure
+from wherry.modalities.associations.operation import (
+    PENDING,
+    Conversation,
+    Operation,
+    type_check,
+    wanted,
+)
 from wherry.model import Level
 
 PATIENT_ROOT: Final = "1.2.840.10008.5.1.4.1.2.1.1"

@@ -1,7 +1,7 @@
 """The job ``StorageCommitmentScp``: a modality wants to know whether instances are kept here for
 good (PS3.4 Annex J).
 
-Their bytes are read (``commitment_check``), then the report goes to the host and port that are
+Their bytes are read (``check``), then the report goes to the host and port that are
 declared for the modality. It goes over an association of its own, as in Orthanc: modalities mostly
 release that of their request at once, and may do so at any time (§J.3.3.1.2), every one must take a
 report over another (§J.3.3.1.3), and the request itself need not stay open while gigabytes are
@@ -10,7 +10,7 @@ read. This end proposes to be its SCP (PS3.7 §D.3.3.4).
 A modality that is out of reach, or refuses the report, hears it later, by the rules for jobs. Who
 dies between the answer of the modality and its note in the index reports once more.
 
-Not here: the request (``dimse.commitment``), what we want others to commit (``commitment``).
+Not here: the request (``dimse.commitment``), what we want others to commit (``requesting``).
 """
 
 from __future__ import annotations
@@ -45,10 +45,11 @@ from wherry.ingest.attaching import Attaching
 from wherry.jobs.crew import Crew
 from wherry.jobs.engine import JobEngine
 from wherry.jobs.handler import Interrupted, JobControl
-from wherry.modalities.association import Association, ModalityUnavailable, Target
+from wherry.modalities.associations.association import Association
+from wherry.modalities.associations.calling import target
+from wherry.modalities.associations.connection import ModalityUnavailable, Target
 from wherry.modalities.book import ModalityBook
-from wherry.modalities.calling import target
-from wherry.modalities.commitment_check import CommitmentCheck
+from wherry.modalities.commitment.check import CommitmentCheck
 from wherry.model import Job, Modality, type_json
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from wherry.index import sending
 from wherry.index.database import Transaction
-from wherry.modalities.association import Target
-from wherry.modalities.calling import target
-from wherry.modalities.cstore import Originator
-from wherry.modalities.negotiation import Kind
+from wherry.modalities.associations.calling import target
+from wherry.modalities.associations.connection import Target
+from wherry.modalities.associations.negotiation import Kind
+from wherry.modalities.sending.cstore import Originator
 from wherry.model import Attachment, Level, Modality, type_json
 
 if TYPE_CHECKING:

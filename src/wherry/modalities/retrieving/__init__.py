@@ -1,0 +1,1 @@
+"""Instances that a modality is asked for (C-MOVE, C-GET)."""

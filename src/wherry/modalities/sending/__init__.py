@@ -1,0 +1,1 @@
+"""Instances that go to a modality (C-STORE), one or a whole job of them."""
