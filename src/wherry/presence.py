@@ -4,7 +4,8 @@ A process writes a row when it starts and renews it while it lives. Everything a
 (jobs, blocks of file names) names the process, so one lease stands for all. On the same host a
 dead process is known at once, by its process id and start time; elsewhere by a row that has not
 changed for ``limits.LEASE_S`` of *our* clock, so that clocks need not agree. An embedded index is
-for one machine: whoever began before the machine did is dead.
+for one machine: who was last seen before the machine began is dead. (Containers of one machine may
+say that they began at different times.)
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from wherry.index.database import Index
 from wherry.index.processes import ProcessRow
 
 log = logging.getLogger(__name__)
+
+
+_ABOUT_S = 60.0
+"""What the clock of a machine may have been set by when it began."""
 
 
 class Presence:
@@ -71,7 +76,8 @@ class Presence:
     def _is_dead(self, row: ProcessRow) -> bool:
         if row.host == _host():
             return _started(row.pid) != row.started
-        if self._index.embedded and not row.host.startswith(_boot()):
+        another_boot = self._index.embedded and not row.host.startswith(_boot())
+        if another_boot and row.heartbeat_at < _booted_at() + _ABOUT_S:
             return True
         now = clock.monotonic()
         heartbeat, since = self._seen.get(row.id, (None, now))
@@ -88,6 +94,11 @@ def _host() -> str:
 
 def _boot() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + "/"
+
+
+def _booted_at() -> float:
+    """When this machine began, in seconds since 1970."""
+    return clock.timestamp() - clock.awake_or_not()
 
 
 def _started(pid: int) -> str | None:

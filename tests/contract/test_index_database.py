@@ -29,6 +29,7 @@ from wherry.index.database import Index, Transaction, Transient
 from wherry.index.opening import IndexSettings, open_index, upgrade
 from wherry.index.postgresql import PostgresqlConnection, PostgresqlWriter
 from wherry.index.processes import ProcessRow
+from wherry.index.sqlite import SqliteConnection
 from wherry.model import Level
 
 
@@ -444,3 +445,40 @@ def test_a_connection_lost_in_commit_neither_loses_nor_repeats(
 def test_no_postgresql_there(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DatabaseUnavailable):
         open_index(IndexSettings(postgresql="host=127.0.0.1 port=1 dbname=x user=x"))
+
+
+def test_after_an_error_of_the_disk_the_log_is_emptied_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a sync could not write, the kernel takes for written: a later commit would stand behind
+    a hole."""
+    path = tmp_path / "index.db"
+    index = open_index(IndexSettings(sqlite_path=path))
+    index.write(lambda tx: settings.put(tx, "one", 1), promised=True)
+    execute = SqliteConnection._execute
+    emptied: list[int] = []
+
+    def broken(connection: SqliteConnection, sql: str, params: Any) -> Any:
+        if sql == "COMMIT":
+            raise DatabaseError("SQLite: SQLITE_IOERR_FSYNC")
+        return execute(connection, sql, params)
+
+    def watched(connection: SqliteConnection, sql: str, params: Any) -> Any:
+        if sql.startswith("BEGIN"):
+            emptied.append(Path(f"{path}-wal").stat().st_size)
+        return execute(connection, sql, params)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteConnection, "_execute", broken)
+        with pytest.raises(DatabaseError):
+            index.write(lambda tx: settings.put(tx, "two", 2))
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteConnection, "_execute", watched)
+        index.write(lambda tx: settings.put(tx, "three", 3))
+        index.write(lambda tx: settings.put(tx, "four", 4))
+    assert emptied[0] == 0
+    assert emptied[1] > 0
+    with index.read() as tx:
+        found = {key: settings.get(tx, key) for key in ("one", "two", "three", "four")}
+    assert found == {"one": 1, "two": None, "three": 3, "four": 4}
+    index.close()

@@ -17,6 +17,7 @@ import pytest
 from tests.support.dicom_files import make_instance
 from wherry import limits
 from wherry.errors import (
+    BadFileFormat,
     BadSequenceOfCalls,
     CannotWriteFile,
     DatabaseUnavailable,
@@ -26,6 +27,7 @@ from wherry.index import changes, resources, staging
 from wherry.index.database import Index, Transaction
 from wherry.index.opening import IndexSettings, open_index
 from wherry.index.recycling import Bounds
+from wherry.ingest import promises
 from wherry.ingest.handful import _Arrival
 from wherry.ingest.ingest import Ingest
 from wherry.ingest.promises import Promise
@@ -437,6 +439,116 @@ def test_who_is_refused_as_dead_leaves_its_heir_the_files(
             house.store(2)
         assert len(heir.instances()) == 2
         assert len(list((home.folder / "storage").glob("??/*/*"))) == 2
+
+
+def test_who_is_refused_as_dead_is_not_stored_by_an_heir_later(home: Home) -> None:
+    """The sender heard of an error, and may have it stored and deleted elsewhere."""
+    with home.process(FIRST) as house, home.process(HEIR) as heir:
+        house.store(1)
+        seize(heir.index, [FIRST])
+        with pytest.raises(BadSequenceOfCalls):
+            house.store(2)
+        heir.recover()
+        assert len(heir.instances()) == 1
+        assert len(list((home.folder / "storage").glob("??/*/*"))) == 1
+
+
+def test_what_comes_after_the_end_of_reading_is_not_kept(home: Home) -> None:
+    """By another heir, who has read the log when the first one was done with it."""
+    with home.process(FIRST) as house:
+        house.store(1)
+        home.keep()
+        house.store(2)
+        found = list(house.storage.logged(FIRST))
+    home.cut(lambda path: None)
+    with home.process(HEIR) as heir:
+        seize(heir.index, [FIRST])
+        heir.index.write(lambda tx: staging.end_promises(tx, FIRST))
+        with heir.index.read() as tx:
+            assert promises.unkept(tx, found) == []
+        assert promises.keep(heir.index, heir.storage, found[1:], heir.ingest.keep_promised) == []
+        assert len(heir.instances()) == 1
+
+
+def test_what_cannot_be_read_any_more_stays_in_the_log(
+    home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A version or a configuration that reads less: it starts all the same, and loses nothing."""
+    with home.process(FIRST) as house:
+        house.store(1)
+        home.keep()
+        for number in range(2, 100):
+            house.store(number)
+        before = house.instances(), house.log()
+        third = bytes(make_instance(1, 1, 3))
+    home.cut()
+    scan = promises.scan
+
+    def picky(data: Any) -> Summary:
+        if bytes(data) == third:
+            raise BadFileFormat("not today")
+        return scan(data)
+
+    with home.process(HEIR) as heir:
+        with monkeypatch.context() as patch:
+            patch.setattr(promises, "scan", picky)
+            heir.recover()
+            assert heir.instances() == before[0][:2]
+            assert "stay in the log" in caplog.text
+            heir.recover()
+        heir.recover()
+        assert (heir.instances(), heir.log()) == before
+
+
+def test_a_file_that_was_deleted_meanwhile_is_not_left_behind(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a neighbour that lives, while the heir gives files back."""
+    with home.process(FIRST) as house:
+        house.store(1)
+        house.store(2)
+        [first, second] = house.instances()
+    for path in (home.folder / "storage").glob("??/*/*"):
+        path.unlink()
+    with home.process(HEIR) as heir:
+        sync = heir.storage.sync
+
+        def late(uuids: Any) -> None:
+            if heir.instances() == [first, second]:
+                heir.index.write(lambda tx: resources.delete(tx, Level.INSTANCE, second))
+            sync(uuids)
+
+        monkeypatch.setattr(heir.storage, "sync", late)
+        assert heir.recover() == 1
+        assert heir.instances() == [first]
+        assert len(list((home.folder / "storage").glob("??/*/*"))) == 1
+
+
+def test_a_locked_index_does_not_split_a_handful(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them would wait for it again."""
+    with home.process(FIRST) as house:
+        tried: list[int] = []
+
+        def locked(batch: Sequence[StagedInstance], *_: Any) -> list[Stored]:
+            tried.append(len(batch))
+            raise DatabaseUnavailable("not now")
+
+        monkeypatch.setattr(house.ingest._handfuls, "_commit", locked)
+        told: list[BaseException | None] = []
+        house.ingest._handfuls._store(
+            [
+                _Arrival(
+                    bytearray(make_instance(1, 1, n)),
+                    ORIGIN,
+                    lambda stored, error: told.append(error),
+                )
+                for n in range(3)
+            ]
+        )
+        assert tried == [3]
+        assert all(isinstance(error, DatabaseUnavailable) for error in told)
 
 
 def test_names_of_a_block_that_was_seized_are_not_committed(home: Home) -> None:

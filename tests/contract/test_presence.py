@@ -87,6 +87,9 @@ def test_who_began_before_the_machine_did_is_dead_where_the_index_is_of_one_mach
     me.register()
     register(index)
     assert me.dead() == (["other"] if index.embedded else [])
+    me.bury("other")
+    register(index, heartbeat_at=clock.timestamp())  # another container of this machine
+    assert me.dead() == []
 
 
 def test_one_that_was_buried_alive_comes_back(index: Index) -> None:

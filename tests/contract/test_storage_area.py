@@ -497,6 +497,57 @@ def test_a_log_that_somebody_drops_meanwhile_has_an_end(tmp_path: Path) -> None:
     assert list(storage.logged("me")) == []
 
 
+def test_a_sync_that_failed_is_not_believed_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel tells of it once. What comes then is synced by itself, and the log stays."""
+    monkeypatch.setattr(limits, "SMALL_LOG_BYTES", limits.MIB)
+    monkeypatch.setattr(limits, "SMALL_LOG_MOST_BYTES", limits.MIB)
+    storage = FilesystemStorage(tmp_path, "me")
+
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "no")
+
+    logged: list[SmallFile] = []
+    with monkeypatch.context() as patch:
+        patch.setattr("wherry.storage.smalllog._sync_file_system", fail)
+        for n in range(40):  # ten fill a half
+            file = small(bytes([n]) * 100_000)
+            try:
+                put = storage.put([file])
+            except CannotWriteFile:  # it found out
+                continue
+            put.wait()
+            if put.record:
+                logged.append(file)
+    assert 10 <= len(logged) <= 20
+    assert storage.put([small(b"alone")]).record == 0
+    with pytest.raises(CannotWriteFile):
+        storage.close()
+    assert [one.file for one in storage.logged("me")] == logged
+
+
+def test_what_is_given_back_takes_the_place_at_once(tmp_path: Path) -> None:
+    """Two may do it, and one of them may die: nobody removes what is there."""
+    file = small(b"one" * 1000)
+    storage, other = FilesystemStorage(tmp_path, "a"), FilesystemStorage(tmp_path, "b")
+    storage.put([file])
+    path = tmp_path / file.uuid[:2] / file.uuid[2:4] / file.uuid
+    path.write_bytes(b"damaged")
+    reader = storage.open(file.uuid)
+    assert other.restore(file)
+    assert reader.read_at(0, 100) == b"damaged"  # another file is in its place
+    reader.close()
+    assert path.read_bytes() == file.data
+    assert not other.restore(file)
+    assert not list(tmp_path.glob("*/*.restored"))
+    half_done = tmp_path / "small-files-log" / f"b.{file.uuid}.restored"
+    half_done.write_bytes(b"")
+    assert "b" in storage.logs()
+    storage.drop_log("b")
+    assert not half_done.exists()
+
+
 def test_a_log_that_was_closed_takes_nothing_more(tmp_path: Path) -> None:
     log = SmallLog(str(tmp_path), "me")
     log.append([small(b"one")]).writing.wait()

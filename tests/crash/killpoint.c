@@ -10,10 +10,12 @@
  * The death is SIGKILL, before the call is carried out; what was done before it stays.
  *
  * With KILLPOINT_DURABLE, a folder, it also keeps what a power cut would leave: copies of the files
- * of the index as they were at their last sync, and the names of all files that were synced, or when all were. */
+ * of the index as they were at their last sync, and the names of all files that were synced, or when
+ * all were, and which write is submitted and not collected. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -77,6 +79,17 @@ static const char *of_index(const char *path) {
     return name && strncmp(name, "/wherry.db", 10) == 0 ? name + 1 : NULL;
 }
 
+/* One line for the list of what was synced. */
+static void list(const char *line, int size) {
+    char target[4200];
+    snprintf(target, sizeof target, "%s/synced", durable);
+    int file = open(target, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (file < 0 ||
+        REAL("write", ssize_t, int, const void *, size_t)(file, line, (size_t)size) < 0)
+        abort();
+    close(file);
+}
+
 /* A file was synced: keep a copy of it, if it is of the index, and its name. */
 static int kept(int fd, int result) {
     if (!durable || result != 0) return result;
@@ -104,13 +117,8 @@ static int kept(int fd, int result) {
         if (strstr(name, "-wal")) close(from);
         if (REAL("rename", int, const char *, const char *)(new, target) != 0) abort();
     } else {
-        snprintf(target, sizeof target, "%s/synced", durable);
-        int list = open(target, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         path[length] = '\n';
-        if (list < 0 ||
-            REAL("write", ssize_t, int, const void *, size_t)(list, path, length + 1) < 0)
-            abort();
-        close(list);
+        list(path, (int)length + 1);
     }
     pthread_mutex_unlock(&keeping);
     return result;
@@ -120,17 +128,34 @@ static int kept(int fd, int result) {
 int syncfs(int fd) {
     wait_for_disk();
     struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
     int result = REAL("syncfs", int, int)(fd);
     if (!durable || result != 0) return result;
-    char target[4200], line[64];
-    snprintf(target, sizeof target, "%s/synced", durable);
-    int size = snprintf(line, sizeof line, "*%lld%09ld\n", (long long)now.tv_sec, now.tv_nsec);
-    int list = open(target, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    if (list < 0 || REAL("write", ssize_t, int, const void *, size_t)(list, line, size) < 0)
-        abort();
-    close(list);
+    char line[64];
+    list(line, snprintf(line, sizeof line, "*%lld%09ld\n", (long long)now.tv_sec, now.tv_nsec));
     return result;
+}
+
+/* A write is under way (one at a time), or, if NULL, it is over: a power cut may take it. */
+static void submitted(const struct iocb *write) {
+    char target[4200], new[4300], link[64], path[4096], line[4300];
+    if (!durable) return;
+    snprintf(target, sizeof target, "%s/submitted", durable);
+    if (!write) {
+        REAL("unlink", int, const char *)(target);
+        return;
+    }
+    snprintf(link, sizeof link, "/proc/self/fd/%d", (int)write->aio_fildes);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    if (length < 0) abort();
+    path[length] = 0;
+    snprintf(new, sizeof new, "%s.new", target);
+    int size = snprintf(line, sizeof line, "%lld %llu %s", (long long)write->aio_offset,
+                        (unsigned long long)write->aio_nbytes, path);
+    int file = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (file < 0 || REAL("write", ssize_t, int, const void *, size_t)(file, line, size) < 0) abort();
+    close(file);
+    if (REAL("rename", int, const char *, const char *)(new, target) != 0) abort();
 }
 
 static void forget(const char *path) {
@@ -153,7 +178,12 @@ int fdatasync(int fd) {
 }
 int rename(const char *a, const char *b) {
     point(RENAME);
-    return REAL("rename", int, const char *, const char *)(a, b);
+    int result = REAL("rename", int, const char *, const char *)(a, b);
+    if (durable && result == 0) {
+        char line[8300];
+        list(line, snprintf(line, sizeof line, ">%s\t%s\n", a, b));
+    }
+    return result;
 }
 int renameat(int ad, const char *a, int bd, const char *b) {
     point(RENAME);
@@ -198,6 +228,11 @@ long syscall(long number, ...) {
     long a[6];
     for (int i = 0; i < 6; i++) a[i] = va_arg(given, long);
     va_end(given);
-    if (number == SYS_io_submit) point(WRITE);
-    return REAL("syscall", long, long, ...)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    if (number == SYS_io_submit) {
+        point(WRITE);
+        submitted(((struct iocb **)a[2])[0]);
+    }
+    long result = REAL("syscall", long, long, ...)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    if (number == SYS_io_getevents && result == 1) submitted(NULL);
+    return result;
 }

@@ -13,6 +13,7 @@ import shutil
 import sqlite3
 import struct
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -61,6 +62,13 @@ class KillPoints:
         """A server that is started now notes what a power cut would leave of its files."""
         self.environ["KILLPOINT_DURABLE"] = str(self._durable)
 
+    def keep(self, index: Path) -> None:
+        """All that there is now is on the disk."""
+        for path in index.glob("wherry.db*"):
+            if not path.name.endswith("-shm"):
+                shutil.copyfile(path, self._durable / path.name)
+        (self._durable / "synced").write_text(f"*{time.time_ns()}\n")
+
     def cut_the_power(self, index: Path, storage: Path) -> None:
         """Of a server that was killed, take away what a power cut may take: what was written to its
         index since the last sync, and files that were never synced by themselves."""
@@ -73,9 +81,21 @@ class KillPoints:
                 target.unlink(missing_ok=True)
         (index / "wherry.db-shm").unlink(missing_ok=True)
         with closing(sqlite3.connect(index / "wherry.db")) as database:
-            database.execute("UPDATE processes SET host = 'before the machine began'")
+            database.execute("UPDATE processes SET host = 'another boot', heartbeat_at = 0")
             database.commit()
-        synced = set((self._durable / "synced").read_text().split("\n"))
+        submitted = self._durable / "submitted"
+        if submitted.exists():
+            offset, size, name = submitted.read_text().split(" ", 2)
+            with Path(name).open("r+b") as log:
+                log.seek(int(offset))
+                log.write(bytes(int(size)))
+        synced = set[str]()
+        for line in (self._durable / "synced").read_text().split("\n"):
+            before, _, after = line[1:].partition("\t")
+            if not line.startswith(">"):
+                synced.add(line)
+            elif before in synced:  # it has another name now
+                synced.add(after)
         all_at = max((int(one[1:]) for one in synced if one.startswith("*")), default=0)
         for number, path in enumerate(sorted(storage.glob("??/*/*"))):
             if str(path) not in synced and path.stat().st_mtime_ns >= all_at:

@@ -62,10 +62,13 @@ class SingleIngest:
         self._instances = instances
         self._acknowledged: dict[str, bytes] = {}
         self._deleted: set[str] = set()
+        self._gone: str | None = None
+        """What the client was told is deleted."""
 
     def act(self, receiver: Server) -> None:
         self._acknowledged.clear()
         self._deleted.clear()
+        self._gone = None
         with suppress(*DEAD):
             for number, data in enumerate([*self._instances, self._instances[0]]):
                 status, answer = receiver.request("POST", "/instances", data)
@@ -75,6 +78,7 @@ class SingleIngest:
                 if number == 3:
                     self._deleted.add(orthanc_id)
                     receiver.json("DELETE", f"/instances/{orthanc_id}")
+                    self._gone = orthanc_id
                     del self._acknowledged[orthanc_id]
 
     def check(self, receiver: Server) -> None:
@@ -83,6 +87,8 @@ class SingleIngest:
             if orthanc_id not in self._deleted:
                 assert orthanc_id in seen, "an acknowledged instance is lost"
                 assert receiver.get(f"/instances/{orthanc_id}/file") == (200, data)
+        if self._gone is not None:
+            assert self._gone not in seen, "a deleted instance is there again"
         for orthanc_id in seen:
             assert receiver.get(f"/instances/{orthanc_id}/file")[1] in self._instances
         statistics = receiver.json("GET", "/statistics")

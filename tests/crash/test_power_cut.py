@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.crash.killing import DEAD, copied, everywhere, some
 from tests.crash.killpoints import KillPoints
 from tests.support.dicom_files import make_instance
 from tests.support.sealed import MASTER, key_file
@@ -88,6 +89,63 @@ def test_the_index_has_again_what_was_answered(tmp_path: Path, shim: Path, secti
             assert server.get(f"/instances/{orthanc_id}/file") == (200, data)
         assert changes(server)[: len(log)] == log
         assert len(server.files()) == COUNT
+
+
+@pytest.mark.crash
+def test_the_power_goes_again_while_it_starts(
+    tmp_path: Path, shim: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At each durable call of a start that keeps what was promised."""
+    points = KillPoints(tmp_path, shim)
+    points.watch_the_disk()
+    template = Server(tmp_path / "template", {}, environ=points.environ)
+    with running(template):
+        sent = {}
+        for number in range(COUNT):
+            data = make_instance(1, 1, number + 1)
+            sent[json.loads(template.request("POST", "/instances", data)[1])["ID"]] = data
+        gone = next(iter(sent))
+        template.json("DELETE", f"/instances/{gone}")
+        del sent[gone]
+        last = make_instance(1, 1, COUNT + 1)
+        sent[json.loads(template.request("POST", "/instances", last)[1])["ID"]] = last
+        template.kill()
+        points.cut_the_power(template.folder / "index", template.storage)
+
+    def live(number: int) -> tuple[int, str]:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        again = KillPoints(folder, shim)
+        again.watch_the_disk()
+        server = Server(copied(template.folder, folder / "server"), {}, environ=again.environ)
+        again.keep(server.folder / "index")
+        again.arm(number)
+        try:
+            with suppress(*DEAD, AssertionError):
+                server.start()
+            if again.fatal:
+                assert server.process is not None
+                server.process.wait(30)
+                again.cut_the_power(server.folder / "index", server.storage)
+                server.environ = {}
+                server.start()
+            for orthanc_id, data in sent.items():
+                assert server.get(f"/instances/{orthanc_id}/file") == (200, data), number
+            assert server.get(f"/instances/{gone}")[0] == 404, number
+            assert len(server.files()) == len(sent), number
+            return again.count, again.fatal
+        finally:
+            if server.process is not None and server.process.poll() is None:
+                server.kill()
+
+    count, fatal = live(0)
+    assert not fatal
+    assert count > COUNT
+    numbers = some(range(1, count + 1))
+    deaths = [fatal for _, fatal in everywhere(live, numbers) if fatal]
+    with capsys.disabled():
+        print(f"\na start after a power cut: {count} durable calls, killed at {len(deaths)}")
+    assert len(deaths) > len(numbers) / 2
 
 
 @pytest.mark.parametrize("signal", ["kill", "stop"])

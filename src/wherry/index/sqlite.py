@@ -104,6 +104,7 @@ class SqliteConnection(Connection):
         self._cursor = raw.cursor()
         self._begin = "BEGIN IMMEDIATE"
         self._relaxed = False
+        self._doubtful = False
 
     # --- Transaction -------------------------------------------------------------------------
 
@@ -171,7 +172,16 @@ class SqliteConnection(Connection):
         return None if row is None else int(row[0])
 
     def begin(self) -> None:
+        if self._doubtful:
+            self._empty_log()
         self._execute(self._begin, ())
+
+    def _empty_log(self) -> None:
+        """A commit could not be written or synced. What a kernel could not write it takes for
+        written, so a later sync would not say that there is a hole in the log before it."""
+        if self.one("PRAGMA wal_checkpoint(TRUNCATE)") != (0, 0, 0):
+            raise DatabaseUnavailable("After an error of the disk the index is not written yet")
+        self._doubtful = False
 
     def relax(self, promised: bool) -> None:
         if promised is not self._relaxed:
@@ -179,7 +189,11 @@ class SqliteConnection(Connection):
             self._relaxed = promised
 
     def commit(self) -> None:
-        self._execute("COMMIT", ())
+        try:
+            self._execute("COMMIT", ())
+        except DatabaseError as error:
+            self._doubtful = self._doubtful or "IOERR" in error.details
+            raise
 
     def rollback(self) -> None:
         if self._raw is None or not self._raw.in_transaction:

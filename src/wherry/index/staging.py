@@ -17,6 +17,8 @@ from wherry.index.database import Transaction
 PREFIX_LENGTH: Final = 13
 """Characters of a block."""
 
+_ALL_RECORDS: Final = 2**62
+
 _DEAD, _SWEPT = "dead", "swept"
 
 
@@ -80,8 +82,23 @@ def logged(tx: Transaction, prefix: str) -> int | None:
     return row[0] if row else None
 
 
+def owner_of(tx: Transaction, prefix: str) -> str | None:
+    """None: the block is closed."""
+    row = tx.one("SELECT owner FROM staging_blocks WHERE prefix = ?", (prefix,))
+    return row[0] if row else None
+
+
+def end_promises(tx: Transaction, former_owner: str) -> None:
+    """The log of this process was read to its end: whatever else is found in it was never
+    answered."""
+    tx.run(
+        "UPDATE staging_blocks SET logged = ? WHERE former_owner = ?", (_ALL_RECORDS, former_owner)
+    )
+
+
 def keep_promise(tx: Transaction, prefix: str, record: int) -> bool:
-    """An heir has committed what this record promises; False when somebody else has already."""
+    """What this record promises is committed in this transaction, or never will be; False when
+    that was so already."""
     changed = tx.run(
         "UPDATE staging_blocks SET logged = ? WHERE prefix = ? AND logged < ?",
         (record, prefix, record),

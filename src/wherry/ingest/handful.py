@@ -18,7 +18,7 @@ from queue import Empty, SimpleQueue
 from wherry import clock, limits
 from wherry.dicom.scan import scan
 from wherry.digests import digest_of
-from wherry.errors import StorageFull, StorageUnavailable, TooLarge
+from wherry.errors import DatabaseUnavailable, StorageFull, StorageUnavailable, TooLarge
 from wherry.index.database import Waiter
 from wherry.ingest.group import type_done
 from wherry.ingest.names import NameBlocks
@@ -34,6 +34,10 @@ type_check = Callable[[Summary], None]
 type_commit = Callable[[Sequence[StagedInstance], Put, str, bool], list[Stored]]
 """Makes a batch visible if the process still stands as it did (``NewFiles.standing``); the last
 argument: whether the notes beside the files promise it (``promises``)."""
+
+
+_OUT_OF_REACH = (StorageUnavailable, DatabaseUnavailable)
+"""No instance is to blame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +146,7 @@ class Handfuls:
         try:
             stored = self._write(kept, files, summaries)
         except BaseException as error:
-            if len(kept) == 1 or isinstance(error, StorageUnavailable):
+            if len(kept) == 1 or isinstance(error, _OUT_OF_REACH):
                 for arrival in kept:
                     arrival.done(None, error)
                 return

@@ -204,6 +204,8 @@ class Ingest:
             return stored
 
         try:
+            if not promised:
+                put.wait()  # others may want the index, on other machines too
             stored = self._index.write(work, promised=promised)
         except BaseException:
             attachments = [staged.attachment for staged in batch]

@@ -62,18 +62,17 @@ class NewFiles:
             self._give_way()
 
     def break_promise(self, standing: str, record: int, files: Collection[Attachment]) -> None:
-        """``give_up`` after a commit that this record of the log promises, so that nobody makes it
-        after all. When others have taken this process for dead, they may: the files are theirs."""
+        """``give_up`` after a commit that this record of the log promises, so that no heir makes it
+        after all. Files in a block that others have taken are left to them."""
         prefix, uuids = standing[:PREFIX_LENGTH], [file.uuid for file in files]
 
-        def work(tx: Transaction) -> set[str] | None:
-            if not staging.note_logged(tx, prefix, self._owner, record):
-                return None
-            return staging.attached(tx, uuids)
+        def work(tx: Transaction) -> tuple[str | None, set[str]]:
+            staging.keep_promise(tx, prefix, record)
+            return staging.owner_of(tx, prefix), staging.attached(tx, uuids)
 
         with left_to_next_start():
-            attached = self._index.write(work)
-            if attached is not None:
+            owner, attached = self._index.write(work)
+            if owner in (self._owner, None):  # None: who took it has swept it already
                 self._settle_or_remove(files, attached)
 
     def _give_way(self) -> NoReturn:

@@ -27,7 +27,7 @@ import orjson
 from wherry import limits
 from wherry.dicom.scan import scan
 from wherry.digests import digest_of
-from wherry.errors import Refused
+from wherry.errors import InexistentTag, MissingFile, Refused
 from wherry.index import staging
 from wherry.index.database import Index, Transaction
 from wherry.index.staging import PREFIX_LENGTH
@@ -81,19 +81,32 @@ def unkept(tx: Transaction, found: Sequence[Logged]) -> list[Logged]:
     return result
 
 
-def keep(index: Index, storage: StorageArea, found: Sequence[Logged], insert: type_insert) -> None:
-    """Commit whole records whose files are there and synced. May be done again."""
-    staged = [(one.record, *_staged(storage, one)) for one in found]
-    for (record, block), some in groupby(staged, lambda one: one[:2]):
-        batch = [one[2] for one in some]
+def keep(
+    index: Index, storage: StorageArea, found: Sequence[Logged], insert: type_insert
+) -> list[str]:
+    """Commit whole records whose files are there and synced; may be done again. The names of files
+    that are no instances any more, in the view of this version and configuration."""
+    unreadable = []
+    for (record, block), some in groupby(found, lambda one: (one.record, _promise(one).block)):
+        batch = []
+        for one in some:
+            try:
+                batch.append(_staged(storage, one))
+            except MissingFile:
+                pass  # another heir has kept the promise, and then it was deleted
+            except (Refused, InexistentTag):
+                unreadable.append(one.file.uuid)
+        if unreadable:
+            return unreadable  # later ones wait: they come in order
         try:
             index.write(partial(_keep_record, record, block, batch, insert))
         except Refused:
             # The index refused one of them before, too: nobody was told that it is stored.
-            for one in batch:
+            for instance in batch:
                 with suppress(Refused):
-                    index.write(partial(_insert_one, one, insert))
+                    index.write(partial(_insert_one, instance, insert))
             index.write(partial(_keep_record, record, block, [], insert))
+    return []
 
 
 def _keep_record(
@@ -111,12 +124,16 @@ def _insert_one(one: StagedInstance, insert: type_insert, tx: Transaction) -> No
     insert(tx, [one])
 
 
-def _staged(storage: StorageArea, found: Logged) -> tuple[str, StagedInstance]:
-    promise = Promise.of(found.file.note)
+def _promise(found: Logged) -> Promise:
+    return Promise.of(found.file.note)
+
+
+def _staged(storage: StorageArea, found: Logged) -> StagedInstance:
+    promise = _promise(found)
     reader = storage.open(found.file.uuid)
     try:
         with reader.map() as content:
-            instance = staged_instance(
+            return staged_instance(
                 found.file.uuid,
                 reader.place,
                 len(content),
@@ -127,7 +144,6 @@ def _staged(storage: StorageArea, found: Logged) -> tuple[str, StagedInstance]:
             )
     finally:
         reader.close()
-    return promise.block, instance
 
 
 def block_of(standing: str) -> str:

@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 
 from wherry import clock, limits
@@ -70,19 +71,38 @@ def restore(index: Index, storage: StorageArea, owner: str, insert: type_insert)
     """
     restored = []
     for portion in _portions(storage.logged(owner)):
+        uuids = [one.file.uuid for one in portion]
         with index.read() as tx:
             promised = promises.unkept(tx, portion)
-            wanted = staging.awaited(tx, [one.file.uuid for one in portion])
+            wanted = staging.awaited(tx, uuids)
         wanted.update(one.file.uuid for one in promised)
-        for one in portion:
-            if one.file.uuid in wanted and storage.restore(one.file):
-                restored.append(one.file.uuid)
+        files = [one.file for one in portion if one.file.uuid in wanted]
+        back = [file.uuid for file in files if storage.restore(file)]
         # The others came back by themselves, but perhaps only into memory.
-        storage.sync(one.file.uuid for one in portion if one.file.uuid in wanted)
-        if promised:
-            promises.keep(index, storage, promised, insert)
+        _sync(storage, [file.uuid for file in files])
+        unreadable = promises.keep(index, storage, promised, insert)
+        with index.read() as tx:
+            wanted = staging.awaited(tx, back)
+        for uuid in back:
+            if uuid in wanted or uuid in unreadable:
+                restored.append(uuid)
+            else:  # somebody deleted it meanwhile, or has kept another promise
+                storage.delete(uuid)
+        if unreadable:
+            log.error("Stored instances that are unreadable now stay in the log: %s", unreadable)
+            return len(restored)  # what follows comes after them
+    index.write(lambda tx: staging.end_promises(tx, owner))
     storage.drop_log(owner)
     return len(restored)
+
+
+def _sync(storage: StorageArea, uuids: Sequence[str]) -> None:
+    try:
+        storage.sync(uuids)
+    except MissingFile:  # one was deleted meanwhile
+        for uuid in uuids:
+            with suppress(MissingFile):
+                storage.sync([uuid])
 
 
 def _portions(found: Iterable[Logged]) -> Iterator[list[Logged]]:

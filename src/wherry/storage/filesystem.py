@@ -180,13 +180,14 @@ class FilesystemStorage:
         except OSError as error:
             raise _write_error(error) from error
         self._root = str(root)
+        self._owner = owner or clock.new_uuid()
         self._synced_folders: set[str] = set()
         self._free = (0.0, 0)
         self._buffers = Buffers()
         self._mine = threading.local()
         self._log_folder = f"{self._root}/small-files-log"
         self._stopping: threading.Thread | None = None
-        self._log: SmallLog | None = SmallLog(self._log_folder, owner or clock.new_uuid())
+        self._log: SmallLog | None = SmallLog(self._log_folder, self._owner)
 
     def create(self, uuid: str, content_type: int = DICOM_CONTENT) -> FileWriter:
         fd = self._open(uuid, _NEW)
@@ -204,7 +205,7 @@ class FilesystemStorage:
 
     def put(self, files: Sequence[SmallFile]) -> Put:
         log, places = self._log, [PLACE] * len(files)
-        if log is None:
+        if log is None or log.lost:
             self._put_synced(files)
             return in_place(places)
         record = self._put_logged(files, log)
@@ -266,8 +267,22 @@ class FilesystemStorage:
     def restore(self, file: SmallFile) -> bool:
         if self._is_whole(file):
             return False
-        self.delete(file.uuid)
-        self._put_synced([file])
+        # Under another name first: somebody else may be doing the same, or have done all of it.
+        path = f"{self._log_folder}/{smalllog.restored_name(self._owner, file.uuid)}"
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+            try:
+                write_all(fd, file.data, 0)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.makedirs(os.path.dirname(self._path(file.uuid)), exist_ok=True)  # noqa: PTH103, PTH120
+            os.replace(path, self._path(file.uuid))  # noqa: PTH105
+        except OSError as error:
+            raise _write_error(error) from error
+        folder = f"{file.uuid[:2]}/{file.uuid[2:4]}"
+        self._synced_folders.discard(folder)
+        self._sync_folder(folder)
         return True
 
     def _is_whole(self, file: SmallFile) -> bool:
@@ -276,6 +291,8 @@ class FilesystemStorage:
         except MissingFile:
             return False
         try:
+            # After a failed sync a page may be clean that never reached the disk: look at the disk.
+            reader.forget(0, 0)
             with reader.map() as content:
                 return digest_of(content, partial(digest_like, file.digest)) == file.digest
         finally:

@@ -77,7 +77,7 @@ def head(files: Sequence[SmallFile], number: int, key: bytes) -> bytes:
 def read(folder: str, owner: str) -> Iterator[Logged]:
     """The files of a log whose process has ended in the order of their records, each verified; one
     that is damaged is left out, and a torn record is the last of its half. Ends early when somebody
-    else drops the log, who has then done all that is to be done with it."""
+    else drops the log, who has then seen to all that is in it."""
     halves = []
     for number in (0, 1):
         path = f"{folder}/{owner}.{number}"

@@ -36,7 +36,7 @@ from wherry.storage.direct import set_direct, write_all
 from wherry.storage.logrecords import padded
 from wherry.storage.submitted import Submitter, Writing
 
-_NAME = re.compile(r"(.+)\.[01]")
+_NAME = re.compile(r"(.+?)\.([01]|[0-9a-f-]{36}\.restored)")
 
 
 class Record(NamedTuple):
@@ -87,11 +87,17 @@ class SmallLog:
                 other.wait_settled()
                 half, self._active = other, 1 - self._active
             at = half.position
-            writing = half.write(self._submitter, self._buffer[:size])
             self._number += 1
+            writing = half.write(self._submitter, self._buffer[:size])
             self._last = writing, at
             promises = any(file.note for file in files)
             return Record(self._number, writing, half.promise() if promises else _nothing)
+
+    @property
+    def lost(self) -> bool:
+        """Whether a sync has failed: nothing more is to be trusted to this log, and it stays where
+        it is for the next start."""
+        return any(half.lost is not None for half in self._halves)
 
     def _end_last(self) -> None:
         """The record before this one is whole, or this one takes its place: what lies behind a
@@ -147,7 +153,7 @@ class _Half:
 
     def __init__(self, folder: str, name: str, key: bytes) -> None:
         path = f"{folder}/{name}"
-        # Opened before any file is written: syncfs tells an error of writing only to descriptors
+        # Opened before any file is synced: syncfs tells an error of writing only to descriptors
         # that were there when it happened.
         self._fd = -1
         self._folder_fd = -1
@@ -162,6 +168,7 @@ class _Half:
         self._settling: threading.Thread | None = None
         self._secure: Callable[[], None] = _nothing
         self._error: Exception | None = None
+        self.lost: OSError | None = None
         self._grow(limits.SMALL_LOG_BYTES)
         block = memoryview(mmap.mmap(-1, records.FIRST_RECORD))
         block[:] = records.first_block(key)
@@ -225,8 +232,19 @@ class _Half:
 
     def close(self) -> None:
         """Make its files durable. Raises ``OSError``; the log is then still there."""
-        _sync_file_system(self._folder_fd)
+        self._sync()
         self._release()
+
+    def _sync(self) -> None:
+        """Once it failed it fails for ever: the kernel tells of an error once, and takes the pages
+        that it could not write for clean."""
+        if self.lost is not None:
+            raise self.lost
+        try:
+            _sync_file_system(self._folder_fd)
+        except OSError as error:
+            self.lost = error
+            raise
 
     def _release(self) -> None:
         fds, self._folder_fd, self._fd = (self._folder_fd, self._fd), -1, -1
@@ -241,7 +259,7 @@ class _Half:
         with self._kept:
             self._kept.wait_for(lambda: not self._promised)
         try:
-            _sync_file_system(self._folder_fd)
+            self._sync()
             self._secure()
         except Exception as error:  # whatever it is, nothing may be forgotten
             self._error = error
@@ -269,11 +287,16 @@ def owners(folder: str) -> set[str]:
     return set()
 
 
+def restored_name(owner: str, uuid: str) -> str:
+    """Of a file of another log that ``owner`` is about to give back."""
+    return f"{owner}.{uuid}.restored"
+
+
 def remove(folder: str, owner: str) -> None:
-    """Forget a log. Its files are durable by themselves, or nobody needs them."""
-    for number in (0, 1):
-        with suppress(FileNotFoundError):
-            os.unlink(f"{folder}/{owner}.{number}")  # noqa: PTH108
+    """Forget a log, and what its process left when it gave others back. Its files are durable by
+    themselves, or nobody needs them."""
+    for path in [*Path(folder).glob(f"{owner}.*")]:
+        path.unlink(missing_ok=True)
 
 
 def _nothing() -> None:
