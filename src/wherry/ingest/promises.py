@@ -4,8 +4,8 @@ A commit of the index that is synced costs the disk as much as the record of the
 the commit of a handful is not synced by itself: the note beside each file says what it takes to
 commit the instance again, and the index says up to which record it has done so. After a power cut,
 what the index has lost is the end of what the log holds; whoever starts then keeps the promise, in
-the order of the records, before anybody else changes the index. Numbers of changes come out as they
-were, when one process was at work.
+the order of the records, before anybody stores or deletes anything. Numbers of changes come out as
+they were, when one process was at work.
 
 An embedded index alone can rely on it: a database server may lose its last commits while the
 process that was answered lives on. Nor may such a commit take anything away, whose file might be
