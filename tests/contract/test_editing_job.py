@@ -594,9 +594,9 @@ def test_a_file_that_is_not_what_was_written(
 def test_three_runs(store: Store, stored: list[Identifiers]) -> None:
     """The last one finds what the first and the second have made."""
     with store.running() as engine:
-        job_id = paused_at(store, engine, stored[0].study, 2)
+        job_id = paused_at(store, engine, stored[0].study, 4)
         first = len(store.editor.edited)
-        before(store, first + 2, lambda: engine.pause(job_id))
+        before(store, first + 1, lambda: engine.pause(job_id))
         assert engine.resume(job_id)
         reaches(engine, job_id, PAUSED)
         second = len(store.editor.edited)
