@@ -56,7 +56,7 @@ class FakeObjects(FilesystemStorage):
 
     def put(self, files: Sequence[SmallFile]) -> Put:
         self._called("put")
-        self._put_synced(files)
+        self._small.put_synced(files)
         places = [self.place_for(DICOM_CONTENT)] * len(files)
         return in_place(places)
 

@@ -18,6 +18,7 @@ import os
 import threading
 
 from wherry import limits
+from wherry.errors import CannotWriteFile, StorageFull
 from wherry.storage.base import type_buffer
 
 ALIGNMENT_BYTES = 4096
@@ -88,6 +89,16 @@ def write_all(fd: int, data: type_buffer, offset: int) -> None:
     view = memoryview(data)
     while written < len(view):
         written += os.pwrite(fd, view[written:], offset + written)
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+def write_error(error: OSError) -> CannotWriteFile:
+    """What a caller hears of an error of writing."""
+    if error.errno in _FULL:
+        return StorageFull("No space left in the storage area")
+    return CannotWriteFile(f"The storage area refused the bytes ({os.strerror(error.errno or 0)})")
 
 
 class Stream:

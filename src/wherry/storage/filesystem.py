@@ -7,21 +7,17 @@ a folder's own name is synced once by each process.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 from wherry import clock
-from wherry.digests import digest_like, digest_of
-from wherry.errors import CannotWriteFile, MissingFile, ParameterOutOfRange, StorageFull
+from wherry.errors import MissingFile, ParameterOutOfRange
 from wherry.model import DICOM_CONTENT
-from wherry.storage import logrecords, smalllog
 from wherry.storage.base import (
     ANYWHERE,
     FileReader,
@@ -29,16 +25,14 @@ from wherry.storage.base import (
     Logged,
     Put,
     SmallFile,
-    in_place,
     type_buffer,
 )
-from wherry.storage.direct import Buffers, Stream, start_writeback, write_all
+from wherry.storage.direct import Buffers, Stream, start_writeback, write_all, write_error
 from wherry.storage.mapping import mapped
-from wherry.storage.smalllog import Record, SmallLog
+from wherry.storage.smallfiles import SmallFiles
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _PREFIX = re.compile(r"[0-9a-f]{4}[0-9a-f-]{0,32}")
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _FREE_FOR_S = 0.25
 _SYNC_TOGETHER = 64
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -46,12 +40,6 @@ _Sync = Callable[[str], None]
 
 PLACE: Final = ""
 """Of a file in a file system, as it is."""
-
-
-def _write_error(error: OSError) -> CannotWriteFile:
-    if error.errno in _FULL:
-        return StorageFull("No space left in the storage area")
-    return CannotWriteFile(f"The storage area refused the bytes ({os.strerror(error.errno or 0)})")
 
 
 def _check_place(uuid: str, place: str) -> None:
@@ -76,19 +64,19 @@ class _Writer:
         try:
             self._stream.write(data)
         except OSError as error:
-            raise _write_error(error) from error
+            raise write_error(error) from error
 
     def filled(self, size: int) -> None:
         try:
             self._stream.filled(size)
         except OSError as error:
-            raise _write_error(error) from error
+            raise write_error(error) from error
 
     def write_at(self, data: type_buffer, offset: int) -> None:
         try:
             write_all(self._fd, data, offset)
         except OSError as error:
-            raise _write_error(error) from error
+            raise write_error(error) from error
 
     def map(self) -> AbstractContextManager[memoryview]:
         self.flush()
@@ -107,7 +95,7 @@ class _Writer:
         try:
             self._stream.flush()
         except OSError as error:
-            raise _write_error(error) from error
+            raise write_error(error) from error
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -165,7 +153,7 @@ def _fsync(fd: int) -> None:
     try:
         os.fsync(fd)
     except OSError as error:
-        raise _write_error(error) from error
+        raise write_error(error) from error
 
 
 class FilesystemStorage:
@@ -178,16 +166,13 @@ class FilesystemStorage:
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _write_error(error) from error
+            raise write_error(error) from error
         self._root = str(root)
-        self._owner = owner or clock.new_uuid()
         self._synced_folders: set[str] = set()
         self._free = (0.0, 0)
         self._buffers = Buffers()
         self._mine = threading.local()
-        self._log_folder = f"{self._root}/small-files-log"
-        self._stopping: threading.Thread | None = None
-        self._log: SmallLog | None = SmallLog(self._log_folder, self._owner)
+        self._small = SmallFiles(self, f"{self._root}/small-files-log", owner or clock.new_uuid())
 
     def create(self, uuid: str, content_type: int = DICOM_CONTENT) -> FileWriter:
         fd = self._open(uuid, _NEW)
@@ -203,121 +188,47 @@ class FilesystemStorage:
     def give_back(self, buffer: memoryview) -> None:
         self._buffers.give_back(buffer)
 
+    # --- small files -----------------------------------------------------------------------------
     def put(self, files: Sequence[SmallFile]) -> Put:
-        log, places = self._log, [PLACE] * len(files)
-        if log is None or log.lost:
-            self._put_synced(files)
-            return in_place(places)
-        record = self._put_logged(files, log)
-        wait = partial(self._wait, record, [file.uuid for file in files])
-        return Put(places, record.number, wait, record.done)
+        return self._small.put(files, PLACE)
 
     def before_forgetting(self, secure: Callable[[], None]) -> None:
-        if self._log is not None:
-            self._log.secure = secure
-
-    def _wait(self, record: Record, uuids: Sequence[str]) -> None:
-        try:
-            record.writing.wait()
-        except OSError as error:
-            for uuid in uuids:
-                self.delete(uuid)
-            raise _write_error(error) from error
-
-    def _put_logged(self, files: Sequence[SmallFile], log: SmallLog) -> Record:
-        made = []
-        try:
-            for file in files:
-                fd = self._open(file.uuid, _NEW)
-                made.append(file.uuid)
-                try:
-                    write_all(fd, file.data, 0)
-                finally:
-                    os.close(fd)
-            return log.append(files)
-        except BaseException as error:
-            for uuid in made:
-                self.delete(uuid)
-            if isinstance(error, OSError):
-                raise _write_error(error) from error
-            raise
-
-    def _put_synced(self, files: Sequence[SmallFile]) -> None:
-        made = []
-        try:
-            for file in files:
-                writer = self.create(file.uuid)
-                made.append(file.uuid)
-                try:
-                    writer.write(file.data)
-                    writer.sync()
-                finally:
-                    writer.close()
-        except BaseException:
-            for uuid in made:
-                self.delete(uuid)
-            raise
+        self._small.before_forgetting(secure)
 
     def logs(self) -> Iterable[str]:
-        return smalllog.owners(self._log_folder)
+        return self._small.logs()
 
     def logged(self, owner: str) -> Iterator[Logged]:
-        return logrecords.read(self._log_folder, owner)
+        return self._small.logged(owner)
 
     def restore(self, file: SmallFile) -> bool:
-        if self._is_whole(file):
-            return False
-        # Under another name first: somebody else may be doing the same, or have done all of it.
-        path = f"{self._log_folder}/{smalllog.restored_name(self._owner, file.uuid)}"
-        try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-            try:
-                write_all(fd, file.data, 0)
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-            os.makedirs(os.path.dirname(self._path(file.uuid)), exist_ok=True)  # noqa: PTH103, PTH120
-            os.replace(path, self._path(file.uuid))  # noqa: PTH105
-        except OSError as error:
-            raise _write_error(error) from error
-        folder = f"{file.uuid[:2]}/{file.uuid[2:4]}"
-        self._synced_folders.discard(folder)
-        self._sync_folder(folder)
-        return True
-
-    def _is_whole(self, file: SmallFile) -> bool:
-        try:
-            reader = self.open(file.uuid)
-        except MissingFile:
-            return False
-        try:
-            # After a failed sync a page may be clean that never reached the disk: look at the disk.
-            reader.forget(0, 0)
-            with reader.map() as content:
-                return digest_of(content, partial(digest_like, file.digest)) == file.digest
-        finally:
-            reader.close()
+        return self._small.restore(file)
 
     def drop_log(self, owner: str) -> None:
-        smalllog.remove(self._log_folder, owner)
+        self._small.drop_log(owner)
 
     def stop_logging(self) -> None:
-        log, self._log = self._log, None
-        if log is not None:
-            # In a thread: what it waits for may wait for its caller.
-            self._stopping = threading.Thread(target=log.close, name="small-log", daemon=True)
-            self._stopping.start()
+        self._small.stop_logging()
 
     def close(self) -> None:
-        if self._stopping is not None:
-            self._stopping.join()
-        log, self._log = self._log, None
-        if log is None:
-            return
+        self._small.close()
+
+    # --- for them --------------------------------------------------------------------------------
+    def open_new(self, uuid: str) -> int:
+        """A descriptor of a new file, of the caller's. Raises as ``create`` does."""
+        return self._open(uuid, _NEW)
+
+    def take_in(self, path: str, uuid: str) -> None:
+        """Let the file at ``path``, which is synced, be the file ``uuid``, whatever was there, and
+        sync its name. Raises ``CannotWriteFile``."""
         try:
-            log.close()
+            os.makedirs(os.path.dirname(self._path(uuid)), exist_ok=True)  # noqa: PTH103, PTH120
+            os.replace(path, self._path(uuid))  # noqa: PTH105
         except OSError as error:
-            raise _write_error(error) from error
+            raise write_error(error) from error
+        folder = f"{uuid[:2]}/{uuid[2:4]}"
+        self._synced_folders.discard(folder)
+        self._sync_folder(folder)
 
     def _open(self, uuid: str, flags: int) -> int:
         path = self._path(uuid)
@@ -330,7 +241,7 @@ class FilesystemStorage:
                 os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
                 return os.open(path, flags, 0o644)
         except OSError as error:
-            raise _write_error(error) from error
+            raise write_error(error) from error
 
     def sync(self, uuids: Iterable[str]) -> None:
         names = [*uuids]
@@ -384,7 +295,7 @@ class FilesystemStorage:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise _write_error(error) from error
+            raise write_error(error) from error
 
     def sync_removals(self, names: Iterable[str]) -> None:
         for folder in {f"{name[:2]}/{name[2:4]}" for name in names}:
