@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import sqlite3
 import sys
 import threading
 from collections.abc import Iterator
@@ -460,7 +461,9 @@ def test_after_an_error_of_the_disk_the_log_is_emptied_first(
 
     def broken(connection: SqliteConnection, sql: str, params: Any) -> Any:
         if sql == "COMMIT":
-            raise DatabaseError("SQLite: SQLITE_IOERR_FSYNC")
+            cause = sqlite3.OperationalError("disk I/O error")
+            cause.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+            raise DatabaseError("SQLite: SQLITE_IOERR_FSYNC") from cause
         return execute(connection, sql, params)
 
     def watched(connection: SqliteConnection, sql: str, params: Any) -> Any:

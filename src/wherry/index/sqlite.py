@@ -192,7 +192,8 @@ class SqliteConnection(Connection):
         try:
             self._execute("COMMIT", ())
         except DatabaseError as error:
-            self._doubtful = self._doubtful or "IOERR" in error.details
+            code = getattr(error.__cause__, "sqlite_errorcode", 0)
+            self._doubtful = self._doubtful or code & 0xFF == sqlite3.SQLITE_IOERR
             raise
 
     def rollback(self) -> None:

@@ -22,6 +22,11 @@ _ALL_RECORDS: Final = 2**62
 _DEAD, _SWEPT = "dead", "swept"
 
 
+def block_of(uuid: str) -> str:
+    """The block that the name of a file is of."""
+    return uuid[:PREFIX_LENGTH]
+
+
 def open_block(tx: Transaction, prefix: str, owner: str) -> None:
     """``owner`` will write files whose names begin with ``prefix``."""
     tx.run("INSERT INTO staging_blocks (prefix, owner) VALUES (?, ?)", (prefix, owner))
@@ -158,10 +163,10 @@ def awaited(tx: Transaction, uuids: Collection[str]) -> set[str]:
     rows = tx.all(
         "SELECT prefix FROM staging_blocks WHERE prefix IN ?"
         " AND (owner LIKE 'transfer:%' OR owner LIKE 'job:%')",
-        (list({uuid[:PREFIX_LENGTH] for uuid in uuids}),),
+        (list({block_of(uuid) for uuid in uuids}),),
     )
     prefixes = {row[0] for row in rows}
-    return attached(tx, uuids) | {uuid for uuid in uuids if uuid[:PREFIX_LENGTH] in prefixes}
+    return attached(tx, uuids) | {uuid for uuid in uuids if block_of(uuid) in prefixes}
 
 
 def attached(tx: Transaction, uuids: Collection[str]) -> set[str]:

@@ -20,9 +20,10 @@ from wherry.dicom.scan import scan
 from wherry.digests import digest_of
 from wherry.errors import DatabaseUnavailable, StorageFull, StorageUnavailable, TooLarge
 from wherry.index.database import Waiter
+from wherry.index.staging import block_of
 from wherry.ingest.group import type_done
 from wherry.ingest.names import NameBlocks
-from wherry.ingest.promises import Promise, block_of
+from wherry.ingest.promises import Promise
 from wherry.ingest.staging import staged_instance
 from wherry.model import Origin, StagedInstance, Stored, Summary
 from wherry.storage.base import ANYWHERE, Put, SmallFile, StorageArea, type_buffer

@@ -16,7 +16,7 @@ from wherry import clock, limits
 from wherry.index import deletions, staging
 from wherry.index.database import Index, Transaction
 from wherry.index.deletions import type_file
-from wherry.index.staging import PREFIX_LENGTH
+from wherry.index.staging import block_of
 from wherry.storage.base import StorageArea
 
 
@@ -81,7 +81,7 @@ class NameBlocks:
 
     def settle(self, uuid: str) -> None:
         """This name is committed, or its file is gone: it needs no journal any more."""
-        prefix = uuid[:PREFIX_LENGTH]
+        prefix = block_of(uuid)
         with self._lock:
             self._open[prefix] -= 1
             done = not self._open[prefix]

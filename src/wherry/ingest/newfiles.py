@@ -15,7 +15,7 @@ from typing import NoReturn
 from wherry.errors import BadSequenceOfCalls, StorageUnavailable, WherryError
 from wherry.index import staging
 from wherry.index.database import Index, Transaction
-from wherry.index.staging import PREFIX_LENGTH
+from wherry.index.staging import block_of
 from wherry.ingest.names import NameBlocks
 from wherry.model import Attachment
 from wherry.storage.base import StorageArea
@@ -48,7 +48,7 @@ class NewFiles:
         A process that was taken for dead has lost its blocks, and perhaps the files: it must
         not make them visible. Raises ``BadSequenceOfCalls``.
         """
-        prefixes = {uuid[:PREFIX_LENGTH] for uuid in uuids}
+        prefixes = {block_of(uuid) for uuid in uuids}
         if not staging.owned(tx, prefixes, self._owner):
             self._give_way()
 
@@ -57,14 +57,14 @@ class NewFiles:
     ) -> None:
         """``check_owned`` as part of a commit that the log promises: the index has it up to this
         record."""
-        prefixes = {uuid[:PREFIX_LENGTH] for uuid in uuids}
-        if not staging.note_logged(tx, standing[:PREFIX_LENGTH], self._owner, record, prefixes):
+        prefixes = {block_of(uuid) for uuid in uuids}
+        if not staging.note_logged(tx, block_of(standing), self._owner, record, prefixes):
             self._give_way()
 
     def break_promise(self, standing: str, record: int, files: Collection[Attachment]) -> None:
         """``give_up`` after a commit that this record of the log promises, so that no heir makes it
         after all. Files in a block that others have taken are left to them."""
-        prefix, uuids = standing[:PREFIX_LENGTH], [file.uuid for file in files]
+        prefix, uuids = block_of(standing), [file.uuid for file in files]
 
         def work(tx: Transaction) -> tuple[str | None, set[str]]:
             staging.keep_promise(tx, prefix, record)
@@ -85,7 +85,7 @@ class NewFiles:
         """What the log promises is in the index, and synced."""
         standing = self._standing
         if standing is not None:
-            self._index.write(lambda tx: staging.secure(tx, standing[:PREFIX_LENGTH]))
+            self._index.write(lambda tx: staging.secure(tx, block_of(standing)))
 
     def close(self) -> None:
         """A clean stop, after the last commit."""

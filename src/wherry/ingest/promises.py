@@ -30,7 +30,6 @@ from wherry.digests import digest_of
 from wherry.errors import InexistentTag, MissingFile, Refused
 from wherry.index import staging
 from wherry.index.database import Index, Transaction
-from wherry.index.staging import PREFIX_LENGTH
 from wherry.ingest.staging import staged_instance
 from wherry.model import Origin, StagedInstance
 from wherry.storage.base import Logged, StorageArea
@@ -144,8 +143,3 @@ def _staged(storage: StorageArea, found: Logged) -> StagedInstance:
             )
     finally:
         reader.close()
-
-
-def block_of(standing: str) -> str:
-    """Of a name that ``NewFiles.standing`` has given."""
-    return standing[:PREFIX_LENGTH]

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from wherry.errors import CorruptedFile, MissingFile
-from wherry.index.staging import PREFIX_LENGTH
+from wherry.index.staging import block_of
 from wherry.index.transfer_rows import InstanceRow, Part
 from wherry.ingest.deposit import Deposit
 from wherry.ingest.staging import staged_file
@@ -47,7 +47,7 @@ def assembled(
     digest = running.digest(transfer_id, instance, file.uuid if whole else "")
     if whole:
         return verify(storage, instance, file.uuid, digest, compression=compression)
-    names = BlockNames(file.uuid[:PREFIX_LENGTH])
+    names = BlockNames(block_of(file.uuid))
     deposit = Deposit(
         storage, names, compression=compression, max_bytes=instance.size, kind=kind_of(instance)
     )

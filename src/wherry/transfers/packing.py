@@ -15,7 +15,7 @@ from functools import partial
 from wherry.digests import digest_like
 from wherry.errors import CorruptedFile
 from wherry.index.deletions import type_file
-from wherry.index.staging import PREFIX_LENGTH
+from wherry.index.staging import block_of
 from wherry.ingest.deposit import Deposit
 from wherry.ingest.names import name_in
 from wherry.model import Compression, StagedInstance
@@ -46,7 +46,7 @@ def packed(
     """The same instance in a compressed file, synced; the plain one stays. Raises
     ``CorruptedFile`` when that has changed since it was verified, ``CannotWriteFile``."""
     plain = staged.attachment
-    names = BlockNames(plain.uuid[:PREFIX_LENGTH])
+    names = BlockNames(block_of(plain.uuid))
     deposit = Deposit(
         storage,
         names,
